@@ -1,0 +1,1 @@
+"""What a mount does, without FUSE: files, replication, retry, caches."""

@@ -1,0 +1,1 @@
+"""Pure rules and data: no sockets, files, threads, clock, randomness or logging."""

@@ -1,0 +1,280 @@
+"""The methods of a data server and what they carry (design sections 4, 6 and 8).
+
+Blocks of one request are described by runs: `blocks` of one role, numbered first, first + N, first + 2N and so on,
+which are neighbours in their strip. Per-block values travel packed, in the order of the runs.
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from dfs.core.cluster_messages import RoleState, Shape, Space
+from dfs.core.cuts import Cut
+from dfs.core.ids import BlockNo, Generation, Ino, ServerIndex, Ticket
+from dfs.core.placement import Role
+from dfs.core.requests import Done, Request
+
+
+class Segment(NamedTuple):
+    """Blocks to store: all full but the last, which has `last_length` bytes (1 .. block_size)."""
+
+    role: Role
+    first: BlockNo
+    blocks: int
+    last_length: int
+
+
+class Run(NamedTuple):
+    """Blocks to read."""
+
+    role: Role
+    first: BlockNo
+    blocks: int
+
+
+class CopyState(enum.IntEnum):
+    """What a data server says of its copy of a block."""
+
+    ABSENT = 0
+    """Verified: never written, or void by a cut; the server is complete in this role and trusted (I4)."""
+    PRESENT = 1
+    """Verified: checksum and identity."""
+    CORRUPT = 2
+    """Something stands there that does not verify."""
+    UNKNOWN = 3
+    """The server can't tell: blank, rebuilding, suspect, torn, or its disk can't be read."""
+
+
+class Copy(NamedTuple):
+    """One copy of a block, without its data. Packed: u8 state, 3 zero bytes, u32 length, u32 checksum, u64 generation."""
+
+    state: CopyState
+    length: int
+    """Valid bytes; 0 unless PRESENT."""
+    checksum: int
+    """Of the valid bytes, so recomputed where a cut shortened the block; 0 unless PRESENT."""
+    generation: Generation
+    """As stored, also of an ABSENT block that a cut has voided; 0 if never written, CORRUPT or UNKNOWN."""
+
+
+COPY_FORMAT: Final = struct.Struct("<B3xIIQ")
+
+
+def pack_copies(copies: list[Copy]) -> bytes:
+    """Return copies as they travel, COPY_FORMAT.size bytes each."""
+    return b"".join([COPY_FORMAT.pack(*copy) for copy in copies])
+
+
+def unpack_copies(packed: bytes) -> list[Copy]:
+    """Return the copies in `packed`.
+
+    Raises: struct.error if the length is not a multiple of COPY_FORMAT.size; ValueError for an unknown state.
+    """
+    states = _STATES
+    return [
+        Copy(states[state], length, checksum, Generation(generation))
+        for state, length, checksum, generation in COPY_FORMAT.iter_unpack(packed)
+    ]
+
+
+_STATES: Final = {int(state): state for state in CopyState}
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """What a Get found. `copies`: packed, for the blocks of `send`, then those of `tell`. `data`: the valid bytes of the
+    PRESENT blocks of `send`, one after the other.
+    """
+
+    copies: bytes
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a data server is: its superblock."""
+
+    shape: Shape
+    """cluster = "" while blank."""
+    index: ServerIndex
+    disk: str
+    """UUID of this state folder; a new one after the folder was lost."""
+    primary: RoleState
+    secondary: RoleState
+    mark: int
+    """The highest number mark that meta has told it."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataStatus:
+    """A data server as a tool sees it."""
+
+    identity: Identity
+    space: Space
+    progress: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """Part of the list of inodes of which a server holds strips, rising."""
+
+    inos: tuple[Ino, ...]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Fenced:
+    """How far a server's valid data of an inode reaches after the cuts sent along, in bytes of the file; 0 for none."""
+
+    end_bytes: int
+
+
+# --- blocks ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Put(Request[Done]):
+    """Store blocks: checked whole, then stored each if its generation is higher than the stored one.
+
+    `checksums`: u32 each, packed, in the order of the segments. `data`: the blocks' bytes, without padding, likewise.
+    The same generation with the same checksum is a success. Faults: StaleTicket (below the inode's floor), Conflict
+    (a stored generation is higher, or the same with other bytes), NoSpace, ReadOnly, BadRequest (a checksum is wrong).
+    """
+
+    ino: Ino
+    ticket: Ticket
+    generation: Generation
+    segments: tuple[Segment, ...]
+    checksums: bytes
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Get(Request[Blocks]):
+    """Read and verify blocks: those of `send` with data, those of `tell` without (R9).
+
+    `newest_cut`: the newest cut ticket that the caller knows; a server with a higher floor answers StaleTicket.
+    `cuts`: applied before anything is answered.
+    """
+
+    ino: Ino
+    newest_cut: Ticket
+    cuts: tuple[Cut, ...]
+    send: tuple[Run, ...]
+    tell: tuple[Run, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Repair(Request[Done]):
+    """Replace one copy of a block by the other replica's verified one, only to raise its generation (I5).
+
+    `replaces`: the copy as it was answered to Get; if the stored one differs by now, nothing happens. A CORRUPT or UNKNOWN
+    copy goes to quarantine first. Faults: StaleTicket (the cut ticket is below the floor), NoSpace, ReadOnly, BadRequest.
+    """
+
+    ino: Ino
+    newest_cut: Ticket
+    role: Role
+    block_no: BlockNo
+    replaces: Copy
+    generation: Generation
+    checksum: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Sync(Request[Done]):
+    """Make everything stored of an inode, in both roles, survive a power cut. Faults: NotTrusted (suspect: ask again)."""
+
+    ino: Ino
+
+
+@dataclass(frozen=True, slots=True)
+class Fence(Request[Fenced]):
+    """Raise the inode's floor durably to `ticket`, and tell how far valid data reaches."""
+
+    ino: Ino
+    ticket: Ticket
+    cuts: tuple[Cut, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Clean(Request[Identity]):
+    """Execute durable cuts: drop what they void, shorten the block at each (same generation), raise the floor, sync."""
+
+    ino: Ino
+    cuts: tuple[Cut, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Drop(Request[Done]):
+    """Remove the strips and floors of inodes that meta has durably removed; unknown ones are a success."""
+
+    inos: tuple[Ino, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ListInodes(Request[Inventory]):
+    """Return up to `limit` inodes above `after` of which this server holds strips."""
+
+    after: Ino
+    limit: int
+
+
+# --- the server ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Identify(Request[Identity]):
+    """Return who this server is."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareFormat(Request[Identity]):
+    """First phase of formatting: a blank server notes durably whose it will be. Repeating it is harmless.
+
+    Faults: WrongServer (it belongs to another cluster, or is another index).
+    """
+
+    shape: Shape
+    index: ServerIndex
+
+
+@dataclass(frozen=True, slots=True)
+class CommitFormat(Request[Identity]):
+    """Second phase: all servers are prepared; from now on this one is complete in both roles. Repeating it is harmless."""
+
+    cluster: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoteMark(Request[Done]):
+    """Remember durably that meta may issue numbers up to `mark`."""
+
+    mark: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShowData(Request[DataStatus]):
+    """Return identity, space and progress."""
+
+
+BLOCK_METHODS: Final[dict[str, type[Request[object]]]] = {
+    "put": Put,
+    "get": Get,
+    "repair": Repair,
+    "sync": Sync,
+    "fence": Fence,
+    "clean": Clean,
+    "drop": Drop,
+    "list_inodes": ListInodes,
+    "identify": Identify,
+    "prepare_format": PrepareFormat,
+    "commit_format": CommitFormat,
+    "note_mark": NoteMark,
+    "status": ShowData,
+}
+"""Method name on the wire -> request."""

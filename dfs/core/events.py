@@ -1,0 +1,173 @@
+"""Facts that an operator should act on. Each is an Event with a stable MESSAGE_ID, a level and fields (conventions: Logs).
+
+A kind is never renumbered or reused; the journal and the message catalogue find it by its id.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dfs.core.ids import BlockNo, Generation, Ino, ServerIndex
+
+
+class Level(enum.IntEnum):
+    """Syslog's levels, as logging has them."""
+
+    INFO = 20
+    WARNING = 30
+    ERROR = 40
+    CRITICAL = 50
+
+
+@dataclass(frozen=True, slots=True)
+class EventKind:
+    """What sort of thing happened."""
+
+    name: str
+    message_id: str
+    """32 hex digits."""
+    level: Level
+    template: str
+    """Formatted with the event's fields and details."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something happened. Fields that do not apply stay None; further words go into `details`."""
+
+    kind: EventKind
+    server: ServerIndex | None = None
+    ino: Ino | None = None
+    path: bytes | None = None
+    block: BlockNo | None = None
+    generation: Generation | None = None
+    peer: str | None = None
+    details: Mapping[str, object] = field(default_factory=dict)
+
+    def fields(self) -> dict[str, str]:
+        """Return the journal fields: DFS_SERVER, DFS_INO, DFS_PATH, DFS_BLOCK, DFS_GENERATION, DFS_PEER."""
+        values = {
+            "DFS_SERVER": self.server,
+            "DFS_INO": self.ino,
+            "DFS_PATH": None if self.path is None else self.path.decode("utf-8", "backslashreplace"),
+            "DFS_BLOCK": self.block,
+            "DFS_GENERATION": self.generation,
+            "DFS_PEER": self.peer,
+        }
+        return {name: str(value) for name, value in values.items() if value is not None}
+
+    def message(self) -> str:
+        """Return the line for people."""
+        words: dict[str, object] = {
+            "server": self.server,
+            "ino": self.ino,
+            "path": "?" if self.path is None else self.path.decode("utf-8", "backslashreplace"),
+            "block": self.block,
+            "generation": self.generation,
+            "peer": self.peer,
+            **self.details,
+        }
+        return self.kind.template.format(**words)
+
+
+SERVICE_READY = EventKind("SERVICE_READY", "6d1f0c5be0a84d0f8f0b6a2f5a1c7e01", Level.INFO, "ready: {what}")
+SERVICE_STOPPED = EventKind("SERVICE_STOPPED", "6d1f0c5be0a84d0f8f0b6a2f5a1c7e02", Level.INFO, "stopped: {what}")
+CLUSTER_FORMATTED = EventKind(
+    "CLUSTER_FORMATTED",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e03",
+    Level.INFO,
+    "made a new file system: cluster {cluster}, {servers} data servers, blocks of {block_size} bytes",
+)
+NO_GOOD_COPY = EventKind(
+    "NO_GOOD_COPY",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e04",
+    Level.ERROR,
+    "{path} (inode {ino}) block {block}: no good copy, the read fails with EIO; primary is {primary}, secondary is {secondary}",
+)
+COPY_REPAIRED = EventKind(
+    "COPY_REPAIRED",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e05",
+    Level.WARNING,
+    "{path} (inode {ino}) block {block}: the {role} copy on server {server} was {state}, repaired from the other copy",
+)
+CORRUPT_RECORD = EventKind(
+    "CORRUPT_RECORD",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e06",
+    Level.ERROR,
+    "inode {ino} block {block}: the {role} copy on this server does not verify; kept in {quarantine}",
+)
+WRITE_WAITS = EventKind(
+    "WRITE_WAITS",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e07",
+    Level.WARNING,
+    "writing waits for server {server}: {reason}",
+)
+WRITE_GOES_ON = EventKind(
+    "WRITE_GOES_ON",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e08",
+    Level.INFO,
+    "writing to server {server} goes on after {waited_s:.1f} s",
+)
+READ_ONE_COPY = EventKind(
+    "READ_ONE_COPY",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e09",
+    Level.WARNING,
+    "server {server} does not answer, reading from the other copies: {reason}",
+)
+READ_BOTH_COPIES = EventKind(
+    "READ_BOTH_COPIES",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e0a",
+    Level.INFO,
+    "server {server} answers again after {waited_s:.1f} s",
+)
+META_WAITS = EventKind("META_WAITS", "6d1f0c5be0a84d0f8f0b6a2f5a1c7e0b", Level.WARNING, "waiting for {peer}: {reason}")
+META_GOES_ON = EventKind(
+    "META_GOES_ON", "6d1f0c5be0a84d0f8f0b6a2f5a1c7e0c", Level.INFO, "{peer} answers again after {waited_s:.1f} s"
+)
+META_READ_ONLY = EventKind(
+    "META_READ_ONLY",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e0d",
+    Level.CRITICAL,
+    "the meta-server is read-only, nothing can be changed until it is restarted: {reason}",
+)
+SESSION_EXPIRED = EventKind(
+    "SESSION_EXPIRED",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e0e",
+    Level.WARNING,
+    "client session {session} ({host}:{path}) has expired: no heartbeat for {silent_s:.0f} s",
+)
+LEASE_LOST = EventKind(
+    "LEASE_LOST",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e0f",
+    Level.ERROR,
+    "this mount lost its lease with the meta-server; open files must be opened again",
+)
+JOURNAL_TORN = EventKind(
+    "JOURNAL_TORN",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e10",
+    Level.WARNING,
+    "{name}: {count} bytes after the last whole entry are left out (an unclean stop)",
+)
+SERVER_REFUSED = EventKind(
+    "SERVER_REFUSED",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e11",
+    Level.ERROR,
+    "{peer} is not used: {reason}",
+)
+COPIES_DIFFER = EventKind(
+    "COPIES_DIFFER",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e12",
+    Level.ERROR,
+    "{path} (inode {ino}) block {block}: both copies verify at generation {generation} but differ",
+)
+UNEXPECTED = EventKind("UNEXPECTED", "6d1f0c5be0a84d0f8f0b6a2f5a1c7e13", Level.ERROR, "a bug: {what}")
+UNCLEAN_START = EventKind(
+    "UNCLEAN_START",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e14",
+    Level.WARNING,
+    "the last stop was not clean: {what}",
+)
+
+ALL_KINDS: tuple[EventKind, ...] = tuple(value for value in list(globals().values()) if isinstance(value, EventKind))

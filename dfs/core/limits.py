@@ -1,0 +1,53 @@
+"""Every limit, named, with its unit (design section 9)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+NAME_BYTES_MAX: Final = 255
+"""One name in a folder."""
+PATH_BYTES_MAX: Final = 4096
+SYMLINK_BYTES_MAX: Final = 4095
+LINKS_MAX: Final = 65_000
+FILE_BYTES_MAX: Final = 1 << 50
+"""1 PiB: a file's largest size."""
+LISTING_ENTRIES_MAX: Final = 4096
+"""Entries of one ListFolder answer."""
+SERVERS_MIN: Final = 2
+SERVERS_MAX: Final = 255
+BLOCK_SIZES: Final = (512, 1 << 20)
+"""Smallest and largest block; a power of two."""
+REQUEST_DATA_BYTES_MAX: Final = 4 << 20
+"""Block data of one Put or Get."""
+REQUEST_BLOCKS_MAX: Final = 16_384
+"""Blocks of one Put or Get."""
+BATCH_INODES_MAX: Final = 4096
+"""Inodes of one Drop or ListInodes."""
+
+BODY_BYTES_MAX: Final = 16 << 20
+"""Body of one HTTP request or answer."""
+HEADER_BYTES_MAX: Final = 16 << 10
+"""Request line and headers together."""
+XML_DEPTH_MAX: Final = 64
+XML_ELEMENTS_MAX: Final = 1_000_000
+CONNECTIONS_MAX: Final = 512
+IDLE_TIMEOUT_S: Final = 300.0
+"""A connection without a request is closed after this time."""
+REQUEST_TIMEOUT_S: Final = 30.0
+"""Time for a request to arrive once its first byte is there."""
+CALL_TIMEOUT_S: Final = 10.0
+"""Time for an answer, beyond what the method itself may wait."""
+CONNECT_TIMEOUT_S: Final = 2.0
+
+HEARTBEAT_PARK_S: Final = 5.0
+"""How long meta keeps a heartbeat waiting."""
+LEASE_CLIENT_S: Final = 20.0
+"""A mount stops writing by itself this long after it sent its last good heartbeat."""
+LEASE_META_S: Final = 30.0
+"""Meta expires a session this long after its last heartbeat arrived; also how long a started meta waits for sessions."""
+ACQUIRE_PARK_S: Final = 1.0
+"""How long meta keeps an Acquire waiting for a recalled grant."""
+COMMIT_INTERVAL_S: Final = 1.0
+"""A holder commits size and mtime at least this often while dirty."""
+RETRY_DELAY_S_MIN: Final = 0.05
+RETRY_DELAY_S_MAX: Final = 2.0

@@ -1,0 +1,1 @@
+"""A data server's service: block store, start-up recovery."""

@@ -1,0 +1,1 @@
+"""The boundary to the kernel: the one import of the FUSE binding."""

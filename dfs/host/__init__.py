@@ -1,0 +1,1 @@
+"""Adapters to this machine: disk, clock, tasks, journal, service loop."""

@@ -1,0 +1,1 @@
+"""The meta-server's service: names, attributes, sessions, grants, cuts, reclaim."""

@@ -1,0 +1,1 @@
+"""Adapters to the wire: XML-RPC over HTTP, both ends."""
