@@ -385,10 +385,18 @@ class UsageError(StartError):
     exit_code = ExitCode.USAGE
 
 
+@dataclass(eq=False)
 class ConfigError(StartError):
-    """Wrong configuration; `expected` begins with file, section and key."""
+    """Wrong configuration."""
 
+    where: str = ""
+    """FILE: [section] key, as far as known; begins the message."""
     exit_code = ExitCode.CONFIGURATION
+
+    def __str__(self) -> str:
+        """Return the message for people: where, what was expected, what was got."""
+        message = super().__str__()
+        return f"{self.where}: {message}" if self.where else message
 
 
 class StateError(StartError):
