@@ -1,0 +1,115 @@
+"""The kernel's mount table, as far as dfs mounts are concerned: who is mounted where, who uses it, and unmounting.
+
+Reads /proc only and never looks at a mount point itself (no stat, no listing), because a mount whose client has died or
+hangs would answer with an error or not at all. Called by dfs/cli/local_cluster.py and by the tests' harness.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from dfs.core.errors import MountPointError
+
+MOUNT_TYPE: Final = "fuse.dfs"
+UNMOUNT_TIMEOUT_S: Final = 10.0
+_OCTAL: Final = re.compile(r"\\([0-7]{3})")
+
+
+class Mount(NamedTuple):
+    """One line of the mount table."""
+
+    path: Path
+    type: str
+
+
+class Holder(NamedTuple):
+    """A process that keeps a mount busy."""
+
+    pid: int
+    command: str
+    path: str
+    """One of the files or folders below the mount that it has open, runs from or stands in."""
+
+
+def absolute(path: Path) -> Path:
+    """Return `path` without symbolic links on the way to it, but not looking at its last part, which may be a dead mount."""
+    whole = Path(os.path.abspath(path))
+    return whole.parent.resolve() / whole.name
+
+
+def read_mounts(text: str) -> list[Mount]:
+    """Return the mounts in the text of a mountinfo file, in its order: a later one hides an earlier one at the same path."""
+    return [_parse_line(line) for line in text.splitlines() if " - " in line]
+
+
+def _parse_line(line: str) -> Mount:
+    fields, _, source = line.partition(" - ")
+    raw = _OCTAL.sub(lambda match: chr(int(match[1], 8)), fields.split(" ")[4])
+    return Mount(Path(raw), source.split(" ")[0])
+
+
+def find_mount(path: Path) -> Mount | None:
+    """Return what is mounted at exactly `path`, or None."""
+    wanted = absolute(path)
+    mounts = read_mounts(Path("/proc/self/mountinfo").read_text(errors="surrogateescape"))
+    return next((mount for mount in reversed(mounts) if mount.path == wanted), None)
+
+
+def is_mounted(path: Path) -> bool:
+    """Tell whether a dfs file system is mounted at `path`, alive or dead."""
+    mount = find_mount(path)
+    return mount is not None and mount.type == MOUNT_TYPE
+
+
+def find_holders(path: Path) -> list[Holder]:
+    """Return the processes that use something below `path`; those of other users are seen by root only."""
+    inside = f"{absolute(path)}/"
+    found: list[Holder] = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        used = next((name for name in _names_used(folder) if f"{name}/".startswith(inside)), None)
+        if used is not None:
+            found.append(Holder(int(folder.name), _command(folder), used))
+    return found
+
+
+def _names_used(folder: Path) -> Iterator[str]:
+    links = [folder / "cwd", folder / "root", folder / "exe"]
+    try:
+        links += (folder / "fd").iterdir()
+        links += (folder / "map_files").iterdir()
+    except OSError:
+        links = links[:3]  # gone meanwhile, or another user's: what is readable of it will do
+    for link in links:
+        try:
+            yield os.readlink(link)
+        except OSError:
+            continue
+
+
+def _command(folder: Path) -> str:
+    try:
+        return (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip() or "?"
+    except OSError:
+        return "?"
+
+
+def unmount(path: Path, *, lazy: bool = False) -> bool:
+    """Unmount `path` and tell whether it is gone; `lazy` detaches it from the tree even while it is in use.
+
+    Raises: MountPointError if this system has no fusermount.
+    """
+    program = shutil.which("fusermount3") or shutil.which("fusermount")
+    if program is None:
+        raise MountPointError(expected="fusermount3 or fusermount on the PATH (Debian package fuse3)", got="neither")
+    options = ["-u", "-q", "-z"] if lazy else ["-u", "-q"]
+    try:
+        subprocess.run([program, *options, str(absolute(path))], check=False, capture_output=True, timeout=UNMOUNT_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        return False
+    return find_mount(path) is None
