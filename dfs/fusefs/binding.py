@@ -1,0 +1,222 @@
+"""The one import of the FUSE binding (fusepy over libfuse 2) and of what it gets wrong.
+
+Owns the choice between the module names `fusepy` (Debian) and `fuse` (PyPI; Debian's own `fuse` is another API), the C calls that
+fusepy does not offer, and the conversions it does inexactly: stat buffers, listings and time stamps. Used by mounting.py to
+run the loop and by operation_context.py to ask about the call in progress. Knows nothing of dfs' files.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any, Final, NamedTuple, Protocol
+
+from dfs.core.errors import StartError
+
+MODULE_NAMES: Final = ("fusepy", "fuse")
+NAME_ENCODING: Final = "latin-1"
+"""Maps every byte to one character and back: file names are bytes, fusepy's API is text."""
+UTIME_NOW: Final = (1 << 30) - 1
+UTIME_OMIT: Final = (1 << 30) - 2
+"""What utimensat(2) puts into tv_nsec."""
+_NS_PER_S: Final = 10**9
+
+
+class RawCaller(NamedTuple):
+    """Who made the system call in progress, as the kernel says."""
+
+    uid: int
+    gid: int
+    pid: int
+    """The thread's own number; 0 if it is invisible from here, or for write-back, which has no caller."""
+
+
+class Stat(NamedTuple):
+    """What stat(2) shows; `blksize` in bytes, `blocks` in units of 512 bytes."""
+
+    ino: int
+    mode: int
+    nlink: int
+    uid: int
+    gid: int
+    rdev: int
+    size: int
+    blksize: int
+    blocks: int
+    atime_ns: int
+    mtime_ns: int
+    ctime_ns: int
+
+
+class Space(NamedTuple):
+    """What statvfs(3) shows; blocks in units of `frsize` bytes."""
+
+    bsize: int
+    frsize: int
+    blocks: int
+    bfree: int
+    bavail: int
+    files: int
+    ffree: int
+    favail: int
+    namemax: int
+
+
+class SetTime(NamedTuple):
+    """One of the two time stamps of utimensat(2)."""
+
+    seconds: int
+    nanoseconds: int
+    """0 .. 999,999,999, UTIME_NOW or UTIME_OMIT."""
+
+
+class FileInfo(Protocol):
+    """The kernel's view of an open file (struct fuse_file_info)."""
+
+    flags: int
+    fh: int
+
+
+AddEntry = Callable[[bytes, Stat], bool]
+"""Puts a name into a listing; False: the listing takes no more."""
+
+
+class CallTable(Protocol):
+    """What answers the kernel: called with an operation's name and its arguments, raises OSError only."""
+
+    def __call__(self, operation: str, *arguments: Any) -> Any:
+        """Carry out one operation."""
+
+
+class Binding:
+    """libfuse, through fusepy. All methods but `run` may be called from any thread; the questions about the call in progress
+    only from the thread that libfuse called.
+    """
+
+    def __init__(self, module: ModuleType) -> None:
+        self._module = module
+        # PyDLL keeps the interpreter lock: these calls take nanoseconds, giving the lock up could cost milliseconds.
+        library = ctypes.PyDLL(module._libfuse._name, handle=module._libfuse._handle)
+        self._get_context = library.fuse_get_context
+        self._get_context.restype = ctypes.POINTER(module.fuse_context)
+        self._get_context.argtypes = []
+        self._interrupted = library.fuse_interrupted
+        self._interrupted.restype = ctypes.c_int
+        self._interrupted.argtypes = []
+        self._exit = library.fuse_exit
+        self._exit.restype = None
+        self._exit.argtypes = [ctypes.c_void_p]
+
+    def caller(self) -> RawCaller:
+        """Return who made the call in progress."""
+        context = self._get_context().contents
+        return RawCaller(context.uid, context.gid, context.pid)
+
+    def interrupted(self) -> bool:
+        """Tell whether the kernel announced a signal to the caller of the call in progress; it does so once only."""
+        return bool(self._interrupted())
+
+    def session(self) -> int:
+        """Return the address of the session that the call in progress belongs to, for `exit`."""
+        return int(self._get_context().contents.fuse)
+
+    def exit(self, session: int) -> None:
+        """Tell a session's loop to end as soon as it wakes."""
+        self._exit(session)
+
+    def run(self, operations: CallTable, mount_point: bytes, options: Mapping[str, str | int | bool]) -> None:
+        """Mount, serve with threads until unmounted or told to exit, unmount.
+
+        Arguments: what answers the kernel, an absolute path, and libfuse's `-o` options (True: a bare word).
+        Raises: RuntimeError if libfuse refuses; it has then said why on standard error.
+        """
+        loop = _loop_class(self._module)
+        loop(operations, mount_point.decode(NAME_ENCODING), foreground=True, raw_fi=True, encoding=NAME_ENCODING, **options)
+
+
+def load_binding() -> Binding:
+    """Return the binding.
+
+    Raises: StartError if neither module is there, is the right one, or finds libfuse 2.
+    """
+    reasons: list[str] = []
+    for name in MODULE_NAMES:
+        try:
+            module = importlib.import_module(name)
+        except ImportError:
+            reasons.append(f"no module {name}")
+        except OSError as error:
+            raise StartError(expected="libfuse 2 (package libfuse2, or libfuse2t64)", got=str(error)) from error
+        else:
+            if _is_fusepy(module):
+                return Binding(module)
+            reasons.append(f"{name} is another binding")
+    raise StartError(expected="the Python module fusepy 3 (package python3-fusepy)", got=", ".join(reasons))
+
+
+def _is_fusepy(module: ModuleType) -> bool:
+    loop = getattr(module, "FUSE", None)
+    if not inspect.isclass(loop) or not hasattr(module, "Operations"):
+        return False
+    return "raw_fi" in inspect.signature(loop).parameters and hasattr(module, "_libfuse")
+
+
+def _fill_stat(buffer: Any, stat: Stat) -> None:
+    """Copy `stat` into a zeroed struct stat."""
+    buffer.st_ino = stat.ino
+    buffer.st_mode = stat.mode
+    buffer.st_nlink = stat.nlink
+    buffer.st_uid = stat.uid
+    buffer.st_gid = stat.gid
+    buffer.st_rdev = stat.rdev
+    buffer.st_size = stat.size
+    buffer.st_blksize = stat.blksize
+    buffer.st_blocks = stat.blocks
+    time = buffer.st_atimespec
+    time.tv_sec, time.tv_nsec = divmod(stat.atime_ns, _NS_PER_S)
+    time = buffer.st_mtimespec
+    time.tv_sec, time.tv_nsec = divmod(stat.mtime_ns, _NS_PER_S)
+    time = buffer.st_ctimespec
+    time.tv_sec, time.tv_nsec = divmod(stat.ctime_ns, _NS_PER_S)
+
+
+def _loop_class(module: ModuleType) -> Any:
+    """Return fusepy's FUSE class with exact conversions: no dictionaries, no time stamps folded into one number."""
+    stat_type = module.c_stat
+    stat_bytes = ctypes.sizeof(stat_type)
+
+    class Loop(module.FUSE):  # type: ignore[misc, name-defined]
+        """The callbacks that libfuse calls; constructing it mounts and serves."""
+
+        def fgetattr(self, path: bytes | None, buffer: Any, info: Any) -> int:
+            stat = self.operations("getattr", self._decode_optional_path(path), info.contents if info else None)
+            ctypes.memset(buffer, 0, stat_bytes)
+            _fill_stat(buffer.contents, stat)
+            return 0
+
+        def readdir(self, path: bytes | None, target: int, filler: Any, offset: int, info: Any) -> int:
+            buffer = stat_type()
+
+            def add_entry(name: bytes, stat: Stat) -> bool:
+                _fill_stat(buffer, stat)
+                # Offset 0: libfuse collects the whole listing and asks once.
+                return bool(filler(target, name, buffer, 0) == 0)
+
+            self.operations("readdir", info.contents.fh, add_entry)
+            return 0
+
+        def utimens(self, path: bytes, buffer: Any) -> int:
+            times = [SetTime(time.tv_sec, time.tv_nsec) for time in (buffer.contents.actime, buffer.contents.modtime)]
+            self.operations("utimens", path.decode(self.encoding), *times)
+            return 0
+
+        def statfs(self, path: bytes, buffer: Any) -> int:
+            space: Space = self.operations("statfs", path.decode(self.encoding))
+            for name, value in zip(space._fields, space, strict=True):
+                setattr(buffer.contents, f"f_{name}", value)
+            return 0
+
+    return Loop

@@ -1,0 +1,83 @@
+"""What the FUSE boundary asks of the client service: one method per system call, paths as bytes that begin with a slash.
+
+`dfs.client.filesystem.FileSystem` is it; tests/harness/memory_filesystem.py is its twin for tests of this package alone. Methods
+raise DfsError leaves, wait only while `ctx.cancelled()` allows it, and may be called by any number of threads at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from dfs.core.interfaces import CallContext
+from dfs.core.meta_messages import AttributeChanges, Attributes, Entry, FileSystemSpace
+
+
+class FileSystemApi(Protocol):
+    """A mounted file system, without FUSE. Handles are numbers chosen by it; flags are those of open(2)."""
+
+    def getattr(self, ctx: CallContext, path: bytes, handle: int | None) -> Attributes:
+        """Return the attributes of the inode at `path`, or of the one that `handle` has open."""
+
+    def readlink(self, ctx: CallContext, path: bytes) -> bytes:
+        """Return a symbolic link's target."""
+
+    def list_folder(self, ctx: CallContext, path: bytes) -> Iterable[Entry]:
+        """Return a folder's entries, without . and .."""
+
+    def mkdir(self, ctx: CallContext, path: bytes, mode: int) -> object:
+        """Create a folder."""
+
+    def mknod(self, ctx: CallContext, path: bytes, mode: int, rdev: int) -> object:
+        """Create a file of any type but folder and link."""
+
+    def symlink(self, ctx: CallContext, path: bytes, target: bytes) -> object:
+        """Create a symbolic link at `path`."""
+
+    def link(self, ctx: CallContext, path: bytes, new_path: bytes) -> object:
+        """Give the inode at `path` a further name."""
+
+    def unlink(self, ctx: CallContext, path: bytes) -> object:
+        """Remove a name, or an alias made by unlink_open."""
+
+    def unlink_open(self, ctx: CallContext, path: bytes, alias: bytes) -> object:
+        """Remove the name of a file that this mount has open; until its last close it is found at `alias`, by this mount only."""
+
+    def rmdir(self, ctx: CallContext, path: bytes) -> object:
+        """Remove an empty folder."""
+
+    def rename(self, ctx: CallContext, path: bytes, new_path: bytes) -> object:
+        """Rename, replacing what stands at `new_path`."""
+
+    def setattr(self, ctx: CallContext, path: bytes, changes: AttributeChanges) -> object:
+        """Change mode, owner or times."""
+
+    def truncate(self, ctx: CallContext, path: bytes, size_bytes: int, handle: int | None) -> object:
+        """Set the size of the inode at `path`, or of the one that `handle` has open for writing."""
+
+    def create(self, ctx: CallContext, path: bytes, mode: int, flags: int) -> int:
+        """Create a regular file (O_EXCL: only a new one), open it, return a handle."""
+
+    def open(self, ctx: CallContext, path: bytes, flags: int) -> int:
+        """Open a regular file, return a handle."""
+
+    def read(self, ctx: CallContext, handle: int, size_bytes: int, offset: int) -> bytes:
+        """Return up to `size_bytes` bytes; fewer only at the end of the file."""
+
+    def write(self, ctx: CallContext, handle: int, data: bytes, offset: int) -> int:
+        """Write all of `data` (for an O_APPEND handle at the file's end) to both replicas; return its length."""
+
+    def flush(self, ctx: CallContext, handle: int) -> object:
+        """Make what was written visible to other mounts: a descriptor is being closed."""
+
+    def fsync(self, ctx: CallContext, handle: int) -> object:
+        """Make what was written survive a power cut."""
+
+    def release(self, ctx: CallContext, handle: int) -> object:
+        """Forget a handle: its last descriptor is closed."""
+
+    def statfs(self, ctx: CallContext) -> FileSystemSpace:
+        """Return space and number of inodes."""
+
+    def access(self, ctx: CallContext, path: bytes, mode: int) -> object:
+        """Check that the caller may read (4), write (2) or execute (1)."""

@@ -1,0 +1,92 @@
+"""The folder on which a file system is mounted: whether it can be used, and how it is freed again.
+
+Promises: never touches a mounted file system, which might be dead and hang whoever asks it; /proc/self/mountinfo is asked instead.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Final
+
+from dfs.core.errors import MountPointError
+
+MOUNTINFO: Final = Path("/proc/self/mountinfo")
+FUSE_DEVICE: Final = Path("/dev/fuse")
+UNMOUNT_PROGRAMS: Final = ("fusermount", "fusermount3")
+"""Debian 12's fuse3 brings both names, older packages the first only."""
+_ESCAPE: Final = re.compile(rb"\\([0-7]{3})")
+_MOUNT_POINT_FIELD: Final = 4
+_LINKS_MAX: Final = 40
+
+
+def check_mount_point(path: bytes) -> bytes:
+    """Return the absolute path, free of symbolic links, of a folder that can be mounted on.
+
+    Raises: MountPointError unless it exists, is a folder, is empty and not mounted on, and this machine has FUSE.
+    """
+    point = _resolve(path)
+    try:
+        names = os.listdir(point)
+    except FileNotFoundError as error:
+        raise MountPointError(expected="an existing folder as mount point", got=f"nothing at {show(point)}") from error
+    except NotADirectoryError as error:
+        raise MountPointError(expected="a folder as mount point", got=f"a file at {show(point)}") from error
+    except OSError as error:
+        raise MountPointError(expected="a readable folder as mount point", got=f"{show(point)}: {error.strerror}") from error
+    if names:
+        raise MountPointError(expected="an empty folder as mount point", got=f"{len(names)} entries in {show(point)}")
+    if not FUSE_DEVICE.exists():
+        raise MountPointError(expected=f"{FUSE_DEVICE} (kernel module fuse)", got="nothing there")
+    return point
+
+
+def mount_points() -> set[bytes]:
+    """Return every path on which something is mounted, as this process sees them."""
+    return parse_mountinfo(MOUNTINFO.read_bytes())
+
+
+def parse_mountinfo(text: bytes) -> set[bytes]:
+    """Return the mount points that proc_pid_mountinfo(5) lists; it writes blanks and backslashes as octal numbers."""
+    fields = (line.split(b" ") for line in text.splitlines())
+    return {_ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), line[_MOUNT_POINT_FIELD]) for line in fields}
+
+
+def unmount(point: bytes, *, lazily: bool, timeout_s: float) -> bool:
+    """Unmount, and tell whether it worked. `lazily`: also while files are open there; they stay usable until closed.
+
+    Raises: MountPointError if there is no program to unmount with.
+    """
+    flags = "-uqz" if lazily else "-uq"
+    for program in UNMOUNT_PROGRAMS:
+        try:
+            # Not in this thread: the unmount itself may ask the file system, and end never.
+            done = subprocess.run([program, flags, "--", point], timeout=timeout_s, stderr=subprocess.DEVNULL, check=False)
+        except FileNotFoundError:
+            continue
+        except subprocess.TimeoutExpired:
+            return False
+        return done.returncode == 0
+    raise MountPointError(expected="the program fusermount (package fuse3)", got="none in PATH")
+
+
+def show(path: bytes) -> str:
+    """Return a path for people."""
+    return os.fsdecode(path).encode("utf-8", "backslashreplace").decode()
+
+
+def _resolve(path: bytes) -> bytes:
+    """Follow symbolic links down to the last component, asking the list of mounts before each look."""
+    taken = mount_points()
+    for _ in range(_LINKS_MAX):
+        folder, name = os.path.split(os.path.abspath(path))
+        point = os.path.join(os.path.realpath(folder), name)
+        if point in taken:
+            remedy = "fusermount -u frees it, with -uz if its process is gone"
+            raise MountPointError(expected="a mount point that is free", got=f"{show(point)} mounted already ({remedy})")
+        if not os.path.islink(point):
+            return point
+        path = os.path.join(os.path.dirname(point), os.readlink(point))
+    raise MountPointError(expected="a mount point", got=f"a circle of links at {show(path)}")

@@ -1,0 +1,190 @@
+"""A mount from its beginning to its end, in bounded time (I7).
+
+Owns libfuse's options and the thread that holds libfuse's loop. The loop has a thread of its own so that the main thread stays
+free for signals: libfuse blocks the thread that runs it, and Python's signal handlers run in the main thread only. The file system
+may also be unmounted from outside (`fusermount -u`, `umount`); then the loop ends by itself. Composed by dfs/cli/mount.py; never
+starts or stops the client service.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FrameType
+from typing import Final
+
+from dfs.core.errors import MountPointError
+from dfs.core.interfaces import EventSink
+from dfs.fusefs.binding import Binding
+from dfs.fusefs.filesystem_api import FileSystemApi
+from dfs.fusefs.mount_point import check_mount_point, show, unmount
+from dfs.fusefs.operation_context import OperationContexts
+from dfs.fusefs.operations import IO_SIZE_BYTES, Operations
+
+LOG = logging.getLogger(__name__)
+
+WAKE_SIGNAL: Final = signal.SIGUSR2
+"""Interrupts libfuse's wait, so that it sees that it should end; the handler does nothing."""
+WAKE_INTERVAL_S: Final = 0.1
+MOUNT_TIMEOUT_S: Final = 10.0
+UNMOUNT_TIMEOUT_S: Final = 2.0
+"""For an orderly unmount, which waits for the kernel's last questions."""
+END_TIMEOUT_S: Final = 5.0
+"""For operations in progress to notice that the mount ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class MountOptions:
+    """What can be chosen about a mount."""
+
+    source: str
+    """What `mount` and `df` show as device."""
+    allow_other: bool
+    """Whether other users than the one who mounts may use it."""
+
+
+def to_libfuse(options: MountOptions) -> dict[str, str | int | bool]:
+    """Return libfuse's options.
+
+    The kernel keeps no attributes or names by itself: a fresh open must see the size that another mount just wrote. The
+    client's own cache knows when to ask. hard_remove stays off: it breaks fstat of an open file that is unlinked.
+    """
+    return {
+        "fsname": options.source.replace(",", "\\,"),
+        "subtype": "dfs",
+        "allow_other": options.allow_other,
+        "default_permissions": True,
+        "use_ino": True,
+        "big_writes": True,
+        "max_read": IO_SIZE_BYTES,
+        "max_write": IO_SIZE_BYTES,
+        "max_readahead": IO_SIZE_BYTES,
+        "attr_timeout": 0,
+        "entry_timeout": 0,
+        "negative_timeout": 0,
+    }
+
+
+class _Session:
+    """libfuse's session with the kernel, from init to destroy: told to exit only while it exists, for then it is freed."""
+
+    def __init__(self, binding: Binding, changed: threading.Condition) -> None:
+        self.binding = binding
+        self.begun = False
+        self._changed = changed
+        self._address: int | None = None
+
+    def begin(self) -> None:
+        address = self.binding.session()
+        with self._changed:
+            self._address = address
+            self.begun = True
+            self._changed.notify_all()
+
+    def end(self) -> None:
+        with self._changed:
+            self._address = None
+
+    def exit(self) -> None:
+        with self._changed:
+            if self._address is not None:
+                self.binding.exit(self._address)
+
+
+class Mount:
+    """One mounted file system. `start` and `stop` belong to the main thread."""
+
+    def __init__(
+        self,
+        *,
+        binding: Binding,
+        filesystem: FileSystemApi,
+        events: EventSink,
+        mount_point: bytes,
+        options: MountOptions,
+        request_prefix: str,
+        on_end: Callable[[], None],
+    ) -> None:
+        """Prepare; nothing is mounted yet.
+
+        Arguments: libfuse, what answers, where bugs are reported, a folder, the options, how request identifiers begin, and what to
+        call (on another thread) once nothing is mounted any more.
+        """
+        self._on_end = on_end
+        self._changed = threading.Condition()
+        self._session = _Session(binding, self._changed)
+        self._contexts = OperationContexts(binding, request_prefix)
+        self._operations = Operations(filesystem=filesystem, contexts=self._contexts, events=events, connection=self._session)
+        self._mount_point = mount_point
+        self._options = options
+        self._ended = False
+        self._failure: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name="dfs-fuse-loop", daemon=True)
+
+    def start(self) -> None:
+        """Mount; returns when the kernel is connected and programs can use it. Raises: MountPointError."""
+        self._mount_point = check_mount_point(self._mount_point)
+        signal.signal(WAKE_SIGNAL, _ignore)
+        self._thread.start()
+        with self._changed:
+            self._changed.wait_for(lambda: self._session.begun or self._ended, MOUNT_TIMEOUT_S)
+            if self._session.begun:
+                return
+            failure = self._failure
+        raise MountPointError(
+            expected=f"to mount on {show(self._mount_point)}", got="a refusal of libfuse (its own message says why)"
+        ) from failure
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until it is unmounted, and tell whether it is."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._ended, timeout_s)
+
+    def stop(self) -> bool:
+        """Unmount: in order if no file is open, else at once, ending operations in progress with EIO.
+
+        Result: whether libfuse's threads have ended, so that the client service may be stopped.
+        """
+        if self.wait(0):
+            return True
+        if unmount(self._mount_point, lazily=False, timeout_s=UNMOUNT_TIMEOUT_S) and self.wait(END_TIMEOUT_S):
+            return True
+        if not self.wait(0):
+            LOG.info("%s is in use: unmounting it under its users", show(self._mount_point))
+        self._contexts.end_all()
+        if self._end_loop():
+            return True
+        unmount(self._mount_point, lazily=True, timeout_s=UNMOUNT_TIMEOUT_S)
+        return self.wait(0)
+
+    def _end_loop(self) -> bool:
+        """Tell libfuse to end, until it has; it then unmounts lazily by itself."""
+        self._session.exit()
+        for _ in range(int(END_TIMEOUT_S / WAKE_INTERVAL_S)):
+            if self.wait(0):
+                return True
+            # The signal may come just before the loop begins to wait: say it again.
+            signal.pthread_kill(self._thread.ident or 0, WAKE_SIGNAL)
+            if self.wait(WAKE_INTERVAL_S):
+                return True
+        return False
+
+    def _run(self) -> None:
+        failure: Exception | None = None
+        try:
+            self._session.binding.run(self._operations, self._mount_point, to_libfuse(self._options))
+        except RuntimeError as error:
+            failure = error
+        finally:
+            with self._changed:
+                self._failure = failure
+                self._ended = True
+                self._changed.notify_all()
+            self._on_end()
+
+
+def _ignore(number: int, frame: FrameType | None) -> None:
+    """Do nothing: the signal's work is done by interrupting a wait."""

@@ -1,0 +1,134 @@
+"""The context of each FUSE operation: on whose behalf it runs and whether its answer is still wanted (I7).
+
+Owns request identifiers, the callers' groups (remembered for a second) and the decision to end an operation: a signal that ends
+its caller, or the end of this mount. Made by operations.py at every call from the kernel; lease, session and deadlines belong to
+the client service.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from dfs.core.errors import EndReason
+from dfs.core.ids import NO_OP, NO_SESSION, OpId, SessionId
+from dfs.core.interfaces import Caller
+from dfs.fusefs.binding import RawCaller
+from dfs.fusefs.caller_process import has_ending_signal, is_exiting, read_groups
+
+GROUPS_TTL_S: Final = 1.0
+"""How long a caller's groups are believed; a process that calls setgroups(2) and nothing else waits this long for its effect."""
+_GROUPS_KEPT_MAX: Final = 256
+
+
+class CallInProgress(Protocol):
+    """What the binding knows about the call that this thread answers."""
+
+    def caller(self) -> RawCaller:
+        """Return who made it."""
+
+    def interrupted(self) -> bool:
+        """Tell whether any signal was announced to the caller."""
+
+
+class OperationContexts:
+    """Makes the contexts of one mount, and ends them all when the mount ends."""
+
+    def __init__(self, binding: CallInProgress, prefix: str, monotonic_s: Callable[[], float] = time.monotonic) -> None:
+        self._binding = binding
+        self._prefix = prefix
+        self._monotonic_s = monotonic_s
+        self._numbers = itertools.count(1)
+        self._groups: dict[RawCaller, tuple[float, tuple[int, ...]]] = {}
+        self._ending = False
+
+    def begin(self, operation: str) -> OperationContext:
+        """Return the context of a call from the kernel; called on the thread that answers it."""
+        return OperationContext(self, self._binding.caller(), f"{self._prefix}-{next(self._numbers):x}", operation == "flush")
+
+    def end_all(self) -> None:
+        """Ask all operations, present and future, to end with EndReason.SHUTDOWN."""
+        self._ending = True
+
+    @property
+    def ending(self) -> bool:
+        """Whether the mount ends."""
+        return self._ending
+
+    def interrupted(self) -> bool:
+        """Tell whether the kernel announced a signal; only on the thread that answers the call."""
+        return self._binding.interrupted()
+
+    def groups_of(self, raw: RawCaller) -> tuple[int, ...]:
+        """Return the caller's supplementary groups. Root's are never asked for: it may do everything anyway."""
+        if raw.uid == 0 or raw.pid == 0:
+            return ()
+        now_s = self._monotonic_s()
+        known = self._groups.get(raw)
+        if known is not None and now_s - known[0] < GROUPS_TTL_S:
+            return known[1]
+        groups = read_groups(raw.pid)
+        if len(self._groups) >= _GROUPS_KEPT_MAX:
+            self._groups.clear()
+        self._groups[raw] = (now_s, groups)
+        return groups
+
+
+class OperationContext:
+    """A CallContext for one call from the kernel."""
+
+    __slots__ = ("_caller", "_contexts", "_owner", "_raw", "_request_id", "_watch_exit")
+
+    def __init__(self, contexts: OperationContexts, raw: RawCaller, request_id: str, watch_exit: bool) -> None:
+        self._contexts = contexts
+        self._raw = raw
+        self._request_id = request_id
+        # A task that exits closes its files when its signals are spent: only its exit flag tells that nobody waits for the flush.
+        self._watch_exit = watch_exit
+        self._owner = threading.get_ident()
+        self._caller: Caller | None = None
+
+    @property
+    def request_id(self) -> str:
+        """Identifier of the operation: the mount's prefix and a number."""
+        return self._request_id
+
+    @property
+    def session(self) -> SessionId:
+        """None here: the client service adds its own."""
+        return NO_SESSION
+
+    @property
+    def caller(self) -> Caller:
+        """Who made the system call."""
+        if self._caller is None:
+            self._caller = Caller(self._raw.uid, self._raw.gid, self._contexts.groups_of(self._raw))
+        return self._caller
+
+    @property
+    def acknowledged(self) -> OpId:
+        """None here: the client service adds its own."""
+        return NO_OP
+
+    @property
+    def deadline_s(self) -> float | None:
+        """System calls have no deadline."""
+        return None
+
+    def cancelled(self) -> EndReason | None:
+        """Tell whether the mount ends or the caller is to die. A thread that libfuse did not call learns the former only."""
+        if self._contexts.ending:
+            return EndReason.SHUTDOWN
+        if threading.get_ident() != self._owner:
+            # libfuse keeps the call in progress per thread; asking elsewhere would crash it.
+            return None
+        pid = self._raw.pid
+        if self._contexts.interrupted() and (pid == 0 or has_ending_signal(pid)):
+            # A caller of another PID namespace is invisible: rather end its call than let it hang.
+            return EndReason.SIGNAL
+        if self._watch_exit and pid != 0 and is_exiting(pid):
+            return EndReason.SIGNAL
+        return None

@@ -1,0 +1,256 @@
+"""The client service's twin for tests of the FUSE boundary alone: files kept in memory, one process, no cluster.
+
+Some names are out of order: writing `stuck-write`, reading `stuck-read` and so on waits, as for a dead server, until the context is
+cancelled or a file `/release` exists. Reading `broken` or `wrong` raises what no operation should, `lost` has no good copy.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from dfs.core import errors
+from dfs.core.ids import NO_TICKET, Ino
+from dfs.core.interfaces import CallContext, raise_if_cancelled
+from dfs.core.meta_messages import AttributeChanges, Attributes, Content, Entry, FileSystemSpace
+from dfs.core.placement import Layout
+
+POLL_S = 0.05
+
+
+@dataclass
+class Node:
+    """An inode."""
+
+    ino: int
+    mode: int
+    uid: int
+    gid: int
+    rdev: int = 0
+    nlink: int = 1
+    times: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("atime", "mtime", "ctime"), time.time_ns()))
+    data: bytearray = field(default_factory=bytearray)
+    children: dict[bytes, Node] = field(default_factory=dict)
+
+    @property
+    def is_folder(self) -> bool:
+        return stat.S_ISDIR(self.mode)
+
+
+@dataclass
+class Handle:
+    """An open file."""
+
+    node: Node
+    flags: int
+    name: bytes
+
+
+class MemoryFileSystem:
+    """Implements dfs.fusefs.filesystem_api.FileSystemApi."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._numbers = itertools.count(1)
+        self._handle_numbers = itertools.count(1)
+        self._root = Node(next(self._numbers), stat.S_IFDIR | 0o777, 0, 0, nlink=2)
+        self._handles: dict[int, Handle] = {}
+        self._aliases: dict[bytes, Node] = {}
+
+    # --- names ---
+
+    def _node(self, path: bytes) -> Node:
+        if path in self._aliases:
+            return self._aliases[path]
+        node = self._root
+        for name in path.split(b"/"):
+            if name:
+                if not node.is_folder:
+                    raise errors.NotAFolder(path)
+                if len(name) > 255:
+                    raise errors.NameTooLong(path)
+                if name not in node.children:
+                    raise errors.NotFound(path)
+                node = node.children[name]
+        return node
+
+    def _parent(self, path: bytes) -> tuple[Node, bytes]:
+        parent, name = os.path.split(path)
+        if len(name) > 255:
+            raise errors.NameTooLong(path)
+        return self._node(parent), name
+
+    def _add(self, ctx: CallContext, path: bytes, mode: int, *, rdev: int = 0, data: bytes = b"") -> Node:
+        with self._lock:
+            parent, name = self._parent(path)
+            if name in parent.children:
+                raise errors.AlreadyExists(path)
+            node = Node(next(self._numbers), mode, ctx.caller.uid, ctx.caller.gid, rdev, data=bytearray(data))
+            parent.children[name] = node
+            return node
+
+    def _wait_if_stuck(self, ctx: CallContext, name: bytes, operation: bytes) -> None:
+        if name != b"stuck-" + operation:
+            return
+        while b"release" not in self._root.children:
+            raise_if_cancelled(ctx)
+            time.sleep(POLL_S)
+
+    def getattr(self, ctx: CallContext, path: bytes, handle: int | None) -> Attributes:
+        with self._lock:
+            return _attributes(self._handles[handle].node if handle is not None else self._node(path))
+
+    def readlink(self, ctx: CallContext, path: bytes) -> bytes:
+        return bytes(self._node(path).data)
+
+    def list_folder(self, ctx: CallContext, path: bytes) -> Iterator[Entry]:
+        with self._lock:
+            entries = [Entry(name, _attributes(node)) for name, node in sorted(self._node(path).children.items())]
+        yield from entries
+
+    def mkdir(self, ctx: CallContext, path: bytes, mode: int) -> None:
+        self._add(ctx, path, stat.S_IFDIR | mode).nlink = 2
+
+    def mknod(self, ctx: CallContext, path: bytes, mode: int, rdev: int) -> None:
+        self._add(ctx, path, mode, rdev=rdev)
+
+    def symlink(self, ctx: CallContext, path: bytes, target: bytes) -> None:
+        self._add(ctx, path, stat.S_IFLNK | 0o777, data=target)
+
+    def link(self, ctx: CallContext, path: bytes, new_path: bytes) -> None:
+        with self._lock:
+            node = self._node(path)
+            parent, name = self._parent(new_path)
+            if name in parent.children:
+                raise errors.AlreadyExists(new_path)
+            parent.children[name] = node
+            node.nlink += 1
+
+    def unlink(self, ctx: CallContext, path: bytes) -> None:
+        with self._lock:
+            if self._aliases.pop(path, None) is None:
+                parent, name = self._parent(path)
+                self._node(path)
+                parent.children.pop(name).nlink -= 1
+
+    def unlink_open(self, ctx: CallContext, path: bytes, alias: bytes) -> None:
+        with self._lock:
+            node = self._node(path)
+            self.unlink(ctx, path)
+            self._aliases[alias] = node
+
+    def rmdir(self, ctx: CallContext, path: bytes) -> None:
+        with self._lock:
+            if self._node(path).children:
+                raise errors.FolderNotEmpty(path)
+            parent, name = self._parent(path)
+            del parent.children[name]
+
+    def rename(self, ctx: CallContext, path: bytes, new_path: bytes) -> None:
+        with self._lock:
+            node = self._node(path)
+            parent, name = self._parent(path)
+            new_parent, new_name = self._parent(new_path)
+            del parent.children[name]
+            new_parent.children[new_name] = node
+
+    # --- attributes ---
+
+    def setattr(self, ctx: CallContext, path: bytes, changes: AttributeChanges) -> None:
+        with self._lock:
+            node = self._node(path)
+            if changes.mode is not None:
+                node.mode = stat.S_IFMT(node.mode) | changes.mode
+            node.uid = node.uid if changes.uid is None else changes.uid
+            node.gid = node.gid if changes.gid is None else changes.gid
+            now = time.time_ns()
+            for name, value, is_now in (
+                ("atime", changes.atime_ns, changes.atime_now),
+                ("mtime", changes.mtime_ns, changes.mtime_now),
+            ):
+                if is_now or value is not None:
+                    node.times[name] = now if is_now or value is None else value
+            node.times["ctime"] = now
+
+    def truncate(self, ctx: CallContext, path: bytes, size_bytes: int, handle: int | None) -> None:
+        with self._lock:
+            node = self._handles[handle].node if handle is not None else self._node(path)
+            node.data[size_bytes:] = bytes(max(0, size_bytes - len(node.data)))
+
+    # --- files ---
+
+    def _open(self, node: Node, flags: int, path: bytes) -> int:
+        number = next(self._handle_numbers)
+        self._handles[number] = Handle(node, flags, os.path.basename(path))
+        return number
+
+    def create(self, ctx: CallContext, path: bytes, mode: int, flags: int) -> int:
+        with self._lock:
+            try:
+                node = self._add(ctx, path, stat.S_IFREG | mode)
+            except errors.AlreadyExists:
+                if flags & os.O_EXCL:
+                    raise
+                node = self._node(path)
+            return self._open(node, flags, path)
+
+    def open(self, ctx: CallContext, path: bytes, flags: int) -> int:
+        self._wait_if_stuck(ctx, os.path.basename(path), b"open")
+        with self._lock:
+            return self._open(self._node(path), flags, path)
+
+    def read(self, ctx: CallContext, handle: int, size_bytes: int, offset: int) -> bytes:
+        opened = self._handles[handle]
+        self._wait_if_stuck(ctx, opened.name, b"read")
+        if opened.name == b"broken":
+            raise TimeoutError("no errno at all")
+        if opened.name == b"lost":
+            raise errors.NoGoodCopy(opened.node.ino, 0, "corrupt", "corrupt")
+        if opened.name == b"wrong":
+            raise OSError(-errno.EIO, "negative")
+        with self._lock:
+            return bytes(opened.node.data[offset : offset + size_bytes])
+
+    def write(self, ctx: CallContext, handle: int, data: bytes, offset: int) -> int:
+        opened = self._handles[handle]
+        self._wait_if_stuck(ctx, opened.name, b"write")
+        with self._lock:
+            content = opened.node.data
+            if opened.flags & os.O_APPEND:
+                offset = len(content)
+            if len(content) < offset:
+                content.extend(bytes(offset - len(content)))
+            content[offset : offset + len(data)] = data
+            opened.node.times["mtime"] = time.time_ns()
+            return len(data)
+
+    def flush(self, ctx: CallContext, handle: int) -> None:
+        self._wait_if_stuck(ctx, self._handles[handle].name, b"flush")
+
+    def fsync(self, ctx: CallContext, handle: int) -> None:
+        self._wait_if_stuck(ctx, self._handles[handle].name, b"fsync")
+
+    def release(self, ctx: CallContext, handle: int) -> None:
+        self._handles.pop(handle)
+
+    # --- the file system ---
+
+    def statfs(self, ctx: CallContext) -> FileSystemSpace:
+        return FileSystemSpace(total_bytes=1 << 30, free_bytes=1 << 29, inodes=7)
+
+    def access(self, ctx: CallContext, path: bytes, mode: int) -> None:
+        self._node(path)
+
+
+def _attributes(node: Node) -> Attributes:
+    content = Content(Layout(0, 2, 512), len(node.data), (), NO_TICKET)
+    times = node.times
+    return Attributes(
+        Ino(node.ino), node.mode, node.nlink, node.uid, node.gid, node.rdev, times["atime"], times["mtime"], times["ctime"], content
+    )

@@ -1,0 +1,48 @@
+"""Mounts a MemoryFileSystem in a process of its own: `python -m tests.harness.memory_mount MOUNTPOINT`.
+
+The real boundary, binding, mount and main loop around a file system without a cluster. Ends with exit code 0 once unmounted.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+from dfs.cli.arguments import run_program
+from dfs.cli.mount_loop import serve_until_unmounted
+from dfs.core.errors import ExitCode
+from dfs.core.events import Event
+from dfs.core.interfaces import CallContext
+from dfs.fusefs.binding import load_binding
+from dfs.fusefs.mounting import Mount, MountOptions
+from dfs.host.notify import SystemdNotify
+from dfs.host.stop_request import StopRequest
+from tests.harness.memory_filesystem import MemoryFileSystem
+
+
+class PrintedEvents:
+    """An EventSink that writes to standard error."""
+
+    def emit(self, event: Event, ctx: CallContext | None = None) -> None:
+        print(f"EVENT {event.kind.name} {event.message()}", file=sys.stderr, flush=True)
+
+
+def main(mount_point: str) -> int:
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+    stop = StopRequest()
+    mount = Mount(
+        binding=load_binding(),
+        filesystem=MemoryFileSystem(),
+        events=PrintedEvents(),
+        mount_point=os.fsencode(mount_point),
+        options=MountOptions(source="memory, really", allow_other=True),
+        request_prefix="test",
+        on_end=stop.wake,
+    )
+    ended = serve_until_unmounted(mount, stop, SystemdNotify(), mount_point)
+    return ExitCode.DONE if ended else ExitCode.FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(run_program("memory_mount", lambda: main(sys.argv[1])))
