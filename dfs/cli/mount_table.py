@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from dfs.core.errors import MountPointError
+from dfs.fusefs import mount_point
 
 MOUNT_TYPE: Final = "fuse.dfs"
 UNMOUNT_TIMEOUT_S: Final = 10.0
@@ -104,12 +102,5 @@ def unmount(path: Path, *, lazy: bool = False) -> bool:
 
     Raises: MountPointError if this system has no fusermount.
     """
-    program = shutil.which("fusermount3") or shutil.which("fusermount")
-    if program is None:
-        raise MountPointError(expected="fusermount3 or fusermount on the PATH (Debian package fuse3)", got="neither")
-    options = ["-u", "-q", "-z"] if lazy else ["-u", "-q"]
-    try:
-        subprocess.run([program, *options, str(absolute(path))], check=False, capture_output=True, timeout=UNMOUNT_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        return False
+    mount_point.unmount(os.fsencode(absolute(path)), lazily=lazy, timeout_s=UNMOUNT_TIMEOUT_S)
     return find_mount(path) is None
