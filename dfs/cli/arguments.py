@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Final, NoReturn
 
-from dfs import __version__
+import dfs
 from dfs.core.errors import DfsError, ExitCode, UsageError
 from dfs.core.limits import SERVERS_MAX, SERVERS_MIN
 
@@ -41,7 +41,7 @@ def make_parser(program: str, summary: str, epilog: str = "") -> OneLineParser:
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"{program} (dfs) {__version__}")
+    parser.add_argument("--version", action="version", version=f"{program} (dfs) {dfs.__version__}")
     return parser
 
 

@@ -9,7 +9,7 @@ import os
 import re
 import subprocess
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from dfs.core.errors import MountPointError
 
@@ -18,7 +18,8 @@ FUSE_DEVICE: Final = Path("/dev/fuse")
 UNMOUNT_PROGRAMS: Final = ("fusermount", "fusermount3")
 """Debian 12's fuse3 brings both names, older packages the first only."""
 _ESCAPE: Final = re.compile(rb"\\([0-7]{3})")
-_MOUNT_POINT_FIELD: Final = 4
+_DEVICE_FIELD: Final = 2
+_POINT_FIELD: Final = 4
 _LINKS_MAX: Final = 40
 
 
@@ -43,15 +44,37 @@ def check_mount_point(path: bytes) -> bytes:
     return point
 
 
-def mount_points() -> set[bytes]:
-    """Return every path on which something is mounted, as this process sees them."""
+class MountedAt(NamedTuple):
+    """One line of the kernel's list of mounts."""
+
+    point: bytes
+    device: bytes
+    """major:minor, the file system's own for as long as anybody uses it."""
+
+
+def list_mounts() -> list[MountedAt]:
+    """Return what is mounted where, as this process sees it; a later mount hides an earlier one at the same point."""
     return parse_mountinfo(MOUNTINFO.read_bytes())
 
 
-def parse_mountinfo(text: bytes) -> set[bytes]:
-    """Return the mount points that proc_pid_mountinfo(5) lists; it writes blanks and backslashes as octal numbers."""
-    fields = (line.split(b" ") for line in text.splitlines())
-    return {_ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), line[_MOUNT_POINT_FIELD]) for line in fields}
+def parse_mountinfo(text: bytes) -> list[MountedAt]:
+    """Return what proc_pid_mountinfo(5) lists; it writes blanks and backslashes as octal numbers."""
+    lines = (line.split(b" ") for line in text.splitlines())
+    return [MountedAt(_ESCAPE.sub(_unescape, fields[_POINT_FIELD]), fields[_DEVICE_FIELD]) for fields in lines]
+
+
+def find_device(point: bytes) -> bytes | None:
+    """Return the device that is mounted at `point`, or None."""
+    return next((mounted.device for mounted in reversed(list_mounts()) if mounted.point == point), None)
+
+
+def is_device_mounted(device: bytes) -> bool:
+    """Tell whether a device is mounted anywhere: it is not after a lazy unmount, though files may still be open on it."""
+    return any(mounted.device == device for mounted in list_mounts())
+
+
+def _unescape(match: re.Match[bytes]) -> bytes:
+    return bytes([int(match[1], 8)])
 
 
 def unmount(point: bytes, *, lazily: bool, timeout_s: float) -> bool:
@@ -79,7 +102,7 @@ def show(path: bytes) -> str:
 
 def _resolve(path: bytes) -> bytes:
     """Follow symbolic links down to the last component, asking the list of mounts before each look."""
-    taken = mount_points()
+    taken = {mounted.point for mounted in list_mounts()}
     for _ in range(_LINKS_MAX):
         folder, name = os.path.split(os.path.abspath(path))
         point = os.path.join(os.path.realpath(folder), name)

@@ -20,7 +20,7 @@ from dfs.core.errors import MountPointError
 from dfs.core.interfaces import EventSink
 from dfs.fusefs.binding import Binding
 from dfs.fusefs.filesystem_api import FileSystemApi
-from dfs.fusefs.mount_point import check_mount_point, show, unmount
+from dfs.fusefs.mount_point import check_mount_point, find_device, is_device_mounted, show, unmount
 from dfs.fusefs.operation_context import OperationContexts
 from dfs.fusefs.operations import IO_SIZE_BYTES, Operations
 
@@ -131,12 +131,13 @@ class Mount:
         self._thread.start()
         with self._changed:
             self._changed.wait_for(lambda: self._session.begun or self._ended, MOUNT_TIMEOUT_S)
-            if self._session.begun:
-                return
-            failure = self._failure
-        raise MountPointError(
-            expected=f"to mount on {show(self._mount_point)}", got="a refusal of libfuse (its own message says why)"
-        ) from failure
+            begun, failure = self._session.begun, self._failure
+        if not begun:
+            got = "a refusal of libfuse (its own message says why)"
+            raise MountPointError(expected=f"to mount on {show(self._mount_point)}", got=got) from failure
+        device = find_device(self._mount_point)
+        if device is not None:
+            self._contexts.watch_mount(lambda: is_device_mounted(device))
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until it is unmounted, and tell whether it is."""

@@ -21,6 +21,8 @@ from dfs.fusefs.caller_process import has_ending_signal, is_exiting, read_groups
 
 GROUPS_TTL_S: Final = 1.0
 """How long a caller's groups are believed; a process that calls setgroups(2) and nothing else waits this long for its effect."""
+WRITE_BACK_PATIENCE_S: Final = 5.0
+"""How long write-back of a shared mapping, which has no caller who could be killed, goes on waiting after a lazy unmount."""
 _GROUPS_KEPT_MAX: Final = 256
 
 
@@ -44,10 +46,20 @@ class OperationContexts:
         self._numbers = itertools.count(1)
         self._groups: dict[RawCaller, tuple[float, tuple[int, ...]]] = {}
         self._ending = False
+        self._is_mounted: Callable[[], bool] = _always
 
     def begin(self, operation: str) -> OperationContext:
         """Return the context of a call from the kernel; called on the thread that answers it."""
-        return OperationContext(self, self._binding.caller(), f"{self._prefix}-{next(self._numbers):x}", operation == "flush")
+        request_id = f"{self._prefix}-{next(self._numbers):x}"
+        return OperationContext(self, self._binding.caller(), request_id, operation == "flush", self._monotonic_s())
+
+    def watch_mount(self, is_mounted: Callable[[], bool]) -> None:
+        """Say how to find out whether the file system is still mounted somewhere."""
+        self._is_mounted = is_mounted
+
+    def is_abandoned(self, begun_s: float) -> bool:
+        """Tell whether write-back that began then has waited long enough on a file system that is no longer mounted."""
+        return self._monotonic_s() - begun_s > WRITE_BACK_PATIENCE_S and not self._is_mounted()
 
     def end_all(self) -> None:
         """Ask all operations, present and future, to end with EndReason.SHUTDOWN."""
@@ -80,14 +92,15 @@ class OperationContexts:
 class OperationContext:
     """A CallContext for one call from the kernel."""
 
-    __slots__ = ("_caller", "_contexts", "_owner", "_raw", "_request_id", "_watch_exit")
+    __slots__ = ("_begun_s", "_caller", "_contexts", "_owner", "_raw", "_request_id", "_watch_exit")
 
-    def __init__(self, contexts: OperationContexts, raw: RawCaller, request_id: str, watch_exit: bool) -> None:
+    def __init__(self, contexts: OperationContexts, raw: RawCaller, request_id: str, watch_exit: bool, begun_s: float) -> None:
         self._contexts = contexts
         self._raw = raw
         self._request_id = request_id
         # A task that exits closes its files when its signals are spent: only its exit flag tells that nobody waits for the flush.
         self._watch_exit = watch_exit
+        self._begun_s = begun_s
         self._owner = threading.get_ident()
         self._caller: Caller | None = None
 
@@ -129,6 +142,12 @@ class OperationContext:
         if self._contexts.interrupted() and (pid == 0 or has_ending_signal(pid)):
             # A caller of another PID namespace is invisible: rather end its call than let it hang.
             return EndReason.SIGNAL
-        if self._watch_exit and pid != 0 and is_exiting(pid):
+        if pid == 0:
+            return EndReason.SHUTDOWN if self._contexts.is_abandoned(self._begun_s) else None
+        if self._watch_exit and is_exiting(pid):
             return EndReason.SIGNAL
         return None
+
+
+def _always() -> bool:
+    return True
