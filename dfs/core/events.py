@@ -170,4 +170,44 @@ UNCLEAN_START = EventKind(
     "the last stop was not clean: {what}",
 )
 
+MAP_PAGE_LOST = EventKind(
+    "MAP_PAGE_LOST",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e20",
+    Level.ERROR,
+    "inode {ino}: the map page in slot {slot} of the {role} strip does not verify; its group is {group}, kept in {quarantine}",
+)
+JOURNAL_DAMAGED = EventKind(
+    "JOURNAL_DAMAGED",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e21",
+    Level.ERROR,
+    "{name}: {count} synced bytes at {offset} do not verify, kept in {quarantine}; this server is not trusted until compared",
+)
+FLOORS_LOST = EventKind(
+    "FLOORS_LOST",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e22",
+    Level.ERROR,
+    "a table of floors does not verify, kept in {quarantine}; this server is not trusted until compared",
+)
+BLOCKS_UNREADABLE = EventKind(
+    "BLOCKS_UNREADABLE",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e23",
+    Level.ERROR,
+    "inode {ino} block {block}: the disk can't read the {role} copy on this server: {reason}",
+)
+DISK_TROUBLE = EventKind(
+    "DISK_TROUBLE",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e24",
+    Level.ERROR,
+    "the disk of this server takes no writes, journalled blocks can't be put in place: {reason}",
+)
+DISK_GOES_ON = EventKind(
+    "DISK_GOES_ON", "6d1f0c5be0a84d0f8f0b6a2f5a1c7e25", Level.INFO, "the disk of this server takes writes again"
+)
+DATA_SERVER_FORMATTED = EventKind(
+    "DATA_SERVER_FORMATTED",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e26",
+    Level.INFO,
+    "this server is now data server {server} of cluster {cluster}: {servers} servers, blocks of {block_size} bytes",
+)
+
 ALL_KINDS: tuple[EventKind, ...] = tuple(value for value in list(globals().values()) if isinstance(value, EventKind))
