@@ -16,7 +16,7 @@ from tests.harness.waiting import wait_until
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 END_TIMEOUT_S: Final = 20.0
-LOUD: Final = re.compile(r"\b(WARNING|ERROR|CRITICAL)\b|^Traceback ")
+LOUD: Final = re.compile(r"^\S+ (WARNING|ERROR|CRITICAL) |^Traceback ")
 """A line that an operator would look at."""
 
 
