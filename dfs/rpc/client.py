@@ -1,0 +1,193 @@
+"""The calling end: the meta-server and the data servers as the services' Protocols name them.
+
+Owns the form of a call: parameters, headers, the name by which errors call the peer, and the time that a method's answer may
+take. Errors of the other side are raised as the very classes that it raised; what happens on the way is Unreachable, what makes
+no sense BadAnswer. Built by dfs/cli; used by any number of threads at once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
+
+from dfs.core.block_messages import BLOCK_METHODS, Clean, CommitFormat, Drop, Fence, PrepareFormat, Sync
+from dfs.core.errors import BadAnswer, BadRequest, DfsError, PeerError, RequestTooLarge, Unreachable
+from dfs.core.ids import ServerIndex
+from dfs.core.interfaces import CallContext
+from dfs.core.limits import ACQUIRE_PARK_S, BODY_BYTES_MAX, CALL_TIMEOUT_S, HEARTBEAT_PARK_S
+from dfs.core.meta_messages import META_METHODS, Acquire, Heartbeat, Truncate
+from dfs.core.plain import answer_type, from_plain, parameters_of
+from dfs.core.requests import Request
+from dfs.rpc import codec
+from dfs.rpc.boot_clock import BootClock, MonotonicClock
+from dfs.rpc.codec import Fault, Malformed
+from dfs.rpc.context import write_headers
+from dfs.rpc.exchange import Call, Outcome, exchange
+from dfs.rpc.faults import error_of
+from dfs.rpc.framing import request_head
+from dfs.rpc.pool import ConnectionPool
+
+A = TypeVar("A")
+
+SYNC_S: Final = 20.0
+"""What a server's disk may take to make everything durable, beyond CALL_TIMEOUT_S."""
+ALLOWANCES_S: Final[dict[type[Request[Any]], float]] = {
+    Heartbeat: HEARTBEAT_PARK_S,
+    Acquire: ACQUIRE_PARK_S,
+    Truncate: ACQUIRE_PARK_S,
+    **dict.fromkeys((Sync, Fence, Clean, Drop, PrepareFormat, CommitFormat), SYNC_S),
+}
+"""What a method itself may wait; others answer at once."""
+_NAME_OF: Final = {cls: name for methods in (META_METHODS, BLOCK_METHODS) for name, cls in methods.items()}
+
+
+class _Line:
+    """What both clients share: connections, counters, and the form of a call and its answer."""
+
+    def __init__(self, clock: MonotonicClock | None, call_timeout_s: float) -> None:
+        self.pool = ConnectionPool()
+        self.clock = clock or BootClock()
+        self._call_timeout_s = call_timeout_s
+        self._mutex = threading.Lock()
+        self._calls: Counter[str] = Counter()
+
+    @property
+    def calls(self) -> dict[str, int]:
+        """How often each method was called."""
+        with self._mutex:
+            return dict(self._calls)
+
+    def prepare(self, ctx: CallContext, address: str, peer: str, request: Request[Any], server: str = "") -> Call:
+        """Return the call that carries `request`. Raises: BadRequest, RequestTooLarge."""
+        cls = type(request)
+        name = _NAME_OF[cls]
+        with self._mutex:
+            self._calls[name] += 1
+        parts = codec.write_request(name, parameters_of(request))
+        size_bytes = sum(map(len, parts))
+        if size_bytes > BODY_BYTES_MAX:
+            raise RequestTooLarge("bytes of the request", size_bytes, BODY_BYTES_MAX)
+        parts.insert(0, request_head(address, write_headers(ctx, self.clock.monotonic_s(), server), size_bytes))
+        return Call(address, peer, b"".join(parts), self._call_timeout_s + ALLOWANCES_S.get(cls, 0.0))
+
+    def answer(self, outcome: Outcome, request: Request[A], peer: str) -> A | DfsError:
+        """Return what a server answered, or its error."""
+        if isinstance(outcome, PeerError):
+            return outcome
+        try:
+            plain = codec.read_answer(outcome)
+            if isinstance(plain, Fault):
+                return error_of(plain, peer)
+            return from_plain(plain, answer_type(type(request)))
+        except (Malformed, BadRequest, RequestTooLarge) as error:
+            return BadAnswer(peer, str(error)[:300])
+
+
+class MetaClient:
+    """The meta-server, as MetaApi."""
+
+    def __init__(
+        self, *, address: str, peer: str = "meta", clock: MonotonicClock | None = None, call_timeout_s: float = CALL_TIMEOUT_S
+    ) -> None:
+        """Nothing is sent yet. `address`: host:port; `peer`: what errors call the server, before " at ADDRESS"."""
+        self._address = address
+        self._peer = f"{peer} at {address}"
+        self._line = _Line(clock, call_timeout_s)
+
+    @property
+    def calls(self) -> dict[str, int]:
+        """How often each method was called."""
+        return self._line.calls
+
+    @property
+    def pool(self) -> ConnectionPool:
+        """The connections kept for the next call."""
+        return self._line.pool
+
+    def call(self, ctx: CallContext, request: Request[A]) -> A:
+        """Carry out one request of dfs/core/meta_messages.py.
+
+        Raises: the server's error; PeerError leaves; Interrupted when ctx.cancelled() says so.
+        """
+        line = self._line
+        call = line.prepare(ctx, self._address, self._peer, request)
+        [(_, outcome)] = exchange(line.pool, line.clock, ctx, [call])
+        answer = line.answer(outcome, request, self._peer)
+        if isinstance(answer, DfsError):
+            raise answer
+        return answer
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._line.pool.close()
+
+
+class DataServersClient:
+    """All data servers, as DataServers."""
+
+    def __init__(
+        self,
+        *,
+        clock: MonotonicClock | None = None,
+        peer_role: str = "data server",
+        call_timeout_s: float = CALL_TIMEOUT_S,
+    ) -> None:
+        """Nothing is known yet: set_addresses says where the servers are. `peer_role`: what errors call one, before its index."""
+        self._role = peer_role
+        self._line = _Line(clock, call_timeout_s)
+        self._servers: tuple[dict[ServerIndex, str], str] = ({}, "")
+        """Addresses and cluster, replaced together so that no call sees half a change."""
+
+    @property
+    def calls(self) -> dict[str, int]:
+        """How often each method was called, counted once per server."""
+        return self._line.calls
+
+    @property
+    def pool(self) -> ConnectionPool:
+        """The connections kept for the next call."""
+        return self._line.pool
+
+    def set_addresses(self, addresses: Mapping[ServerIndex, str], cluster: str) -> None:
+        """Say where the servers listen (host:port), and the cluster that each must belong to ("": any, or none yet)."""
+        self._servers = (dict(addresses), cluster)
+
+    def call(self, ctx: CallContext, server: ServerIndex, request: Request[A]) -> A:
+        """Send one request to one server and return its answer.
+
+        Raises: the server's error; PeerError leaves; Interrupted when ctx.cancelled() says so.
+        """
+        answer = self.call_all(ctx, {server: request})[server]
+        if isinstance(answer, DfsError):
+            raise answer
+        return answer
+
+    def call_all(self, ctx: CallContext, calls: Mapping[ServerIndex, Request[A]]) -> dict[ServerIndex, A | DfsError]:
+        """Send one request to each server; all are written before any answer is read. Errors come back as values.
+
+        Raises: Interrupted when ctx.cancelled() says so while waiting.
+        """
+        line = self._line
+        addresses, cluster = self._servers
+        answers: dict[ServerIndex, A | DfsError] = {}
+        prepared: list[tuple[ServerIndex, Call]] = []
+        for server, request in calls.items():
+            address = addresses.get(server)
+            if address is None:
+                answers[server] = Unreachable(f"{self._role} {server}", "its address is not known")
+                continue
+            try:
+                call = line.prepare(ctx, address, f"{self._role} {server} at {address}", request, f"{cluster}/{server}")
+                prepared.append((server, call))
+            except (BadRequest, RequestTooLarge) as error:
+                answers[server] = error
+        for position, outcome in exchange(line.pool, line.clock, ctx, [call for _, call in prepared]):
+            server, call = prepared[position]
+            answers[server] = line.answer(outcome, calls[server], call.peer)
+        return answers
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._line.pool.close()

@@ -1,0 +1,243 @@
+"""Several requests to several servers at once, on the calling thread: all are written, then answers are taken as they come.
+
+Owns the waiting: sockets never block, poll(2) watches all of them together, and in every POLL_S the context is asked whether
+the answers are still wanted. A server that is slow or dead delays nobody's request and nobody's answer. A request larger than
+the socket's buffer is written while other answers are read, so two busy ends cannot wait for each other.
+
+A kept connection may have been closed by the server while it was idle. If so, before any byte of an answer, the request is
+sent once more on a new one: every request may be repeated (by operation id or generation). Called by client.py.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import socket
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from dfs.core.errors import BadAnswer, BadRequest, PeerError, Unreachable
+from dfs.core.interfaces import POLL_S, CallContext, raise_if_cancelled
+from dfs.core.limits import CONNECT_TIMEOUT_S
+from dfs.rpc.boot_clock import MonotonicClock
+from dfs.rpc.framing import BadMessage, Message
+from dfs.rpc.pool import Connection, ConnectionPool
+
+_READABLE: Final = select.POLLIN | select.POLLHUP | select.POLLERR
+_OK: Final = b"200"
+_BUSY: Final = b"503"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, ready to be written."""
+
+    address: str
+    peer: str
+    """What messages call the server."""
+    payload: bytes
+    """Head and body."""
+    timeout_s: float
+    """From the connection's being there to the answer's last byte."""
+
+
+Outcome = bytearray | PeerError
+"""The body of an answer, or why there is none."""
+
+
+def exchange(pool: ConnectionPool, clock: MonotonicClock, ctx: CallContext, calls: Sequence[Call]) -> Iterator[tuple[int, Outcome]]:
+    """Carry the calls out; yield (position in `calls`, outcome) in the order in which they end.
+
+    Raises: Interrupted when ctx.cancelled() says so; what is under way is then given up.
+    """
+    raise_if_cancelled(ctx)
+    asked_s = clock.monotonic_s()
+    flights = [_Flight(position, call, pool) for position, call in enumerate(calls)]
+    try:
+        for flight in flights:
+            flight.begin(asked_s)
+        while True:
+            ended = [flight for flight in flights if flight.outcome is not None]
+            flights = [flight for flight in flights if flight.outcome is None]
+            for flight in ended:
+                assert flight.outcome is not None
+                yield flight.position, flight.outcome
+            if not flights:
+                return
+            _wait(flights, min(asked_s + POLL_S, *(flight.ends_s for flight in flights)) - clock.monotonic_s())
+            now_s = clock.monotonic_s()
+            if now_s - asked_s >= POLL_S:
+                raise_if_cancelled(ctx)
+                asked_s = now_s
+            for flight in flights:
+                flight.go_on(now_s)
+    finally:
+        for flight in flights:
+            flight.close()
+
+
+def _wait(flights: Sequence[_Flight], wait_s: float) -> None:
+    """Wait until a socket can go on; each flight then knows what its socket is ready for."""
+    poller = select.poll()
+    by_fd: dict[int, _Flight] = {}
+    for flight in flights:
+        fd = flight.fileno()
+        by_fd[fd] = flight
+        poller.register(fd, flight.wanted())
+    for fd, events in poller.poll(max(0.0, wait_s) * 1000):
+        by_fd[fd].events = events
+
+
+class _Flight:
+    """One call under way."""
+
+    __slots__ = ("_call", "_connecting", "_connection", "_pool", "_reused", "_unsent", "ends_s", "events", "outcome", "position")
+
+    def __init__(self, position: int, call: Call, pool: ConnectionPool) -> None:
+        self.position = position
+        self.outcome: Outcome | None = None
+        self.events = 0
+        self.ends_s = 0.0
+        self._call = call
+        self._pool = pool
+        self._connection: Connection | None = None
+        self._connecting = False
+        self._reused = False
+        self._unsent = memoryview(call.payload)
+
+    def begin(self, now_s: float) -> None:
+        """Write as much of the request as can be written now."""
+        self._connection = self._pool.take(self._call.address)
+        if self._connection is None:
+            self._connect(now_s)
+            return
+        self._reused = True
+        self.ends_s = now_s + self._call.timeout_s
+        self._attempt(now_s, select.POLLOUT)
+
+    def fileno(self) -> int:
+        """Return the socket's file descriptor."""
+        assert self._connection is not None
+        return self._connection.sock.fileno()
+
+    def wanted(self) -> int:
+        """Return the events to wait for. A server may refuse a request before it has read all of it: POLLIN always."""
+        if self._connecting:
+            return select.POLLOUT
+        return select.POLLIN | select.POLLOUT if self._unsent else select.POLLIN
+
+    def go_on(self, now_s: float) -> None:
+        """Do what the socket is ready for; end if the time is over."""
+        events, self.events = self.events, 0
+        if events:
+            self._attempt(now_s, events)
+        if self.outcome is None and now_s >= self.ends_s:
+            what = "no connection" if self._connecting else "no answer"
+            limit_s = CONNECT_TIMEOUT_S if self._connecting else self._call.timeout_s
+            self._fail(Unreachable(self._call.peer, f"{what} within {limit_s:g} s"))
+
+    def close(self) -> None:
+        """Give up what is under way."""
+        if self._connection is not None:
+            self._connection.sock.close()
+            self._connection = None
+
+    def _attempt(self, now_s: float, events: int) -> None:
+        try:
+            if self._connecting:
+                self._connected(now_s)
+            if self._unsent and events & select.POLLOUT:
+                self._send()
+            if events & _READABLE:
+                self._receive()
+        except BadMessage as error:
+            self._fail(BadAnswer(self._call.peer, str(error)))
+        except OSError as error:
+            self._broken(now_s, error)
+
+    def _connect(self, now_s: float) -> None:
+        self._reused = False
+        self._connecting = True
+        self._unsent = memoryview(self._call.payload)
+        self.ends_s = now_s + CONNECT_TIMEOUT_S
+        try:
+            self._connection = self._pool.open(self._call.address)
+        except (OSError, BadRequest) as error:
+            self._fail(Unreachable(self._call.peer, _reason(error)))
+
+    def _connected(self, now_s: float) -> None:
+        assert self._connection is not None
+        sock = self._connection.sock
+        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code == 0 and sock.getsockname() == sock.getpeername():
+            code = errno.ECONNREFUSED  # nobody listens there, and the system met our own half-open connection
+        if code:
+            raise OSError(code, os.strerror(code))
+        self._connecting = False
+        self.ends_s = now_s + self._call.timeout_s
+
+    def _send(self) -> None:
+        assert self._connection is not None
+        try:
+            while self._unsent:
+                self._unsent = self._unsent[self._connection.sock.send(self._unsent) :]
+        except BlockingIOError:
+            return
+        except (BrokenPipeError, ConnectionResetError):
+            # The server reads no further. If it said why before it closed, that is there to be read; else reading fails too.
+            self._receive()
+            if self.outcome is None:
+                raise
+
+    def _receive(self) -> None:
+        assert self._connection is not None
+        sock, reader = self._connection.sock, self._connection.reader
+        while True:
+            space = reader.space()
+            try:
+                count = sock.recv_into(space)
+            except BlockingIOError:
+                return
+            if count == 0:
+                raise ConnectionResetError(errno.ECONNRESET, "the connection was closed")
+            if reader.received(count):
+                self._finish(reader.take())
+                return
+            if count < len(space):
+                return  # nothing more is there yet
+
+    def _finish(self, message: Message) -> None:
+        connection = self._connection
+        assert connection is not None
+        status = message.head.start[1]
+        if status == _OK:
+            self.outcome = message.body
+        else:
+            words = message.body[:200].decode("utf-8", "replace").strip()
+            reason = f"HTTP status {status.decode('latin-1')[:20]}: {words}"
+            self.outcome = Unreachable(self._call.peer, reason) if status == _BUSY else BadAnswer(self._call.peer, reason)
+        if message.head.keep_alive and not self._unsent and not connection.reader.begun:
+            self._connection = None
+            self._pool.give_back(connection)
+        else:
+            self.close()
+
+    def _broken(self, now_s: float, error: OSError) -> None:
+        assert self._connection is not None
+        again = self._reused and not self._connection.reader.begun
+        self.close()
+        if again:
+            self._pool.forget(self._call.address)
+            self._connect(now_s)
+        else:
+            self._fail(Unreachable(self._call.peer, _reason(error)))
+
+    def _fail(self, error: PeerError) -> None:
+        self.close()
+        self.outcome = error
+
+
+def _reason(error: OSError | BadRequest) -> str:
+    return str(error) if isinstance(error, BadRequest) else error.strerror or str(error)

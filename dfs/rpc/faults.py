@@ -1,0 +1,103 @@
+"""The one table of fault codes: stable ints <-> the error classes of dfs/core/errors.py that travel (design section 9).
+
+A fault's string is the message for people, a line end, and the error's fields as a JSON object (bytes as latin-1), so that
+the client raises the very error that the server raised. A code is never renumbered or reused. Errors of a server's own disk
+and of its start never travel: to a caller they are ServerFailed. Called by dispatch.py (writing) and exchange.py (reading).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing
+from typing import Any, Final
+
+from dfs.core import errors
+from dfs.core.errors import BadAnswer, DfsError, DiskError, EndReason, Interrupted, ServerFailed, StartError, Stopping
+from dfs.rpc.codec import Fault
+
+CODES: Final[dict[int, type[DfsError]]] = {
+    101: errors.NotFound,
+    102: errors.AlreadyExists,
+    103: errors.NotAFolder,
+    104: errors.IsAFolder,
+    105: errors.FolderNotEmpty,
+    106: errors.AccessDenied,
+    107: errors.NotPermitted,
+    108: errors.NameTooLong,
+    109: errors.TooManyLinks,
+    110: errors.InvalidArgument,
+    111: errors.FileTooLarge,
+    112: errors.NoSpace,
+    113: errors.ReadOnly,
+    114: errors.StaleFile,
+    115: errors.NotSupported,
+    116: errors.BadHandle,
+    150: errors.NoGoodCopy,
+    201: errors.Unreachable,
+    202: errors.BadAnswer,
+    203: errors.ServerFailed,
+    301: errors.BadRequest,
+    302: errors.UnknownMethod,
+    303: errors.RequestTooLarge,
+    304: errors.StaleTicket,
+    305: errors.Conflict,
+    306: errors.GrantBusy,
+    307: errors.GrantLost,
+    308: errors.SessionExpired,
+    309: errors.DuplicateRefused,
+    310: errors.NotFormatted,
+    311: errors.WrongServer,
+    312: errors.NotTrusted,
+    313: errors.Stopping,
+    401: errors.Interrupted,
+}
+NEVER_TRAVEL: Final = (DiskError, StartError)
+"""Branches of the tree that stay on the machine where they happened."""
+
+_CODE_OF: Final = {cls: code for code, cls in CODES.items()}
+
+
+def _fields(cls: type[DfsError]) -> dict[str, Any]:
+    hints = typing.get_type_hints(cls)
+    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+
+
+_FIELDS: Final = {cls: _fields(cls) for cls in _CODE_OF}
+"""Names and types of the fields of each error."""
+
+
+def fault_of(error: DfsError, peer: str) -> Fault:
+    """Return the fault that carries `error` from the server named `peer`."""
+    if isinstance(error, Interrupted) and error.reason == EndReason.SHUTDOWN.value:
+        error = Stopping()  # the server's end, not that of the caller's operation
+    code = _CODE_OF.get(type(error))
+    if code is None:
+        error = ServerFailed(peer, str(error))
+        code = _CODE_OF[ServerFailed]
+    fields = {name: getattr(error, name) for name in _FIELDS[type(error)]}
+    shown = {name: value.decode("latin-1") if isinstance(value, bytes) else value for name, value in fields.items()}
+    return Fault(code, f"{error}\n{json.dumps(shown)}")
+
+
+def error_of(fault: Fault, peer: str) -> DfsError:
+    """Return the error that a fault from `peer` carries; BadAnswer if it is not one of ours."""
+    cls = CODES.get(fault.code)
+    if cls is None:
+        return BadAnswer(peer, f"unknown fault code {fault.code}: {fault.text}"[:300])
+    try:
+        shown = json.loads(fault.text.rpartition("\n")[2])
+        types = _FIELDS[cls]
+        if not isinstance(shown, dict) or shown.keys() != types.keys():
+            raise ValueError(f"the fields are not {', '.join(types) or 'none'}")
+        return cls(**{name: _field(shown[name], tp) for name, tp in types.items()})
+    except (ValueError, RecursionError) as error:
+        return BadAnswer(peer, f"fault code {fault.code} with wrong fields: {error}"[:300])
+
+
+def _field(shown: object, tp: type) -> object:
+    if tp is bytes and isinstance(shown, str):
+        return shown.encode("latin-1")
+    if type(shown) is not tp:
+        raise ValueError(f"expected {tp.__name__}, got {type(shown).__name__}")
+    return shown

@@ -1,0 +1,202 @@
+"""The listening end: one service's methods on one address.
+
+Owns the listening socket, the thread that accepts and one thread per connection. The address is bound and listened on when
+the server is built, so that a second process there is told at once; calls are answered from start() on. stop() is bounded in
+time: parked calls see SHUTDOWN in their context, and connections that do not end are aborted.
+Built by dfs/cli, which hands in the service and its methods.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import logging
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from dfs.core.errors import AddressInUse, BadRequest, ConfigError, StartError
+from dfs.core.interfaces import POLL_S
+from dfs.core.limits import CONNECTIONS_MAX
+from dfs.core.requests import Request
+from dfs.rpc.addresses import join_address, split_address
+from dfs.rpc.boot_clock import BootClock, MonotonicClock
+from dfs.rpc.dispatch import Api, Dispatcher
+from dfs.rpc.server_connection import ServerConnection
+
+logger = logging.getLogger(__name__)
+
+STOP_WAIT_S: Final = 3.0
+"""How long stop() lets calls finish before it aborts their connections."""
+ABORT_WAIT_S: Final = 1.0
+BACKLOG: Final = 128
+
+
+class RpcServer:
+    """Serves one API. Locking: `_mutex` guards the table of connections, nothing slow happens under it."""
+
+    def __init__(
+        self,
+        *,
+        address: str,
+        service_name: str,
+        methods: Mapping[str, type[Request[Any]]],
+        api: Api,
+        version: str,
+        identity: Callable[[], str] | None = None,
+        clock: MonotonicClock | None = None,
+        inherited_fd: int | None = None,
+        connections_max: int = CONNECTIONS_MAX,
+    ) -> None:
+        """Bind `address` (host:port; port 0: any free one) and listen.
+
+        `identity` returns CLUSTER/INDEX of a data server ("/INDEX" while blank); calls meant for another are refused.
+        `inherited_fd`: a socket that listens already (socket activation), used instead of binding.
+
+        Raises: AddressInUse; ConfigError if the address is no loopback address of this machine.
+        """
+        self._listener = _listen(address) if inherited_fd is None else socket.socket(fileno=inherited_fd)
+        self._listener.setblocking(False)
+        self.address = join_address(*self._listener.getsockname()[:2])
+        self._dispatcher = Dispatcher(name=f"{service_name} at {self.address}", methods=methods, api=api)
+        self._version = version
+        self._identity = identity
+        self._clock = clock or BootClock()
+        self._connections_max = connections_max
+        self._stopping = threading.Event()
+        self._waker, self._wake = socket.socketpair()
+        self._mutex = threading.Lock()
+        self._connections: dict[ServerConnection, threading.Thread] = {}
+        self._acceptor = threading.Thread(target=self._accept, name=f"rpc-accept-{self.address}", daemon=True)
+
+    @property
+    def calls(self) -> dict[str, int]:
+        """How often each method was called."""
+        return self._dispatcher.calls
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        with self._mutex:
+            return len(self._connections)
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._acceptor.start()
+
+    def stop(self) -> None:
+        """Take no more calls, let those under way end, close everything. Bounded by STOP_WAIT_S + ABORT_WAIT_S. Repeatable."""
+        if self._stopping.is_set():
+            return
+        self._stopping.set()
+        self._wake.send(b"x")
+        if self._acceptor.ident is not None:
+            self._acceptor.join()
+        self._listener.close()
+        for connection, _ in self._snapshot():
+            connection.end_receiving()
+        if not self._join_all(STOP_WAIT_S):
+            for connection, thread in self._snapshot():
+                logger.warning("aborting a call that did not end within %s s: %s", STOP_WAIT_S, thread.name)
+                connection.abort()
+            self._join_all(ABORT_WAIT_S)
+        self._waker.close()
+        self._wake.close()
+
+    def _snapshot(self) -> list[tuple[ServerConnection, threading.Thread]]:
+        with self._mutex:
+            return list(self._connections.items())
+
+    def _join_all(self, wait_s: float) -> bool:
+        ends_s = time.monotonic() + wait_s
+        for _, thread in self._snapshot():
+            thread.join(max(0.0, ends_s - time.monotonic()))
+        return not self._snapshot()
+
+    def _accept(self) -> None:
+        poller = select.poll()
+        poller.register(self._listener, select.POLLIN)
+        poller.register(self._waker, select.POLLIN)
+        exhausted = False
+        while not self._stopping.is_set():
+            poller.poll()
+            try:
+                sock, peer = self._listener.accept()
+                exhausted = False
+            except (BlockingIOError, InterruptedError, ConnectionError):
+                continue
+            except OSError as error:  # no file descriptors or memory: others must end before more can be accepted
+                if not exhausted:
+                    logger.error("cannot accept connections for now: %s", error)
+                exhausted = True
+                self._stopping.wait(POLL_S)
+                continue
+            self._serve(sock, join_address(*peer[:2]))
+
+    def _serve(self, sock: socket.socket, peer: str) -> None:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection = ServerConnection(
+            sock,
+            dispatcher=self._dispatcher,
+            identity=self._identity,
+            version=self._version,
+            clock=self._clock,
+            stopping=self._stopping,
+        )
+        thread = threading.Thread(target=self._run, args=(connection,), name=f"rpc-{peer}", daemon=True)
+        with self._mutex:
+            full = len(self._connections) >= self._connections_max
+            if not full:
+                self._connections[connection] = thread
+        if full:
+            logger.warning("refused a connection from %s: %d are open", peer, self._connections_max)
+            connection.refuse_and_close(f"expected at most {self._connections_max} connections")
+            return
+        try:
+            thread.start()
+        except RuntimeError as error:  # the system gives no more threads
+            logger.error("cannot serve a connection from %s: %s", peer, error)
+            self._forget(connection)
+            connection.refuse_and_close("no more threads")
+
+    def _run(self, connection: ServerConnection) -> None:
+        try:
+            connection.run()
+        except Exception:
+            logger.exception("a connection ended by a bug")
+        finally:
+            self._forget(connection)
+
+    def _forget(self, connection: ServerConnection) -> None:
+        with self._mutex:
+            del self._connections[connection]
+
+
+def _listen(address: str) -> socket.socket:
+    """Return a socket that listens at `address`."""
+    try:
+        host, port = split_address(address)
+        family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except (BadRequest, OSError) as error:
+        raise ConfigError("an address to listen on, host:port", f"{address}: {error}") from error
+    if not ipaddress.ip_address(place[0]).is_loopback:
+        reason = "without a cluster key anybody on the network could read and change all files"
+        raise ConfigError("a loopback address to listen on", f"{address}: {reason}")
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(place)
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise _start_error(address, error) from error
+    return sock
+
+
+def _start_error(address: str, error: OSError) -> StartError:
+    if error.errno == errno.EADDRINUSE:
+        return AddressInUse(f"{address} to be free to listen on", "another process listens there")
+    return ConfigError("an address of this machine to listen on", f"{address}: {error.strerror}")
