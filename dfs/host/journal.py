@@ -38,6 +38,7 @@ def setup_logging(level: str, program: str) -> None:
     handler: logging.Handler
     if is_journal_stream():
         handler = JournalFieldsHandler(program)
+        handler.setFormatter(logging.Formatter("%(message)s"))
     else:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(PlainLines(program))
