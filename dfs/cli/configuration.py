@@ -6,11 +6,11 @@ every program of dfs/cli that has a --config.
 
 from __future__ import annotations
 
+import argparse
 import os
 from pathlib import Path
 from typing import Final
 
-from dfs.cli.arguments import OneLineParser
 from dfs.core.config import Config, parse_config
 from dfs.core.errors import ConfigError
 
@@ -19,8 +19,8 @@ ENVIRONMENT_NAME: Final = "DFS_CONFIG"
 """Names the file where --config does not."""
 
 
-def add_config_option(parser: OneLineParser) -> None:
-    """Let the program take --config FILE; unset it is None, see `config_path`."""
+def add_config_option(parser: argparse._ActionsContainer) -> None:
+    """Let the program (a parser, or a group in one) take --config FILE; unset it is None, see `config_path`."""
     parser.add_argument(
         "--config",
         type=Path,

@@ -22,7 +22,7 @@ from typing import Final
 from dfs.cli.arguments import PORT_MAX, make_parser, parse_port, run_program
 from dfs.cli.background import BackgroundProgram, program_command
 from dfs.cli.mount_table import absolute, find_holders, find_mount, is_mounted, unmount
-from dfs.core.errors import ExitCode, MountPointError, PeerStartError, UsageError
+from dfs.core.errors import AddressInUse, ExitCode, MountPointError, PeerStartError, UsageError
 from dfs.core.limits import SERVERS_MAX, SERVERS_MIN
 from dfs.host.clock import SystemClock
 
@@ -116,8 +116,13 @@ def _run(argv: Sequence[str]) -> int:
 
 def start(cluster: LocalCluster) -> int:
     """Start what does not run yet, mount, and say what runs where."""
+    _refuse_foreign_mount(cluster)
     _write_config(cluster)
-    started = [(program, address, program.start()) for program, address in cluster.all_servers() if program.find() is None]
+    missing = [(program, address) for program, address in cluster.all_servers() if program.find() is None]
+    for program, address in missing:
+        if _listens(address):
+            raise AddressInUse(expected=f"{address} to be free for {program.name}", got="another process that listens there")
+    started = [(program, address, program.start()) for program, address in missing]
     for program, address, process in started:
         _wait_until_listening(program, address, process)
     _mount(cluster)
@@ -184,11 +189,14 @@ def _mount(cluster: LocalCluster) -> None:
         clock.sleep(POLL_S)
 
 
-def _clear_mount_point(cluster: LocalCluster) -> None:
-    """Take away what a dead mount program left behind; refuse what is not ours."""
+def _refuse_foreign_mount(cluster: LocalCluster) -> None:
     there = find_mount(cluster.mount)
     if there is not None and not is_mounted(cluster.mount):
         raise MountPointError(expected=f"{cluster.mount} to be free", got=f"a mount of type {there.type}")
+
+
+def _clear_mount_point(cluster: LocalCluster) -> None:
+    """Take away what a dead mount program left behind."""
     cluster.mounter().stop(STOP_TIMEOUT_S)
     if is_mounted(cluster.mount):
         unmount(cluster.mount, lazy=True)
