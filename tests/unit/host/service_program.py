@@ -1,8 +1,8 @@
 """A program around run_service for test_service.py: a service that says on standard output what is done with it.
 
-Arguments: key=value. start, open, close, stop, check, status = what that step does: "ok" (default), "hang", "slow" (half a second),
-"refuse" (a StartError), "fail" (a DiskError) or "bug". idle=yes: check() proves no progress, and status() tells how often
-it was called. stop_timeout_s = seconds.
+Arguments: key=value. start, open, close, stop, check, status = what that step does: "ok" (default), "hang", "slow" (half a
+second), "refuse" (a StartError), "fail" (a DiskError), "bug", or "late" (fails while the service is being stopped).
+idle=yes: check() proves no progress, and status() tells how often it was called. stop_timeout_s = seconds.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ class ScriptedService:
         self._script = script
         self._checks = 0
         self._state = "idle"
+        self._stopping = threading.Event()
 
     def act(self, step: str) -> None:
         """Do what the script wants of this step."""
@@ -45,6 +46,7 @@ class ScriptedService:
 
     def stop(self) -> None:
         """Stop."""
+        self._stopping.set()
         self.act("stop")
 
     def status(self) -> str:
@@ -68,6 +70,10 @@ class ScriptedService:
                 raise StateError("a state folder of ours", "another's")
             case "fail":
                 raise DiskFailed("sync", "journal", "Input/output error")
+            case "late":
+                print(f"late {step} begins", flush=True)
+                self._stopping.wait(HANG_S)
+                raise DiskFailed("read", "journal", "Bad file descriptor")
             case "bug":
                 raise RuntimeError("broken")
 

@@ -198,6 +198,14 @@ def test_service_that_cannot_go_on_stops_and_says_why(run: Callable[..., Running
         assert "RuntimeError: broken" in errors
 
 
+def test_check_that_is_overtaken_by_the_stop_is_no_failure(run: Callable[..., Running]) -> None:
+    running = run("check=late", "stop=slow", WATCHDOG_USEC="60000")
+    running.wait_for_step("late check begins")
+    running.process.terminate()
+    status, steps, _ = running.end()
+    assert (status, steps) == (0, ["close", "close done", "stop", "stop done"])
+
+
 def test_close_that_fails_does_not_skip_the_stop(run: Callable[..., Running]) -> None:
     running = run("close=fail")
     running.wait_to_hear("READY=1")
