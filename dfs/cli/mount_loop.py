@@ -23,7 +23,7 @@ WATCHDOGS_PER_PERIOD: Final = 3
 def serve_until_unmounted(mount: Mount, stop: StopRequest, notify: SystemdNotify, status: str) -> bool:
     """Mount, serve, unmount; nothing is mounted afterwards.
 
-    Arguments: a mount whose end calls `stop.wake`, the wish to end, systemd, and a line on what is mounted.
+    Arguments: a mount whose end calls `stop.wake`, the wish to end, systemd, and a line on what is mounted where.
     Result: whether all operations have ended; if not, the process must end without waiting for them.
     Raises: MountPointError.
     """
@@ -34,13 +34,20 @@ def serve_until_unmounted(mount: Mount, stop: StopRequest, notify: SystemdNotify
     # Before libfuse looks: it would install a handler of its own, which this thread never hears of.
     signal.signal(signal.SIGHUP, note_hangup)
     mount.start()
-    notify.ready()
-    notify.status(status)
-    LOG.info("ready: %s", status)
+    try:
+        notify.ready()
+        notify.status(status)
+        LOG.info("ready: %s", status)
+        _wait_for_end(mount, stop, notify)
+        notify.stopping()
+    finally:
+        ended = mount.stop()
+    return ended
+
+
+def _wait_for_end(mount: Mount, stop: StopRequest, notify: SystemdNotify) -> None:
     period_s = notify.watchdog_s()
     while not stop.is_requested() and not mount.wait(0):
         stop.wait(None if period_s is None else period_s / WATCHDOGS_PER_PERIOD)
         if period_s is not None:
             notify.watchdog()
-    notify.stopping()
-    return mount.stop()

@@ -77,7 +77,11 @@ class FileInfo(Protocol):
     """The kernel's view of an open file (struct fuse_file_info)."""
 
     flags: int
+    """Those of open(2)."""
     fh: int
+    """The handle, chosen by who answers open or create."""
+    keep_cache: int
+    """Answer to open: 1 keeps the pages that the kernel has cached."""
 
 
 AddEntry = Callable[[bytes, Stat], bool]

@@ -25,6 +25,7 @@ from dfs.fusefs.binding import NAME_ENCODING, UTIME_NOW, UTIME_OMIT, AddEntry, F
 from dfs.fusefs.errno_table import to_os_error
 from dfs.fusefs.filesystem_api import FileSystemApi
 from dfs.fusefs.operation_context import OperationContext, OperationContexts
+from dfs.fusefs.writes_in_progress import WritesInProgress
 
 HIDDEN_NAME: Final = re.compile(rb"\.fuse_hidden[0-9a-f]{16}")
 """What libfuse renames an open file to when its last name goes (hide_node in its fuse.c)."""
@@ -72,6 +73,7 @@ class Operations:
         self._contexts = contexts
         self._events = events
         self._connection = connection
+        self._writes = WritesInProgress()
         self._folders: dict[int, _OpenFolder] = {}
         self._folder_numbers = itertools.count(1)
 
@@ -180,11 +182,11 @@ class Operations:
 
     def create(self, ctx: OperationContext, path: str, mode: int, info: FileInfo) -> None:
         """Create and open, for a name that the kernel did not find."""
-        info.fh = self._filesystem.create(ctx, _name(path), stat.S_IMODE(mode), info.flags)
+        self._note_open(ctx, info, self._filesystem.create(ctx, _name(path), stat.S_IMODE(mode), info.flags))
 
     def open(self, ctx: OperationContext, path: str, info: FileInfo) -> None:
         """Open an existing regular file."""
-        info.fh = self._filesystem.open(ctx, _name(path), info.flags)
+        self._note_open(ctx, info, self._filesystem.open(ctx, _name(path), info.flags))
 
     def read(self, ctx: OperationContext, path: str | None, size_bytes: int, offset: int, info: FileInfo) -> bytes:
         """Return bytes for a program or for the kernel's read-ahead."""
@@ -192,7 +194,8 @@ class Operations:
 
     def write(self, ctx: OperationContext, path: str | None, data: bytes, offset: int, info: FileInfo) -> int:
         """Write for a program, or write a shared mapping back."""
-        return self._filesystem.write(ctx, info.fh, data, offset)
+        with self._writes.writing(info.fh):
+            return self._filesystem.write(ctx, info.fh, data, offset)
 
     def flush(self, ctx: OperationContext, path: str | None, info: FileInfo) -> None:
         """Make the writes visible: a descriptor of an open file is being closed."""
@@ -204,7 +207,13 @@ class Operations:
 
     def release(self, ctx: OperationContext, path: str | None, info: FileInfo) -> None:
         """Forget a handle: its last descriptor is closed, and nobody waits for this."""
+        self._writes.note_release(info.fh)
         self._filesystem.release(ctx, info.fh)
+
+    def _note_open(self, ctx: OperationContext, info: FileInfo, handle: int) -> None:
+        info.fh = handle
+        ino = self._filesystem.getattr(ctx, b"", handle).ino
+        info.keep_cache = int(self._writes.note_open(handle, ino))
 
     # --- open folders ----------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from dfs.core.errors import ExitCode
 from dfs.core.events import Event
 from dfs.core.interfaces import CallContext
 from dfs.fusefs.binding import load_binding
+from dfs.fusefs.mount_point import show
 from dfs.fusefs.mounting import Mount, MountOptions
 from dfs.host.notify import SystemdNotify
 from dfs.host.stop_request import StopRequest
@@ -40,7 +41,7 @@ def main(mount_point: str) -> int:
         request_prefix="test",
         on_end=stop.wake,
     )
-    ended = serve_until_unmounted(mount, stop, SystemdNotify(), mount_point)
+    ended = serve_until_unmounted(mount, stop, SystemdNotify(), show(os.fsencode(mount_point)))
     return ExitCode.DONE if ended else ExitCode.FAILED
 
 
