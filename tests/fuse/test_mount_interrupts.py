@@ -117,14 +117,15 @@ def test_blocked_calls_leave_all_other_operations_alone(own_mount: MemoryMountPr
     folder.mkdir()
     program = programs.start("write", os.fsencode(folder / "stuck-write"))
     assert_blocked(program)
-    # Each in a process of its own, so that one that hangs fails the test instead of hanging it.
+    # Each in a process of its own, so that one that hangs fails the test instead of hanging it. (Removing or truncating the blocked
+    # file itself waits for its writer in the kernel, on the inode's lock, as on any file system.)
     for command in (
         ["cp", "/etc/passwd", str(folder / "copy")],
         ["cmp", "/etc/passwd", str(folder / "copy")],
         ["cat", str(folder / "stuck-write")],
         ["mv", str(folder), str(folder.parent / "renamed")],
         ["ls", "-lR", str(folder.parent)],
-        ["rm", str(folder.parent / "renamed/stuck-write")],
+        ["rm", str(folder.parent / "renamed/copy")],
     ):
         subprocess.run(command, check=True, timeout=ENDS_S, stdout=subprocess.DEVNULL)
     assert program.poll() is None
