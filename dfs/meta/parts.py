@@ -1,0 +1,220 @@
+"""How the meta-server's parts fit together: built once per start, from what is on disk.
+
+Lock order of the whole package: the store's leadership (a transaction under way), then any one of the small mutexes of
+opens, sessions, recalls, answers, workers, space; none of these is held while another is taken, and none while waiting for
+the disk or a server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+from dfs.core import meta_messages as m
+from dfs.core.ids import Ino
+from dfs.core.interfaces import CallContext, Clock, DataServers, EventSink, Random, Tasks
+from dfs.core.requests import Change, Request
+from dfs.meta import reading
+from dfs.meta.answers import Answers
+from dfs.meta.attributes import AttributeChanger
+from dfs.meta.cleaner import Cleaner
+from dfs.meta.cluster import Cluster
+from dfs.meta.files import Files
+from dfs.meta.formatter import Formatter
+from dfs.meta.grants import Grants
+from dfs.meta.marks import Marks
+from dfs.meta.names import Names
+from dfs.meta.numbers import Numbers
+from dfs.meta.opens import Opens
+from dfs.meta.recalls import Recalls
+from dfs.meta.reclaimer import Reclaimer
+from dfs.meta.removal import Removal
+from dfs.meta.renames import Renames
+from dfs.meta.session_calls import EXPIRY_TICK_S, SessionCalls
+from dfs.meta.sessions import SessionRow, Sessions, load_sessions
+from dfs.meta.settings import MetaSettings
+from dfs.meta.settler import Settler
+from dfs.meta.space import SpaceWatch
+from dfs.meta.store import Reader, Store, Transaction
+from dfs.meta.worker import Worker
+
+Handler = Callable[[CallContext, Any], Any]
+Work = Callable[[Transaction, CallContext, Any], Any]
+OnRepeat = Callable[[Transaction, CallContext, Any, Any], None]
+Read = Callable[[Reader, CallContext, Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What a meta-server is given from outside."""
+
+    settings: MetaSettings
+    clock: Clock
+    random: Random
+    tasks: Tasks
+    servers: DataServers
+    events: EventSink
+
+
+class _Loaded(NamedTuple):
+    """What is on disk at a start."""
+
+    mark: int
+    epoch: int
+    orphans: list[Ino]
+    sessions: list[SessionRow]
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """The background tasks."""
+
+    expirer: Worker
+    settler: Worker
+    cleaner: Worker
+    reclaimer: Worker
+    formatter: Worker
+    marks: Worker
+
+    def all(self) -> tuple[Worker, ...]:
+        """Return them all."""
+        return (self.expirer, self.settler, self.cleaner, self.reclaimer, self.formatter, self.marks)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A meta-server that runs."""
+
+    store: Store
+    cluster: Cluster
+    sessions: Sessions
+    opens: Opens
+    recalls: Recalls
+    space: SpaceWatch
+    handlers: Mapping[type[Request[Any]], Handler]
+    workers: Workers
+
+
+def build_parts(host: Host, store: Store) -> Parts:
+    """Begin a new epoch on `store` and return the parts, the workers not yet started.
+
+    Raises: StateError if the configuration contradicts the file system.
+    """
+    clock, tasks = host.clock, host.tasks
+    cluster = Cluster(store, host.servers, host.settings)
+    loaded = store.change(_begin)
+    recalls = Recalls(tasks, clock)
+    sessions = Sessions(tasks, clock, loaded.sessions)
+    opens = Opens(tasks, loaded.orphans, [row.session for row in loaded.sessions])
+    answers = Answers(store, sessions, tasks)
+    numbers = Numbers(loaded.mark, lambda: workers.marks.wake())
+    grants = Grants(numbers, recalls, clock, lambda: workers.cleaner.wake())
+    removal = Removal(store, opens, recalls, clock, lambda: workers.reclaimer.wake())
+    formatter = Formatter(cluster, host.servers, host.settings, tasks, host.random, host.events, lambda: _formatted(workers))
+    session_calls = SessionCalls(
+        store,
+        sessions,
+        answers,
+        opens,
+        recalls,
+        grants,
+        removal,
+        numbers,
+        cluster,
+        formatter,
+        clock,
+        host.events,
+        loaded.epoch,
+        lambda: workers.settler.wake(),
+    )
+    worker = partial(Worker, tasks=tasks, clock=clock)
+    workers = Workers(
+        expirer=worker("expirer", session_calls.expire, period_s=EXPIRY_TICK_S),
+        settler=worker("settler", Settler(store, cluster, host.servers, grants, recalls).step, retry_s_max=2.0),
+        cleaner=worker("cleaner", Cleaner(store, cluster, host.servers).step, gather_s=1.0),
+        reclaimer=worker("reclaimer", Reclaimer(store, cluster, host.servers).step, gather_s=0.5),
+        formatter=worker("formatter", formatter.step, retry_s_max=2.0),
+        marks=worker("marks", Marks(store, cluster, host.servers, numbers).step),
+    )
+    if not loaded.sessions:
+        removal.reap(loaded.orphans)
+    names = Names(numbers, cluster, grants, opens, removal, clock)
+    files = Files(store, sessions, answers, grants, opens, recalls, removal, clock)
+    handlers = {
+        **_session_handlers(session_calls),
+        **_reading_handlers(store),
+        **_name_handlers(answers, names, Renames(removal, clock), AttributeChanger(clock)),
+        **_file_handlers(files),
+    }
+    space = SpaceWatch(cluster, host.servers, tasks, clock)
+    return Parts(store, cluster, sessions, opens, recalls, space, handlers, workers)
+
+
+def _begin(tx: Transaction) -> _Loaded:
+    """Count the start and return what is on disk."""
+    tx.run("UPDATE counter SET epoch = epoch + 1")
+    row = tx.one("SELECT mark, epoch FROM counter")
+    assert row is not None
+    orphans = [Ino(ino) for (ino,) in tx.all("SELECT ino FROM inode WHERE nlink = 0")]
+    return _Loaded(row[0], row[1], orphans, load_sessions(tx))
+
+
+def _formatted(workers: Workers) -> None:
+    workers.formatter.wake()
+    workers.marks.wake()
+
+
+def _session_handlers(calls: SessionCalls) -> dict[type[Request[Any]], Handler]:
+    return {
+        m.OpenSession: calls.open_session,
+        m.Heartbeat: calls.heartbeat,
+        m.AssertOpens: calls.assert_opens,
+        m.EndSession: calls.end_session,
+    }
+
+
+def _reading_handlers(store: Store) -> dict[type[Request[Any]], Handler]:
+    def reads(read: Read) -> Handler:
+        return lambda ctx, request: store.read(lambda reader: read(reader, ctx, request))
+
+    return {
+        m.Lookup: reads(reading.lookup),
+        m.ReadLink: reads(reading.read_link),
+        m.ListFolder: reads(reading.list_folder),
+    }
+
+
+def _name_handlers(
+    answers: Answers, names: Names, renames: Renames, changer: AttributeChanger
+) -> dict[type[Request[Any]], Handler]:
+    def changes(work: Work, on_repeat: OnRepeat | None = None) -> Handler:
+        def handle(ctx: CallContext, request: Change[Any]) -> Any:
+            repeat = None if on_repeat is None else lambda tx, answer: on_repeat(tx, ctx, request, answer)
+            return answers.change(ctx, request, lambda tx: work(tx, ctx, request), repeat)
+
+        return handle
+
+    return {
+        m.Create: changes(names.create, names.reopen),
+        m.MakeFolder: changes(names.make_folder),
+        m.MakeNode: changes(names.make_node),
+        m.MakeSymlink: changes(names.make_symlink),
+        m.Link: changes(names.link),
+        m.Unlink: changes(names.unlink, names.keep_open),
+        m.RemoveFolder: changes(names.remove_folder),
+        m.Rename: changes(renames.rename),
+        m.SetAttributes: changes(changer.set_attributes),
+    }
+
+
+def _file_handlers(files: Files) -> dict[type[Request[Any]], Handler]:
+    return {
+        m.Open: files.open,
+        m.Acquire: files.acquire,
+        m.Truncate: files.truncate,
+        m.Commit: files.commit,
+        m.Yield: files.yield_grant,
+        m.Close: files.close,
+    }

@@ -1,0 +1,142 @@
+"""The meta-server: starts its parts, gives each request to its handler, tells how it is, and stops.
+
+Implements MetaApi and Service. dfs/cli makes it, dfs/rpc calls it, the host's service loop watches it. Decides nothing about files.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeVar, cast
+
+from dfs.core.cluster_messages import MetaStatus, Shape
+from dfs.core.errors import Stopping, UnknownMethod
+from dfs.core.events import META_READ_ONLY, Event
+from dfs.core.interfaces import CallContext, Clock, DataServers, EventSink, Random, Tasks
+from dfs.core.meta_messages import FileSystemSpace, ShowMeta, StatFileSystem
+from dfs.core.requests import Request
+from dfs.meta.parts import Host, Parts, build_parts
+from dfs.meta.settings import MetaSettings
+from dfs.meta.space import free_bytes, total_bytes
+from dfs.meta.store import Reader, Store
+
+A = TypeVar("A")
+
+_NOT_FORMATTED: Final = Shape("", 0, 0)
+
+
+class MetaService:
+    """One meta-server."""
+
+    def __init__(
+        self,
+        settings: MetaSettings,
+        store_path: str,
+        clock: Clock,
+        random: Random,
+        tasks: Tasks,
+        servers: DataServers,
+        events: EventSink,
+    ) -> None:
+        """Make a meta-server that runs after start().
+
+        Arguments: `store_path`: the database file, in a folder that exists and that this process has locked.
+        """
+        self._host = Host(settings, clock, random, tasks, servers, events)
+        self._store_path = store_path
+        self._parts: Parts | None = None
+
+    def start(self) -> None:
+        """Open the store, begin a new epoch and start the background work. Raises: StateError."""
+        store = Store(self._store_path, self._host.tasks, self._on_store_failure)
+        try:
+            parts = build_parts(self._host, store)
+        except BaseException:
+            store.close()
+            raise
+        self._parts = parts
+        for worker in parts.workers.all():
+            worker.start()
+
+    def stop(self) -> None:
+        """End background work and parked calls, and close the store. Later calls raise Stopping."""
+        parts, self._parts = self._parts, None
+        if parts is None:
+            return
+        parts.recalls.close()
+        for worker in parts.workers.all():
+            worker.ask_to_stop()
+        for worker in parts.workers.all():
+            worker.join()
+        parts.store.close()
+
+    def call(self, ctx: CallContext, request: Request[A]) -> A:
+        """Carry out one request of dfs/core/meta_messages.py. Raises: DfsError leaves; Stopping unless it runs."""
+        parts = self._running()
+        handler = parts.handlers.get(cast("type[Request[Any]]", type(request)))
+        if handler is not None:
+            return cast(A, handler(ctx, request))
+        if isinstance(request, StatFileSystem):
+            return cast(A, self._stat(parts, ctx))
+        if isinstance(request, ShowMeta):
+            return cast(A, self._show(parts))
+        raise UnknownMethod(type(request).__name__)
+
+    def status(self) -> str:
+        """Return one line for people."""
+        parts = self._parts
+        if parts is None:
+            return "stopped"
+        state = _state(parts)
+        serving = f"serving {parts.store.read(_count_inodes):,} files, {parts.sessions.count():,} mounts"
+        return serving if state == "ok" else f"{state}; {serving}"
+
+    def check(self) -> int:
+        """Read from the store and return how much work was done; a read-only server still reads. Raises: ReadOnly, Stopping."""
+        parts = self._running()
+        parts.store.read(_count_inodes)
+        return parts.store.counts.changes + parts.store.counts.reads
+
+    def _running(self) -> Parts:
+        parts = self._parts
+        if parts is None:
+            raise Stopping
+        return parts
+
+    def _stat(self, parts: Parts, ctx: CallContext) -> FileSystemSpace:
+        spaces = parts.space.spaces(ctx)
+        inodes = parts.store.read(_count_inodes)
+        return FileSystemSpace(total_bytes(spaces), free_bytes(spaces, len(parts.cluster.indexes())), inodes)
+
+    def _show(self, parts: Parts) -> MetaStatus:
+        inodes, reclaiming = parts.store.read(lambda reader: (_count_inodes(reader), _count_reclaiming(reader)))
+        return MetaStatus(
+            shape=parts.cluster.shape or _NOT_FORMATTED,
+            name=self._host.settings.name,
+            state=_state(parts),
+            data_servers=parts.cluster.addresses,
+            mounts=parts.sessions.statuses(),
+            inodes=inodes,
+            reclaiming=reclaiming,
+        )
+
+    def _on_store_failure(self, reason: str) -> None:
+        self._host.events.emit(Event(META_READ_ONLY, details={"reason": reason}))
+
+
+def _state(parts: Parts) -> str:
+    """Return MetaStatus.state."""
+    if parts.store.failure is not None:
+        return f"read-only: {parts.store.failure}"
+    if parts.cluster.shape is None:
+        return "waiting to format"
+    return "waiting for sessions" if parts.opens.is_waiting() else "ok"
+
+
+def _count_inodes(reader: Reader) -> int:
+    row = reader.one("SELECT inodes FROM counter")
+    return 0 if row is None else int(row[0])
+
+
+def _count_reclaiming(reader: Reader) -> int:
+    """Return the length of the reclaimer's backlog; its cost grows with that only, and tools alone ask."""
+    row = reader.one("SELECT count(*) FROM reclaim")
+    return 0 if row is None else int(row[0])

@@ -1,0 +1,26 @@
+"""What the meta-server is told from outside: the part of the configuration that concerns it."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class SyncMode(enum.StrEnum):
+    """When an answer may leave."""
+
+    ALWAYS = "always"
+    """After the fsync of the transaction that made it true: neither kill -9 nor a power cut loses anything meta said."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetaSettings:
+    """Settings of one meta-server."""
+
+    name: str = "dfs"
+    """The cluster's name, for people."""
+    block_size: int = 512
+    """Bytes per block of a file system that is yet to be made; one that exists must have been made with it."""
+    data_servers: tuple[str, ...] = ()
+    """host:port of all data servers in order of index; empty: the first mount tells (the original commands)."""
+    sync: SyncMode = SyncMode.ALWAYS
