@@ -1,0 +1,99 @@
+"""Putting the block store together and bringing it up to date after the last stop.
+
+Promises: when open_store() returns, everything that was acknowledged can be read: what was in the journal is in the overlay.
+Called by the service at start, and when a blank server is formatted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dfs.core.interfaces import Disk, EventSink, Tasks
+from dfs.data.bad_records import BadRecords
+from dfs.data.checkpoint import Checkpoint
+from dfs.data.cleaning import Cleaning
+from dfs.data.condition import Condition
+from dfs.data.dropping import Dropping
+from dfs.data.fencing import Fencing
+from dfs.data.floors import Floors
+from dfs.data.geometry import Geometry
+from dfs.data.journal import Journal
+from dfs.data.overlay import Overlay
+from dfs.data.quarantine import Quarantine
+from dfs.data.reading import Reading
+from dfs.data.repairing import Repairing
+from dfs.data.replay import Replay
+from dfs.data.settings import DataSettings
+from dfs.data.store import Store
+from dfs.data.strip_loading import StripLoader
+from dfs.data.strips import Strips
+from dfs.data.superblock import Identification
+from dfs.data.syncing import Syncing
+from dfs.data.writing import Writing
+
+
+@dataclass(frozen=True, slots=True)
+class BlockStore:
+    """The block store of a formatted data server and the operations on it."""
+
+    store: Store
+    reading: Reading
+    writing: Writing
+    repairing: Repairing
+    fencing: Fencing
+    cleaning: Cleaning
+    dropping: Dropping
+    syncing: Syncing
+    checkpoint: Checkpoint
+
+    def close(self) -> None:
+        """Put everything in place, sync it, close all files. Raises: NotTrusted: a sync failed."""
+        try:
+            self.checkpoint.run()
+        finally:
+            self.store.journal.close()
+            self.store.strips.close()
+
+
+def open_store(
+    settings: DataSettings, identification: Identification, condition: Condition, disk: Disk, tasks: Tasks, events: EventSink
+) -> BlockStore:
+    """Return the block store of a formatted server. Raises: DiskError leaves."""
+    block = identification.current
+    geometry = Geometry(block.servers, block.block_size)
+    quarantine = Quarantine(disk)
+    loader = StripLoader(geometry, settings.index, quarantine, events)
+    store = Store(
+        geometry=geometry,
+        server=settings.index,
+        identification=identification,
+        strips=Strips(disk, tasks, geometry, loader, settings.open_strips_max),
+        overlay=Overlay(tasks),
+        journal=Journal(disk, tasks, condition, settings.segment_bytes),
+        floors=Floors(disk, tasks, quarantine),
+        condition=condition,
+        events=events,
+        bad_records=BadRecords(settings.index, tasks, quarantine, events),
+        inode_locks=tasks.keyed_lock(),
+    )
+    quarantine.start()
+    store.strips.start()
+    store.floors.start()
+    replayed = Replay(disk, geometry, settings.index, quarantine, events).run()
+    for entry in replayed.entries:
+        store.apply(entry)
+    if replayed.is_damaged:
+        identification.distrust()
+    store.journal.start(replayed.segments)
+    syncing = Syncing(store, tasks.keyed_lock())
+    return BlockStore(
+        store=store,
+        reading=Reading(store),
+        writing=Writing(store, settings.direct_bytes_min),
+        repairing=Repairing(store),
+        fencing=Fencing(store),
+        cleaning=Cleaning(store, syncing),
+        dropping=Dropping(store),
+        syncing=syncing,
+        checkpoint=Checkpoint(store, syncing, tasks),
+    )

@@ -1,0 +1,120 @@
+"""What is in the journal and not yet in place: the newest records, which reads consult before the strips.
+
+Two layers: the active one belongs to the journal's active segment, the draining one to the segments that the running checkpoint
+writes in place. Promises: a record stays until it is in place and synced, or void. Called by the block store under the keyed
+lock of the inode, and under the journal's lock where the journal and this must agree. Never touches the disk.
+
+Lock order: this object's mutex is the innermost; it guards the maps of inodes, the keyed lock of an inode guards its records.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping
+
+from dfs.core.ids import Ino
+from dfs.core.interfaces import Tasks
+from dfs.core.placement import Role
+from dfs.core.records import Record
+
+
+class Pending:
+    """Records of one strip that are not yet in place: record index -> record."""
+
+    __slots__ = ("records", "residue")
+
+    def __init__(self, residue: int) -> None:
+        self.residue = residue
+        self.records: dict[int, Record] = {}
+
+    def within(self, first: int, count: int) -> list[int]:
+        """Return which of the records first .. first + count - 1 are pending, in no order; costs the smaller of both."""
+        records = self.records
+        if len(records) < count:
+            return [index for index in records if first <= index < first + count]
+        return [index for index in range(first, first + count) if index in records]
+
+
+Layer = dict[Ino, dict[Role, Pending]]
+
+
+class Overlay:
+    """The journalled records of one data server."""
+
+    def __init__(self, tasks: Tasks) -> None:
+        self._mutex = tasks.mutex()
+        self._active: Layer = {}
+        self._draining: Layer = {}
+
+    def find(self, ino: Ino, role: Role) -> tuple[Pending, ...]:
+        """Return what is pending for a strip, the newer layer first."""
+        with self._mutex:
+            found = []
+            for layer in (self._active, self._draining):
+                roles = layer.get(ino)
+                if roles is not None and (pending := roles.get(role)) is not None:
+                    found.append(pending)
+        return tuple(found)
+
+    def merged(self, ino: Ino, role: Role) -> Pending | None:
+        """Return all that is pending for a strip, the newest of each record, as a copy."""
+        layers = self.find(ino, role)
+        if not layers:
+            return None
+        result = Pending(layers[0].residue)
+        for pending in reversed(layers):
+            result.records.update(pending.records)
+        return result
+
+    def add(self, ino: Ino, role: Role, residue: int, records: Mapping[int, Record]) -> None:
+        """Add records that were appended to the active segment."""
+        with self._mutex:
+            roles = self._active.setdefault(ino, {})
+            pending = roles.get(role)
+            if pending is None:
+                pending = roles[role] = Pending(residue)
+        pending.records.update(records)
+
+    def remove(self, ino: Ino) -> bool:
+        """Forget what is pending for an inode; tell whether there was anything."""
+        with self._mutex:
+            active, draining = self._active.pop(ino, None), self._draining.pop(ino, None)
+        return active is not None or draining is not None
+
+    def roll(self) -> None:
+        """Make the active layer the draining one; the last one must be finished."""
+        with self._mutex:
+            if self._draining:
+                raise AssertionError("the last checkpoint is not finished")
+            self._draining, self._active = self._active, {}
+
+    def draining_inos(self) -> list[Ino]:
+        """Return the inodes that the running checkpoint has to write, rising."""
+        with self._mutex:
+            return sorted(self._draining)
+
+    def draining_of(self, ino: Ino) -> dict[Role, Pending]:
+        """Return what the running checkpoint has to write of an inode."""
+        with self._mutex:
+            return self._draining.get(ino, {})
+
+    def drained(self, ino: Ino) -> None:
+        """Forget the draining layer's records of an inode: they are in place and synced."""
+        with self._mutex:
+            self._draining.pop(ino, None)
+
+    @property
+    def is_draining(self) -> bool:
+        """Tell whether a checkpoint is not finished."""
+        return bool(self._draining)
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether everything is in place."""
+        return not self._active and not self._draining
+
+    def inos_above(self, after: Ino, limit: int) -> list[Ino]:
+        """Return up to `limit` inodes above `after` with pending records, rising."""
+        with self._mutex:
+            inos = {ino for layer in (self._active, self._draining) for ino in layer if ino > after}
+        return heapq.nsmallest(limit, inos)

@@ -1,0 +1,60 @@
+"""How the last run of this server ended: the file `running`, JSON with boot id and whether it stopped cleanly.
+
+Promises: a run that did not reach its orderly stop is noticed at the next start, and told apart: the process alone died (what it
+wrote is still in the kernel), or the whole machine (what was not synced may be lost). Called by the service's start and stop.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from typing import Final
+
+from dfs.core.errors import DiskMissing
+from dfs.core.interfaces import Disk
+
+NAME: Final = "running"
+
+
+class LastStop(enum.Enum):
+    """How the last run ended."""
+
+    FIRST_RUN = "there was none"
+    CLEAN = "clean"
+    PROCESS = "the process ended without stopping"
+    MACHINE = "the machine stopped"
+
+
+class RunningMark:
+    """The mark of this run."""
+
+    def __init__(self, disk: Disk, boot_id: str) -> None:
+        self._disk = disk
+        self._boot_id = boot_id
+
+    def begin(self) -> LastStop:
+        """Tell how the last run ended, and mark this one as running. Raises: DiskError leaves."""
+        last = self._last()
+        self._write(is_clean=False)
+        return last
+
+    def end(self) -> None:
+        """Mark this run as cleanly stopped: everything is synced. Raises: DiskError leaves."""
+        self._write(is_clean=True)
+
+    def _last(self) -> LastStop:
+        try:
+            raw = self._disk.read(NAME)
+        except DiskMissing:
+            return LastStop.FIRST_RUN
+        try:
+            members = json.loads(raw)
+            is_clean, boot_id = members["clean"] is True, members["boot_id"]
+        except (ValueError, TypeError, KeyError):
+            return LastStop.MACHINE  # the mark is replaced atomically; one that can't be read is a disk that can't be trusted
+        if is_clean:
+            return LastStop.CLEAN
+        return LastStop.PROCESS if boot_id == self._boot_id else LastStop.MACHINE
+
+    def _write(self, *, is_clean: bool) -> None:
+        self._disk.replace(NAME, json.dumps({"boot_id": self._boot_id, "clean": is_clean}).encode() + b"\n")

@@ -1,0 +1,277 @@
+"""The data server: keeps blocks on local disk and answers the requests of dfs/core/block_messages.py (R1, R5, R6, R8).
+
+Owns the state folder behind its Disk, the task that syncs and checkpoints every few seconds, and the way from blank over prepared
+to formatted. Promises: it never calls another process to start; what it acknowledged survives kill -9 at any moment, and what
+Sync acknowledged a power cut; after a failed sync it refuses everything and asks to be ended. Called by dfs/rpc with requests,
+by dfs/host with start, status, check and stop. Never decides which replica is right.
+
+Lock order: the mutex is for memory only; formatting holds the keyed lock "format" outside of all others.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Final, TypeVar, cast
+
+from dfs.core.block_messages import (
+    Clean,
+    CommitFormat,
+    DataStatus,
+    Drop,
+    Fence,
+    Get,
+    Identify,
+    Identity,
+    ListInodes,
+    NoteMark,
+    PrepareFormat,
+    Put,
+    Repair,
+    ShowData,
+    Sync,
+)
+from dfs.core.cluster_messages import RoleState
+from dfs.core.errors import (
+    BadRequest,
+    DiskError,
+    DiskFull,
+    DiskReadOnly,
+    NoSpace,
+    NotFormatted,
+    NotTrusted,
+    ReadOnly,
+    StateError,
+    Stopping,
+    UnknownMethod,
+)
+from dfs.core.events import DATA_SERVER_FORMATTED, UNCLEAN_START, Event
+from dfs.core.interfaces import CallContext, Clock, Disk, EventSink, Random, Task, Tasks
+from dfs.core.limits import BLOCK_SIZES, SERVERS_MAX, SERVERS_MIN
+from dfs.core.requests import Done, Request
+from dfs.data.checks import check_ino, check_number
+from dfs.data.condition import Condition
+from dfs.data.opening import BlockStore, open_store
+from dfs.data.running_mark import LastStop, RunningMark
+from dfs.data.settings import DataSettings
+from dfs.data.superblock import Identification
+
+log = logging.getLogger(__name__)
+
+A = TypeVar("A")
+Handler = Callable[[CallContext, Any], object]
+
+STOP_WAIT_S: Final = 10.0
+"""How long stop() waits for the calls that are being answered, and for the background task."""
+TICK_S: Final = 1.0
+"""How often the background task looks whether there is anything to do; check() rises with it."""
+
+
+class DataService:
+    """One data server; implements BlockApi and Service."""
+
+    def __init__(
+        self, *, settings: DataSettings, disk: Disk, clock: Clock, random: Random, tasks: Tasks, events: EventSink
+    ) -> None:
+        self._settings = settings
+        self._disk = disk
+        self._clock = clock
+        self._tasks = tasks
+        self._events = events
+        self._condition = Condition(tasks)
+        self._identification = Identification(disk, tasks, random, settings.index)
+        self._running = RunningMark(disk, settings.boot_id)
+        self._format_lock = tasks.keyed_lock()
+        self._mutex = tasks.mutex()
+        self._changed = tasks.signal(self._mutex)
+        self._blocks: BlockStore | None = None
+        self._task: Task | None = None
+        self._is_stopping = False
+        self._calls = 0
+        """Calls that are being answered."""
+        self._work_done = 0
+        self._handlers: dict[type, Handler] = {
+            Put: self._put,
+            Get: lambda ctx, request: self._formatted().reading.get(ctx, request),
+            Repair: lambda ctx, request: self._formatted().repairing.repair(ctx, request),
+            Sync: self._sync,
+            Fence: lambda ctx, request: self._formatted().fencing.fence(ctx, request),
+            Clean: self._clean,
+            Drop: lambda ctx, request: self._formatted().dropping.drop(request),
+            ListInodes: lambda ctx, request: self._formatted().dropping.list_inodes(request),
+            Identify: lambda ctx, request: self._identification.current.identity,
+            PrepareFormat: self._prepare_format,
+            CommitFormat: self._commit_format,
+            NoteMark: self._note_mark,
+            ShowData: lambda ctx, request: DataStatus(self._identification.current.identity, self._disk.space(), self._progress()),
+        }
+
+    # --- Service ---------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Recover from the disk, then spawn the background task. Raises: StateError."""
+        try:
+            self._identification.start()
+            last = self._running.begin()
+            if last in (LastStop.PROCESS, LastStop.MACHINE):
+                self._events.emit(Event(UNCLEAN_START, server=self._settings.index, details={"what": last.value}))
+            if self._identification.current.is_formatted:
+                self._blocks = self._open_store()
+        except DiskError as error:
+            raise StateError("a state folder that can be read and written", str(error)) from error
+        self._task = self._tasks.spawn(f"data-{self._settings.index}-checkpoint", self._run)
+
+    def status(self) -> str:
+        """Return one line on what the server is doing."""
+        block = self._identification.current
+        if not block.is_formatted:
+            return "prepared, waiting for the second phase of formatting" if block.cluster else "blank, waiting to be formatted"
+        return f"data server {block.index} of {block.servers}, {self._progress() or 'idle'}"
+
+    def check(self) -> int:
+        """Return a number that rises with work done. Raises: the DiskError after which the server must end."""
+        error = self._condition.error
+        if error is not None:
+            raise error
+        return self._work_done
+
+    def stop(self) -> None:
+        """Let the running calls end, put everything in place, sync it, and mark the stop as clean."""
+        with self._mutex:
+            self._is_stopping = True
+        self._changed.notify_all()
+        self._wait_for_calls()
+        if self._task is not None:
+            self._task.join(STOP_WAIT_S)
+        try:
+            if self._blocks is not None:
+                self._blocks.close()
+                if self._blocks.store.overlay.is_empty:
+                    self._running.end()
+            elif self._task is not None:
+                self._running.end()
+        except (DiskError, NotTrusted) as error:
+            log.error("the stop is not clean: %s", error)
+        self._blocks = None
+
+    # --- BlockApi --------------------------------------------------------------------------------------------------------
+
+    def call(self, ctx: CallContext, request: Request[A]) -> A:
+        """Carry out one request. Raises: DfsError leaves; those of the disk become NoSpace, ReadOnly or NotTrusted."""
+        handler = self._handlers.get(type(request))
+        if handler is None:
+            raise UnknownMethod(type(request).__name__)
+        self._enter()
+        try:
+            return cast(A, handler(ctx, request))
+        except DiskFull as error:
+            raise NoSpace() from error
+        except DiskReadOnly as error:
+            raise ReadOnly() from error
+        except DiskError as error:
+            raise NotTrusted(str(error)) from error
+        finally:
+            self._leave()
+
+    def _enter(self) -> None:
+        self._condition.raise_if_failed()
+        with self._mutex:
+            if self._is_stopping or self._task is None:
+                raise Stopping()
+            self._calls += 1
+
+    def _leave(self) -> None:
+        with self._mutex:
+            self._calls -= 1
+            self._work_done += 1
+            is_awaited = self._is_stopping and not self._calls
+        if is_awaited:
+            self._changed.notify_all()
+
+    def _formatted(self) -> BlockStore:
+        blocks = self._blocks
+        if blocks is None:
+            raise NotFormatted(f"data server {self._settings.index} is not part of a file system yet")
+        return blocks
+
+    def _put(self, ctx: CallContext, request: Put) -> Done:
+        blocks = self._formatted()
+        done = blocks.writing.put(ctx, request)
+        if blocks.store.journal.wants_checkpoint:
+            self._changed.notify_all()
+        return done
+
+    def _sync(self, ctx: CallContext, request: Sync) -> Done:
+        blocks = self._formatted()
+        check_ino(request.ino)
+        block = self._identification.current
+        if RoleState.SUSPECT in (block.primary, block.secondary):
+            raise NotTrusted(f"data server {block.index} is suspect")
+        blocks.syncing.sync(request.ino)
+        return Done()
+
+    def _clean(self, ctx: CallContext, request: Clean) -> Identity:
+        self._formatted().cleaning.clean(ctx, request)
+        return self._identification.current.identity
+
+    # --- formatting ------------------------------------------------------------------------------------------------------
+
+    def _prepare_format(self, ctx: CallContext, request: PrepareFormat) -> Identity:
+        shape = request.shape
+        low, high = BLOCK_SIZES
+        if not shape.cluster or not SERVERS_MIN <= shape.servers <= SERVERS_MAX or request.index >= shape.servers:
+            raise BadRequest(f"cluster {shape.cluster!r} of {shape.servers} servers")
+        if not low <= shape.block_size <= high or shape.block_size & (shape.block_size - 1):
+            raise BadRequest(f"a block size of {shape.block_size}, not a power of two from {low} to {high}")
+        return self._identification.prepare(shape, request.index).identity
+
+    def _commit_format(self, ctx: CallContext, request: CommitFormat) -> Identity:
+        with self._format_lock.hold("format"):
+            block = self._identification.commit(request.cluster)
+            if self._blocks is None:
+                self._blocks = self._open_store()
+                details = {"cluster": block.cluster, "servers": block.servers, "block_size": block.block_size}
+                self._events.emit(Event(DATA_SERVER_FORMATTED, server=self._settings.index, details=details), ctx)
+        return block.identity
+
+    def _note_mark(self, ctx: CallContext, request: NoteMark) -> Done:
+        check_number("mark", request.mark)
+        self._identification.note_mark(request.mark)
+        return Done()
+
+    # --- background ------------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        """Checkpoint every sync interval, and when the journal is full, until the server stops."""
+        next_s = self._clock.monotonic_s() + self._settings.sync_interval_s
+        while True:
+            with self._mutex:
+                if self._is_stopping:
+                    return
+                blocks = self._blocks
+                is_due = self._clock.monotonic_s() >= next_s
+                if blocks is None or not (is_due or blocks.store.journal.wants_checkpoint):
+                    self._changed.wait(min(TICK_S, self._settings.sync_interval_s))
+                    self._work_done += 1
+                    continue
+            try:
+                blocks.checkpoint.run()
+            except NotTrusted as error:
+                log.error("the background task ends: %s", error)  # check() tells the service loop to end the process
+                return
+            next_s = self._clock.monotonic_s() + self._settings.sync_interval_s
+
+    def _wait_for_calls(self) -> None:
+        until_s = self._clock.monotonic_s() + STOP_WAIT_S
+        with self._mutex:
+            while self._calls and (left_s := until_s - self._clock.monotonic_s()) > 0:
+                self._changed.wait(left_s)
+
+    def _open_store(self) -> BlockStore:
+        return open_store(self._settings, self._identification, self._condition, self._disk, self._tasks, self._events)
+
+    def _progress(self) -> str:
+        block = self._identification.current
+        if RoleState.SUSPECT in (block.primary, block.secondary):
+            return "suspect: not compared with the neighbours yet"
+        return ""

@@ -1,0 +1,32 @@
+"""What a data server is told by whoever composes it; dfs/cli makes it from the configuration, tests from their needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from dfs.core.ids import ServerIndex
+
+SYNC_INTERVAL_S: Final = 5.0
+"""Everything stored survives a power cut at the latest after this time, also when nobody asks."""
+SEGMENT_BYTES: Final = 32 << 20
+"""The journal begins a new segment when the active one is larger."""
+OPEN_STRIPS_MAX: Final = 256
+"""Strip files kept open."""
+DIRECT_BYTES_MIN: Final = 32 << 10
+"""New blocks go in place if one Put brings at least this much for a strip; less is cheaper through the journal, where many
+small files share one write and one fsync (decision record 5).
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class DataSettings:
+    """The constants of one data server."""
+
+    index: ServerIndex
+    boot_id: str
+    """Identifies the running kernel: another one at the next start tells that the machine stopped in between."""
+    sync_interval_s: float = SYNC_INTERVAL_S
+    segment_bytes: int = SEGMENT_BYTES
+    open_strips_max: int = OPEN_STRIPS_MAX
+    direct_bytes_min: int = DIRECT_BYTES_MIN

@@ -1,0 +1,192 @@
+"""What all operations on blocks share: the parts of the block store, its locks, and the verified look at a stored record.
+
+Promises: a record counts as present only if checksum and identity verify (I2); one that does not is kept in quarantine and told
+once. The operations stand in reading, writing, repairing, fencing, cleaning and dropping. Never decides what a caller is told of
+a block that is absent in a role which is not complete: the operations do.
+
+Lock order, outermost first: the checkpoint's lock; the keyed lock "sync" of an inode; the keyed lock of an inode; the journal's
+writing(); then the mutexes, for memory only. No task ever holds the keyed locks of two inodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from dfs.core.block_messages import CopyState
+from dfs.core.cluster_messages import RoleState
+from dfs.core.errors import BadRequest, DiskFailed, StaleTicket
+from dfs.core.events import FLOORS_LOST, Event
+from dfs.core.ids import Ino, ServerIndex, Ticket
+from dfs.core.interfaces import CallContext, EventSink, KeyedLock
+from dfs.core.placement import Role
+from dfs.core.records import Record, parse_record
+from dfs.data.bad_records import BadRecords
+from dfs.data.condition import Condition
+from dfs.data.floors import Floors
+from dfs.data.geometry import RECORDS_PER_GROUP, Geometry, pieces
+from dfs.data.journal import Journal
+from dfs.data.journal_entries import Entry, Kind
+from dfs.data.overlay import Overlay, Pending
+from dfs.data.strip import Group, Strip
+from dfs.data.strips import Strips
+from dfs.data.superblock import Identification
+
+
+class Look(NamedTuple):
+    """What stands where a block belongs."""
+
+    state: CopyState
+    """ABSENT: in the map; what that is worth depends on the role's state."""
+    record: Record | None = None
+    """Verified; if PRESENT."""
+    raw: bytes = b""
+    """What does not verify; if CORRUPT, or UNKNOWN and readable."""
+
+
+ABSENT: Final = Look(CopyState.ABSENT)
+UNKNOWN: Final = Look(CopyState.UNKNOWN)
+
+
+@dataclass(slots=True)
+class Store:
+    """The parts of one data server's block store."""
+
+    geometry: Geometry
+    server: ServerIndex
+    identification: Identification
+    strips: Strips
+    overlay: Overlay
+    journal: Journal
+    floors: Floors
+    condition: Condition
+    events: EventSink
+    bad_records: BadRecords
+    inode_locks: KeyedLock
+
+    def hold(self, ino: Ino) -> AbstractContextManager[None]:
+        """Hold the keyed lock of an inode."""
+        return self.inode_locks.hold(ino)
+
+    @contextmanager
+    def strip(self, ino: Ino, role: Role) -> Iterator[Strip | None]:
+        """Have a strip open, None if there is none; under hold(ino). Raises: DiskError leaves."""
+        strip = self.strips.use(ino, role)
+        try:
+            yield strip
+        finally:
+            if strip is not None:
+                self.strips.release(strip)
+
+    def is_complete(self, role: Role) -> bool:
+        """Tell whether what this server does not hold in a role was never written (I4)."""
+        return self.identification.current.state_of(role) is RoleState.COMPLETE and not self.floors.lost
+
+    def floor(self, ino: Ino, ctx: CallContext) -> Ticket:
+        """Return the inode's floor; under hold(ino). Raises: DiskError leaves."""
+        floor = self.floors.get(ino)
+        if self.floors.lost:
+            self._distrust(ctx)
+        return floor
+
+    def require_floor(self, ino: Ino, ticket: Ticket, ctx: CallContext) -> None:
+        """Raise StaleTicket if `ticket` is below the inode's floor; under hold(ino). Raises: DiskError leaves."""
+        floor = self.floor(ino, ctx)
+        if ticket < floor:
+            raise StaleTicket(ino, floor)
+
+    def require_residue(self, strip: Strip | None, layers: tuple[Pending, ...], residue: int) -> None:
+        """Raise BadRequest if the blocks asked for are not those of this strip."""
+        known = layers[0].residue if layers else -1 if strip is None else strip.residue
+        if known not in (-1, residue):
+            raise BadRequest(f"the blocks of this strip are {known} modulo N, not {residue}")
+
+    def look(self, strip: Strip | None, layers: tuple[Pending, ...], first: int, count: int) -> list[Look]:
+        """Return what stands in records first .. first + count - 1, verified; pending records before those in place.
+
+        An error of the disk is told and answered as UNKNOWN.
+        """
+        looks: list[Look] = []
+        for number, at, part in pieces(first, count):
+            group = None if strip is None else strip.groups.get(number)
+            if strip is None or group is None:
+                looks += [UNKNOWN if strip is not None and strip.has_unplaced else ABSENT] * part
+            else:
+                looks += self._look_in_place(strip, group, at, part)
+        for pending in reversed(layers):
+            for index in pending.within(first, count):
+                looks[index - first] = Look(CopyState.PRESENT, pending.records[index])
+        return looks
+
+    def _look_in_place(self, strip: Strip, group: Group, at: int, count: int) -> list[Look]:
+        mask = (1 << count) - 1
+        present, unknown = group.present >> at & mask, group.unknown >> at & mask
+        if not present | unknown:
+            return [ABSENT] * count
+        records = self._read(strip, group, at, count, present | unknown)
+        first = group.number * RECORDS_PER_GROUP + at
+        looks = []
+        for index, raw in enumerate(records):
+            is_present = present >> index & 1
+            if not is_present and not unknown >> index & 1:
+                looks.append(ABSENT)
+                continue
+            block_no = strip.block_no(first + index)
+            record = parse_record(raw, strip.ino, block_no, self.geometry.block_size) if is_present else None
+            if record is not None:
+                looks.append(Look(CopyState.PRESENT, record))
+            elif is_present and raw:
+                looks.append(Look(CopyState.CORRUPT, None, raw))
+            else:
+                looks.append(Look(CopyState.UNKNOWN, None, raw if any(raw) else b""))
+        return looks
+
+    def _read(self, strip: Strip, group: Group, at: int, count: int, wanted: int) -> list[bytes]:
+        """Return records as they stand in the file, b"" for those that the disk can't read or that are not `wanted`."""
+        size_bytes = self.geometry.record_bytes
+        try:
+            raw = strip.read(group, at, count)
+        except DiskFailed:
+            return [self._read_one(strip, group, at + index) if wanted >> index & 1 else b"" for index in range(count)]
+        return [raw[start : start + size_bytes] for start in range(0, len(raw), size_bytes)]
+
+    def _read_one(self, strip: Strip, group: Group, at: int) -> bytes:
+        try:
+            return strip.read(group, at, 1)
+        except DiskFailed as error:
+            self.bad_records.tell_unreadable(strip.ino, strip.role, strip.block_no(group.number * RECORDS_PER_GROUP + at), error)
+            return b""
+
+    def write_journal(self, entries: Sequence[Entry]) -> None:
+        """Append entries to the journal and let the overlay and the floors follow, so that a checkpoint sees both or neither.
+
+        Under hold() of their inode. Raises: DiskError leaves; nothing is changed then.
+        """
+        if not entries:
+            return
+        with self.journal.writing():
+            self.journal.append(entries)
+            for entry in entries:
+                self.apply(entry)
+
+    def apply(self, entry: Entry) -> None:
+        """Let overlay, floors and strips follow an entry of the journal. Raises: DiskError leaves."""
+        if entry.kind is Kind.RECORDS and entry.role is not None:
+            self.overlay.add(entry.ino, entry.role, entry.residue, entry.records)
+        elif entry.kind is Kind.APPLIED:
+            self.overlay.remove(entry.ino)
+        elif entry.kind is Kind.FLOOR:
+            self.floors.raise_to(entry.ino, entry.ticket)
+        elif entry.kind is Kind.DROPPED:
+            self.overlay.remove(entry.ino)
+            self.floors.forget(entry.ino)
+            for role in Role:
+                self.strips.discard(entry.ino, role)
+
+    def _distrust(self, ctx: CallContext) -> None:
+        lost, self.floors.lost = self.floors.lost, []
+        self.identification.distrust()
+        for kept in lost:
+            self.events.emit(Event(FLOORS_LOST, server=self.server, details={"quarantine": kept}), ctx)

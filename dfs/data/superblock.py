@@ -1,0 +1,167 @@
+"""Who this data server is: the file `superblock`, JSON, atomically replaced at each change.
+
+Members, format 1: format (1), cluster (UUID, "" while blank), index, servers (N, 0 while blank), block_size (bytes, 0 while
+blank), disk (UUID of this state folder), primary and secondary (a RoleState each), mark (the highest number mark that meta told),
+crc32 (over the JSON of all other members with sorted keys and no blanks). A server with a cluster and blank roles is prepared:
+the first phase of formatting is done, the second is not.
+
+Promises: what a method returned is on disk. Called by the service. Never knows what the strips hold.
+
+Lock order: change() holds the keyed lock "superblock" over the write; nothing else is taken inside.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final
+
+from dfs.core.block_messages import Identity
+from dfs.core.cluster_messages import RoleState, Shape
+from dfs.core.errors import DiskMissing, NotFormatted, StateError, WrongServer
+from dfs.core.ids import ServerIndex
+from dfs.core.interfaces import Disk, Random, Tasks
+from dfs.core.placement import Role
+
+NAME: Final = "superblock"
+FORMAT: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Superblock:
+    """The content of the file, without format and sum."""
+
+    cluster: str
+    index: int
+    servers: int
+    block_size: int
+    disk: str
+    primary: RoleState
+    secondary: RoleState
+    mark: int
+
+    @property
+    def shape(self) -> Shape:
+        """What the file system was made as."""
+        return Shape(self.cluster, self.servers, self.block_size)
+
+    @property
+    def is_formatted(self) -> bool:
+        """Tell whether both phases of formatting are done."""
+        return RoleState.BLANK not in (self.primary, self.secondary)
+
+    def state_of(self, role: Role) -> RoleState:
+        """Return how far what is held in a role can be trusted."""
+        return self.primary if role is Role.PRIMARY else self.secondary
+
+    @property
+    def identity(self) -> Identity:
+        """The superblock as it is told to others."""
+        return Identity(self.shape, ServerIndex(self.index), self.disk, self.primary, self.secondary, self.mark)
+
+
+def pack_superblock(block: Superblock) -> bytes:
+    """Return the file's content."""
+    members: dict[str, Any] = {"format": FORMAT, **asdict(block)}
+    return json.dumps({**members, "crc32": _sum(members)}, indent=1).encode() + b"\n"
+
+
+def parse_superblock(raw: bytes) -> Superblock:
+    """Return the superblock in a file's content. Raises: StateError if it does not verify."""
+    try:
+        members = json.loads(raw)
+        stored_sum = members.pop("crc32")
+        if members.pop("format") != FORMAT:
+            raise StateError(f"a superblock of format {FORMAT}", "another one; was it written by a newer release?")
+        if stored_sum != _sum({"format": FORMAT, **members}):
+            raise StateError("a superblock with a right checksum", "a wrong one")
+        primary, secondary = RoleState(members.pop("primary")), RoleState(members.pop("secondary"))
+        return Superblock(**members, primary=primary, secondary=secondary)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise StateError("a readable superblock", f"{error!r}") from error
+
+
+def _sum(members: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(members, sort_keys=True, separators=(",", ":")).encode())
+
+
+class Identification:
+    """Keeps the superblock of one data server in memory and on disk."""
+
+    def __init__(self, disk: Disk, tasks: Tasks, random: Random, index: ServerIndex) -> None:
+        self._disk = disk
+        self._random = random
+        self._index = index
+        self._lock = tasks.keyed_lock()
+        self._current = Superblock("", index, 0, 0, "", RoleState.BLANK, RoleState.BLANK, 0)
+
+    def start(self) -> None:
+        """Read the superblock, or write that of a blank server. Raises: StateError, also if it is another server's."""
+        try:
+            found = parse_superblock(self._disk.read(NAME))
+        except DiskMissing:
+            self._current = replace(self._current, disk=self._random.uuid())
+            self._disk.replace(NAME, pack_superblock(self._current))
+            return
+        if found.index != self._index:
+            raise StateError(f"the state folder of data server {self._index}", f"that of data server {found.index}")
+        self._current = found
+
+    @property
+    def current(self) -> Superblock:
+        """The superblock as it is on disk."""
+        return self._current
+
+    def prepare(self, shape: Shape, index: ServerIndex) -> Superblock:
+        """Note whose a blank server will be. Raises: WrongServer if it is not blank and another's; DiskError leaves."""
+        if index != self._index:
+            raise WrongServer(f"data server {index}", f"data server {self._index}")
+
+        def prepared(block: Superblock) -> Superblock:
+            if block.cluster:
+                if block.shape != shape:
+                    raise WrongServer(_show(shape), _show(block.shape))
+                return block
+            return replace(block, cluster=shape.cluster, servers=shape.servers, block_size=shape.block_size)
+
+        return self._change(prepared)
+
+    def commit(self, cluster: str) -> Superblock:
+        """Count as complete in both roles. Raises: NotFormatted if not prepared; WrongServer if another's; DiskError leaves."""
+
+        def committed(block: Superblock) -> Superblock:
+            if not block.cluster:
+                raise NotFormatted(f"data server {self._index} is not prepared")
+            if block.cluster != cluster:
+                raise WrongServer(f"cluster {cluster}", f"cluster {block.cluster}")
+            if block.is_formatted:
+                return block
+            return replace(block, primary=RoleState.COMPLETE, secondary=RoleState.COMPLETE)
+
+        return self._change(committed)
+
+    def note_mark(self, mark: int) -> None:
+        """Remember a number mark if it is the highest. Raises: DiskError leaves."""
+        self._change(lambda block: replace(block, mark=mark) if block.mark < mark else block)
+
+    def distrust(self) -> None:
+        """Count as suspect in both roles: something that was stored is known to be missing. Raises: DiskError leaves."""
+
+        def distrusted(state: RoleState) -> RoleState:
+            return RoleState.SUSPECT if state is RoleState.COMPLETE else state
+
+        self._change(lambda b: replace(b, primary=distrusted(b.primary), secondary=distrusted(b.secondary)))
+
+    def _change(self, change: Callable[[Superblock], Superblock]) -> Superblock:
+        with self._lock.hold("superblock"):
+            changed = change(self._current)
+            if changed != self._current:
+                self._disk.replace(NAME, pack_superblock(changed))
+                self._current = changed
+            return changed
+
+
+def _show(shape: Shape) -> str:
+    return f"cluster {shape.cluster} with {shape.servers} servers and blocks of {shape.block_size} bytes"

@@ -1,0 +1,178 @@
+"""Put: blocks are checked whole, compared with what is stored, then stored (design sections 4 and 6).
+
+Promises: nothing has an effect before everything was checked; a stored generation never falls; a bad record is in quarantine
+before it is written over; if the disk refuses, nothing of the request is visible. New blocks of a large request go in place, the
+map page last; everything else goes to the journal and the overlay. Called by the service. Never syncs.
+
+Lock order: see Store.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from dfs.core.block_messages import CopyState, Put
+from dfs.core.errors import Conflict
+from dfs.core.ids import NO_GENERATION, BlockNo, Generation, Ino
+from dfs.core.interfaces import CallContext
+from dfs.core.records import HEADER, Buffer, Record
+from dfs.core.requests import Done
+from dfs.data.checks import Incoming, check_put
+from dfs.data.geometry import pieces
+from dfs.data.journal_entries import Entry, Kind
+from dfs.data.overlay import Pending
+from dfs.data.store import Look, Store
+from dfs.data.strip import Strip
+
+
+@dataclass(slots=True)
+class Plan:
+    """What is to be done with one segment."""
+
+    incoming: Incoming
+    strip: Strip | None
+    direct: list[tuple[int, int]] = field(default_factory=list)
+    """Runs of the segment to be written in place: (first, count), both counted within the segment."""
+    journalled: list[int] = field(default_factory=list)
+    """Blocks of the segment for the journal."""
+    bad: list[tuple[int, Look]] = field(default_factory=list)
+    """Blocks of the segment where something stands that does not verify."""
+    conflict: BlockNo | None = None
+    highest: Generation = NO_GENERATION
+
+
+class Writing:
+    """Carries out Put."""
+
+    def __init__(self, store: Store, direct_bytes_min: int) -> None:
+        self._store = store
+        self._direct_bytes_min = direct_bytes_min
+
+    def put(self, ctx: CallContext, request: Put) -> Done:
+        """Store the blocks. Raises: BadRequest, RequestTooLarge, StaleTicket, Conflict, DiskError leaves."""
+        store = self._store
+        segments = check_put(request, store.geometry)
+        store.journal.admit(ctx)
+        with store.hold(request.ino):
+            store.require_floor(request.ino, request.ticket, ctx)
+            plans: list[Plan] = []
+            try:
+                for segment in segments:
+                    plan = self._plan(request.ino, segment)
+                    plans.append(plan)
+                _raise_conflict(request.ino, plans)
+                self._execute(request.ino, plans)
+            finally:
+                for plan in plans:
+                    if plan.strip is not None:
+                        store.strips.release(plan.strip)
+        return Done()
+
+    def _plan(self, ino: Ino, incoming: Incoming) -> Plan:
+        """Compare a segment with what is stored; the plan's strip is in use."""
+        store = self._store
+        layers = store.overlay.find(ino, incoming.role)
+        plan = Plan(incoming, store.strips.use(ino, incoming.role))
+        try:
+            store.require_residue(plan.strip, layers, incoming.residue)
+            is_large = incoming.count * store.geometry.block_size >= self._direct_bytes_min
+            if not _is_absent(plan.strip, layers, incoming.first, incoming.count):
+                self._compare(plan, layers, is_large=is_large)
+            elif is_large:
+                plan.direct.append((0, incoming.count))
+            else:
+                plan.journalled += range(incoming.count)
+        except BaseException:
+            if plan.strip is not None:
+                store.strips.release(plan.strip)
+            raise
+        return plan
+
+    def _compare(self, plan: Plan, layers: tuple[Pending, ...], *, is_large: bool) -> None:
+        """Sort the blocks of a segment, of which some are not absent."""
+        incoming = plan.incoming
+        looks = self._store.look(plan.strip, layers, incoming.first, incoming.count)
+        for at, look in enumerate(looks):
+            if look.state is CopyState.ABSENT and is_large:
+                if plan.direct and sum(plan.direct[-1]) == at:
+                    plan.direct[-1] = (plan.direct[-1][0], plan.direct[-1][1] + 1)
+                else:
+                    plan.direct.append((at, 1))
+                continue
+            if look.record is None:
+                if look.state is not CopyState.ABSENT:
+                    plan.bad.append((at, look))
+                plan.journalled.append(at)
+                continue
+            stored = look.record.generation
+            plan.highest = max(plan.highest, stored)
+            if stored < incoming.generation:
+                plan.journalled.append(at)
+            elif (stored > incoming.generation or look.record.checksum != incoming.checksums[at]) and plan.conflict is None:
+                plan.conflict = self._store.geometry.block_no(incoming.first + at, incoming.residue)
+
+    def _execute(self, ino: Ino, plans: list[Plan]) -> None:
+        """Write what was planned; nothing counts before all of it is written, save the maps, which need no further space."""
+        store = self._store
+        for plan in plans:
+            for at, look in plan.bad:
+                block_no = store.geometry.block_no(plan.incoming.first + at, plan.incoming.residue)
+                store.bad_records.set_aside(ino, plan.incoming.role, block_no, look.raw)
+            if plan.direct:
+                self._write_in_place(ino, plan)
+        store.write_journal([_entry(ino, plan) for plan in plans if plan.journalled])
+        for plan in plans:
+            if plan.strip is not None:
+                for first, count in plan.direct:
+                    store.strips.note_change(plan.strip)
+                    plan.strip.publish(plan.incoming.first + first, count)
+
+    def _write_in_place(self, ino: Ino, plan: Plan) -> None:
+        incoming = plan.incoming
+        if plan.strip is None:
+            plan.strip = self._store.strips.use_or_create(ino, incoming.role, incoming.residue)
+        elif plan.strip.residue < 0:
+            plan.strip.residue = incoming.residue
+        for first, count in plan.direct:
+            plan.strip.write_records(incoming.first + first, _packed(incoming, first, count, self._store.geometry.block_size))
+
+
+def _is_absent(strip: Strip | None, layers: tuple[Pending, ...], first: int, count: int) -> bool:
+    """Tell whether none of the records is there, as far as the maps say."""
+    if any(pending.within(first, count) for pending in layers):
+        return False
+    if strip is None:
+        return True
+    for number, at, part in pieces(first, count):
+        group = strip.groups.get(number)
+        if strip.has_unplaced if group is None else (group.present | group.synced) >> at & ((1 << part) - 1):
+            return False
+    return True
+
+
+def _raise_conflict(ino: Ino, plans: list[Plan]) -> None:
+    """Raise Conflict with the highest generation seen if any block must not be stored."""
+    for plan in plans:
+        if plan.conflict is not None:
+            raise Conflict(ino, plan.conflict, max(each.highest for each in plans))
+
+
+def _packed(incoming: Incoming, first: int, count: int, block_size: int) -> bytes:
+    """Return blocks of a segment as they stand in the strip."""
+    pack, generation = HEADER.pack, incoming.generation
+    parts: list[Buffer] = []
+    for block, summed in zip(incoming.blocks[first : first + count], incoming.checksums[first : first + count], strict=True):
+        length = len(block)
+        parts.append(pack(length, summed, generation))
+        parts.append(block)
+        if length != block_size:
+            parts.append(bytes(block_size - length))
+    return b"".join(parts)
+
+
+def _entry(ino: Ino, plan: Plan) -> Entry:
+    """Return the journal's entry of a segment's blocks."""
+    incoming = plan.incoming
+    first, generation, blocks, sums = incoming.first, incoming.generation, incoming.blocks, incoming.checksums
+    records = {first + at: Record(generation, sums[at], bytes(blocks[at])) for at in plan.journalled}
+    return Entry(Kind.RECORDS, ino, role=incoming.role, residue=incoming.residue, records=records)
