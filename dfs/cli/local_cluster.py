@@ -27,6 +27,9 @@ from dfs.core.limits import SERVERS_MAX, SERVERS_MIN
 from dfs.host.clock import SystemClock
 
 PROGRAM: Final = "local_cluster"
+BASE_PORT: Final = 9000
+FOLDER: Final = Path("run")
+MOUNT: Final = Path("mnt")
 DATA_PORTS_FROM: Final = 100
 """The first data server's port, counted from the base port."""
 START_TIMEOUT_S: Final = 20.0
@@ -98,9 +101,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str]) -> int:
     parser = make_parser(PROGRAM, "Start or stop a cluster with a mount on this machine.")
     parser.add_argument("action", choices=["up", "down"])
-    parser.add_argument("--base-port", type=parse_port, default=9000, help="meta-server's port; data servers: 100 more and up")
-    parser.add_argument("--folder", type=Path, default=Path("run"), help="configuration, state, logs (default: ./run)")
-    parser.add_argument("--mount", type=Path, default=Path("mnt"), help="mount point (default: ./mnt)")
+    parser.add_argument("--base-port", type=parse_port, default=BASE_PORT, help="meta-server's port; data servers: 100 more and up")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help=f"configuration, state, logs (default: ./{FOLDER})")
+    parser.add_argument("--mount", type=Path, default=MOUNT, help=f"mount point (default: ./{MOUNT})")
     parser.add_argument("--servers", type=int, default=4, help="number of data servers (default: 4)")
     options = parser.parse_args(argv)
     if not SERVERS_MIN <= options.servers <= SERVERS_MAX:
@@ -229,7 +232,17 @@ def _tell_what_runs(cluster: LocalCluster) -> None:
     print("Try:")
     print(f"  cp -r dfs {mount}/ && diff -r dfs {mount}/dfs && echo equal")
     print(f"  {Path(sys.executable).parent}/dfsctl status --config {config}")
-    print(f"  kill -9 $(cut -d' ' -f1 {cluster.data(1).pid_file}); ls -R {mount}; make up   # reads go on with a server dead")
+    print(f"  kill -9 $(cut -d' ' -f1 {cluster.data(1).pid_file}) && cat {mount}/dfs/*.py && {_make_command(cluster)}")
+
+
+def _make_command(cluster: LocalCluster) -> str:
+    """Return how this cluster is started from the checkout."""
+    words = ["make up"]
+    if cluster.base_port != BASE_PORT:
+        words.append(f"PORT_BASE={cluster.base_port}")
+    if cluster.mount != absolute(MOUNT):
+        words.append(f"MNT={cluster.mount}")
+    return " ".join(words)
 
 
 # --- down --------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,90 @@
+"""A data server's program: `dfs-data INDEX` with a configuration, `dataserver.py INDEX PORT...` with the original arguments.
+
+Reads arguments and the configuration, and hands over to dfs/cli/wiring.py; runs in the foreground until SIGTERM.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from dfs.cli.arguments import check_data_ports, make_parser, parse_port, run_program
+from dfs.cli.configuration import add_config_option, config_path, read_config
+from dfs.cli.wiring import run_data_server
+from dfs.core.config import LogLevel
+from dfs.core.errors import ExitCode, UsageError
+from dfs.core.ids import ServerIndex
+from dfs.core.limits import SERVERS_MAX
+
+PROGRAM: Final = "dfs-data"
+SCRIPT: Final = "dataserver.py"
+STATE: Final = "dfs-state/data-{index}"
+"""Where the original command keeps its state, in the current folder."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one of the data servers that the configuration describes, and return its exit status."""
+    return run_program(PROGRAM, lambda: _run_configured(sys.argv[1:] if argv is None else argv))
+
+
+def main_dataserver(argv: Sequence[str]) -> int:
+    """Run a data server with the original arguments (R12), and return its exit status."""
+    return run_program(SCRIPT, lambda: _run_original(argv))
+
+
+def parse_index(text: str) -> ServerIndex:
+    """Return the number of a data server that `text` names; the `type=` of INDEX arguments. Raises: UsageError."""
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(SERVERS_MAX)) and int(text) < SERVERS_MAX):
+        raise UsageError(expected="the number of a data server, counted from 0", got=repr(text))
+    return ServerIndex(int(text))
+
+
+def check_index(index: ServerIndex, count: int, servers: str) -> None:
+    """Raise UsageError unless `index` is one of `count` data servers, which `servers` describes."""
+    if index >= count:
+        raise UsageError(expected=f"INDEX from 0 to {count - 1}, for {servers}", got=str(index))
+
+
+def _run_configured(argv: Sequence[str]) -> int:
+    parser = make_parser(PROGRAM, "Run one data server of a dfs file system in the foreground.")
+    parser.add_argument("index", type=parse_index, metavar="INDEX", help="which of the configured data servers, from 0")
+    add_config_option(parser)
+    options = parser.parse_args(argv)
+    config = read_config(options.config)
+    check_index(options.index, len(config.servers), f"the {len(config.servers)} data servers in {config_path(options.config)}")
+    server = config.servers[options.index]
+    run_data_server(
+        program=PROGRAM,
+        level=config.log.level,
+        index=options.index,
+        address=server.address,
+        folder=Path(server.state),
+        require_mount=config.data.require_mount,
+    )
+    return ExitCode.DONE
+
+
+def _run_original(argv: Sequence[str]) -> int:
+    parser = make_parser(SCRIPT, "Run one data server of a dfs file system on loopback, in the foreground.")
+    parser.add_argument("index", type=parse_index, metavar="INDEX", help="which of the ports is this server's, counted from 0")
+    parser.add_argument("ports", type=parse_port, nargs="+", metavar="PORT", help="ports of all data servers, in order of index")
+    state = STATE.format(index="INDEX")
+    parser.add_argument("--state", type=Path, metavar="DIR", help=f"state folder (default: ./{state})")
+    options = parser.parse_args(argv)
+    ports = check_data_ports(options.ports)
+    check_index(options.index, len(ports), f"{len(ports)} ports")
+    run_data_server(
+        program=SCRIPT,
+        level=LogLevel.INFO,
+        index=options.index,
+        address=f"127.0.0.1:{ports[options.index]}",
+        folder=options.state or Path(STATE.format(index=options.index)),
+        require_mount=False,
+    )
+    return ExitCode.DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""The meta-server's program: `dfs-meta` with a configuration, `metaserver.py PORT` with the original arguments.
+
+Reads arguments and the configuration, and hands over to dfs/cli/wiring.py; runs in the foreground until SIGTERM.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from dfs.cli.arguments import make_parser, parse_port, run_program
+from dfs.cli.configuration import add_config_option, read_config
+from dfs.cli.wiring import run_meta_server
+from dfs.core.config import LogLevel
+from dfs.core.errors import ExitCode
+from dfs.meta.settings import MetaSettings
+
+PROGRAM: Final = "dfs-meta"
+SCRIPT: Final = "metaserver.py"
+STATE: Final = Path("dfs-state/meta")
+"""Where the original command keeps its state, in the current folder."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the meta-server that the configuration describes, and return its exit status."""
+    return run_program(PROGRAM, lambda: _run_configured(sys.argv[1:] if argv is None else argv))
+
+
+def main_metaserver(argv: Sequence[str]) -> int:
+    """Run a meta-server with the original arguments (R12), and return its exit status."""
+    return run_program(SCRIPT, lambda: _run_original(argv))
+
+
+def _run_configured(argv: Sequence[str]) -> int:
+    parser = make_parser(PROGRAM, "Run the meta-server of a dfs file system in the foreground.")
+    add_config_option(parser)
+    parser.add_argument("--state", type=Path, metavar="DIR", help="state folder, instead of the configured one")
+    options = parser.parse_args(argv)
+    config = read_config(options.config)
+    settings = MetaSettings(
+        name=config.cluster.name,
+        block_size=config.cluster.block_size,
+        data_servers=tuple(server.address for server in config.servers),
+    )
+    folder = options.state or Path(config.meta.state)
+    run_meta_server(program=PROGRAM, level=config.log.level, address=config.meta.address, folder=folder, settings=settings)
+    return ExitCode.DONE
+
+
+def _run_original(argv: Sequence[str]) -> int:
+    parser = make_parser(
+        SCRIPT,
+        "Run the meta-server of a dfs file system on loopback, in the foreground.",
+        "It learns of its data servers from the first mount.",
+    )
+    parser.add_argument("port", type=parse_port, metavar="PORT", help="where to listen")
+    parser.add_argument("--state", type=Path, default=STATE, metavar="DIR", help=f"state folder (default: ./{STATE})")
+    options = parser.parse_args(argv)
+    run_meta_server(
+        program=SCRIPT,
+        level=LogLevel.INFO,
+        address=f"127.0.0.1:{options.port}",
+        folder=options.state,
+        settings=MetaSettings(),
+    )
+    return ExitCode.DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""Puts the servers and the tools' clients together: the adapters of this machine and of the wire, and a service in between.
+
+The one place where they meet. Order at start: the address is bound first, so that a second start of the same server says
+that the address is in use; then the state folder is locked; then the service recovers; then requests are answered. Nobody
+calls another process before that. Called by dfs/cli/meta.py, data.py and dfsctl.py; never reads arguments or files.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import dfs
+from dfs.core.block_messages import BLOCK_METHODS, Identify
+from dfs.core.config import LogLevel
+from dfs.core.ids import ServerIndex
+from dfs.core.interfaces import DataServers, MetaApi, PlainContext, Service
+from dfs.core.meta_messages import META_METHODS
+from dfs.data.service import DataService
+from dfs.data.settings import DataSettings
+from dfs.host.clock import SystemClock
+from dfs.host.disk import LocalDisk
+from dfs.host.journal import JournalEvents, setup_logging
+from dfs.host.randomness import SystemRandom
+from dfs.host.service import run_service
+from dfs.host.state_folder import boot_id, lock_state_folder
+from dfs.host.tasks import ThreadTasks
+from dfs.meta.service import MetaService
+from dfs.meta.settings import MetaSettings
+from dfs.rpc.client import DataServersClient, MetaClient
+from dfs.rpc.server import RpcServer
+
+STORE_NAME: Final = "meta.db"
+"""The meta-server's database in its state folder."""
+
+
+def run_meta_server(*, program: str, level: LogLevel, address: str, folder: Path, settings: MetaSettings) -> None:
+    """Run a meta-server until SIGTERM.
+
+    Arguments: the program's name for its log, the least important level, host:port, the state folder, the settings.
+    Raises: StartError leaves, and DfsError if it can't go on.
+    """
+    setup_logging(level, program)
+    clock = SystemClock()
+    service = MetaService(
+        settings=settings,
+        store_path=str(folder / STORE_NAME),
+        clock=clock,
+        random=SystemRandom(),
+        tasks=ThreadTasks(),
+        servers=DataServersClient(clock=clock),
+        events=JournalEvents(),
+    )
+    server = RpcServer(address=address, service_name="meta-server", methods=META_METHODS, api=service, version=dfs.__version__)
+    _run(service, server, f"meta-server at {address}", folder, require_mount=False)
+
+
+def run_data_server(*, program: str, level: LogLevel, index: ServerIndex, address: str, folder: Path, require_mount: bool) -> None:
+    """Run a data server until SIGTERM.
+
+    Arguments: the program's name for its log, the least important level, which data server it is, host:port, the state folder, and
+    whether that must be a mount point.
+    Raises: StartError leaves, and DfsError if it can't go on.
+    """
+    setup_logging(level, program)
+    service = DataService(
+        settings=DataSettings(index=index, boot_id=boot_id()),
+        disk=LocalDisk(folder),
+        clock=SystemClock(),
+        random=SystemRandom(),
+        tasks=ThreadTasks(),
+        events=JournalEvents(),
+    )
+    server = RpcServer(
+        address=address,
+        service_name=f"data server {index}",
+        methods=BLOCK_METHODS,
+        api=service,
+        version=dfs.__version__,
+        identity=lambda: _name_server(service),
+    )
+    _run(service, server, f"data server {index} at {address}", folder, require_mount=require_mount)
+
+
+def _name_server(service: DataService) -> str:
+    """Return CLUSTER/INDEX, by which calls say whom they mean; a blank server's cluster is empty."""
+    identity = service.call(PlainContext(), Identify())
+    return f"{identity.shape.cluster}/{identity.index}"
+
+
+def _run(service: Service, server: RpcServer, what: str, folder: Path, *, require_mount: bool) -> None:
+    with lock_state_folder(folder, require_mount=require_mount):
+        run_service(
+            service=service,
+            what=what,
+            open_for_requests=server.start,
+            close_for_requests=server.stop,
+            events=JournalEvents(),
+        )
+
+
+def connect_meta(address: str, call_timeout_s: float) -> MetaApi:
+    """Return a client of the meta-server at host:port; nothing is sent yet."""
+    return MetaClient(address=address, peer="meta-server", call_timeout_s=call_timeout_s)
+
+
+def connect_data_servers(call_timeout_s: float) -> DataServers:
+    """Return a client of data servers whose addresses it is yet to be told."""
+    return DataServersClient(call_timeout_s=call_timeout_s)
