@@ -29,9 +29,13 @@ def decode_standard(text: str) -> bytes:
     Raises: ValueError if it is not base64, or its padding is missing.
     """
     try:
-        return binascii.a2b_base64(text, strict_mode=True)
+        data = binascii.a2b_base64(text, strict_mode=True)
     except ValueError:
-        return binascii.a2b_base64(text.translate(_SPACE), strict_mode=True)
+        text = text.translate(_SPACE)
+        data = binascii.a2b_base64(text, strict_mode=True)
+    if len(text) != (len(data) + 2) // 3 * 4:
+        raise ValueError("padding where none belongs")
+    return data
 
 
 def decode_accelerated(text: str) -> bytes:

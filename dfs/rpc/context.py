@@ -26,6 +26,7 @@ from dfs.rpc.boot_clock import MonotonicClock
 
 _REQUEST_ID: Final = re.compile(r"[-A-Za-z0-9._:/]{1,64}", re.ASCII)
 _NUMBER: Final = re.compile(rb"[0-9]{1,18}")
+_SERVER: Final = re.compile(rb"([-A-Za-z0-9]{0,64})/([0-9]{1,5})")
 _CALLER: Final = re.compile(rb"([0-9]{1,10}):([0-9]{1,10}):((?:[0-9]{1,10}(?:,[0-9]{1,10})*)?)")
 
 
@@ -72,12 +73,12 @@ def write_headers(ctx: CallContext, now_s: float, server: str = "") -> bytes:
 
 def read_headers(headers: dict[bytes, bytes], clock: MonotonicClock, stopping: threading.Event) -> ServerContext:
     """Return the context that a call's headers stand for. Raises: BadRequest naming the header."""
-    remaining_ms = _number(headers, b"x-dfs-deadline")
+    remaining_ms = _number(headers, "X-DFS-Deadline")
     return ServerContext(
         _request_id(headers.get(b"x-dfs-request", b"-")),
-        SessionId(_number(headers, b"x-dfs-session") or NO_SESSION),
+        SessionId(_number(headers, "X-DFS-Session") or NO_SESSION),
         _caller(headers.get(b"x-dfs-caller")),
-        OpId(_number(headers, b"x-dfs-acknowledged") or NO_OP),
+        OpId(_number(headers, "X-DFS-Acknowledged") or NO_OP),
         None if remaining_ms is None else clock.monotonic_s() + remaining_ms / 1000,
         clock,
         stopping,
@@ -92,10 +93,10 @@ def check_server(headers: dict[bytes, bytes], identity: str) -> None:
     raw = headers.get(b"x-dfs-server")
     if raw is None:
         return
-    meant = raw.decode("latin-1")
-    cluster, slash, index = meant.rpartition("/")
-    if not slash or not index.isdigit() or len(meant) > 100:
-        raise BadRequest(f"X-DFS-Server: expected CLUSTER/INDEX, got {meant!r}"[:160])
+    match = _SERVER.fullmatch(raw)
+    if match is None:
+        raise BadRequest(f"X-DFS-Server: expected CLUSTER/INDEX, got {raw!r}"[:160])
+    cluster, index = match[1].decode(), match[2].decode()
     own_cluster, _, own_index = identity.rpartition("/")
     if int(index) != int(own_index) or (cluster and cluster != own_cluster):
         raise WrongServer(_shown(cluster, index), _shown(own_cluster, own_index))
@@ -112,12 +113,12 @@ def _request_id(raw: bytes) -> str:
     return text
 
 
-def _number(headers: dict[bytes, bytes], name: bytes) -> int | None:
-    raw = headers.get(name)
+def _number(headers: dict[bytes, bytes], name: str) -> int | None:
+    raw = headers.get(name.lower().encode())
     if raw is None:
         return None
     if _NUMBER.fullmatch(raw) is None:
-        raise BadRequest(f"{name.decode()}: expected a number, got {raw!r}"[:160])
+        raise BadRequest(f"{name}: expected a number, got {raw!r}"[:160])
     return int(raw)
 
 

@@ -13,7 +13,7 @@ import time
 from typing import Final
 
 from dfs.core.limits import IDLE_TIMEOUT_S
-from dfs.rpc.addresses import split_address
+from dfs.rpc.addresses import resolve
 from dfs.rpc.framing import MessageReader, parse_answer_head
 
 IDLE_PER_ADDRESS_MAX: Final = 32
@@ -28,8 +28,7 @@ class Connection:
 
     def __init__(self, address: str) -> None:
         """Begin to connect to `address` (host:port). Raises: OSError; BadRequest if it is no address."""
-        host, port = split_address(address)
-        family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        family, place = resolve(address)
         self.address = address
         self.idle_since_s = 0.0
         self.reader = MessageReader(parse_answer_head)

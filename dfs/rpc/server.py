@@ -22,7 +22,7 @@ from dfs.core.errors import AddressInUse, BadRequest, ConfigError, StartError
 from dfs.core.interfaces import POLL_S
 from dfs.core.limits import CONNECTIONS_MAX
 from dfs.core.requests import Request
-from dfs.rpc.addresses import join_address, split_address
+from dfs.rpc.addresses import join_address, resolve
 from dfs.rpc.boot_clock import BootClock, MonotonicClock
 from dfs.rpc.dispatch import Api, Dispatcher
 from dfs.rpc.server_connection import ServerConnection
@@ -70,6 +70,8 @@ class RpcServer:
         self._waker, self._wake = socket.socketpair()
         self._mutex = threading.Lock()
         self._connections: dict[ServerConnection, threading.Thread] = {}
+        self._full = False
+        """Whether the last connection was refused: said once, by the accepting thread alone."""
         self._acceptor = threading.Thread(target=self._accept, name=f"rpc-accept-{self.address}", daemon=True)
 
     @property
@@ -151,8 +153,10 @@ class RpcServer:
             full = len(self._connections) >= self._connections_max
             if not full:
                 self._connections[connection] = thread
+        if full and not self._full:
+            logger.warning("refusing further connections, the first from %s: %d are open", peer, self._connections_max)
+        self._full = full
         if full:
-            logger.warning("refused a connection from %s: %d are open", peer, self._connections_max)
             connection.refuse_and_close(f"expected at most {self._connections_max} connections")
             return
         try:
@@ -178,8 +182,7 @@ class RpcServer:
 def _listen(address: str) -> socket.socket:
     """Return a socket that listens at `address`."""
     try:
-        host, port = split_address(address)
-        family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        family, place = resolve(address)
     except (BadRequest, OSError) as error:
         raise ConfigError("an address to listen on, host:port", f"{address}: {error}") from error
     if not ipaddress.ip_address(place[0]).is_loopback:
