@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dfs.core.interfaces import Disk, EventSink, Tasks
+from dfs.core.placement import Role
 from dfs.data.bad_records import BadRecords
 from dfs.data.checkpoint import Checkpoint
 from dfs.data.cleaning import Cleaning
@@ -18,6 +19,7 @@ from dfs.data.fencing import Fencing
 from dfs.data.floors import Floors
 from dfs.data.geometry import Geometry
 from dfs.data.journal import Journal
+from dfs.data.journal_entries import Kind
 from dfs.data.overlay import Overlay
 from dfs.data.quarantine import Quarantine
 from dfs.data.reading import Reading
@@ -82,6 +84,9 @@ def open_store(
     replayed = Replay(disk, geometry, settings.index, quarantine, events).run()
     for entry in replayed.entries:
         store.apply(entry)
+        if entry.kind is Kind.DROPPED:
+            for role in Role:
+                store.strips.discard(entry.ino, role)
     if replayed.is_damaged:
         identification.distrust()
     store.journal.start(replayed.segments)

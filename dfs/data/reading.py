@@ -6,19 +6,18 @@ is one read per group. Called by the service. Never changes anything but the qua
 
 from __future__ import annotations
 
-import zlib
 from typing import Final
 
 from dfs.core.block_messages import COPY_FORMAT, Blocks, Copy, CopyState, Get, Run
-from dfs.core.cuts import Cut, newest_ticket, valid_length
+from dfs.core.cuts import newest_ticket, valid_length
 from dfs.core.errors import DiskFailed
-from dfs.core.ids import COUNTER_BITS, NO_GENERATION, BlockNo, Ino
+from dfs.core.ids import COUNTER_BITS, NO_GENERATION, BlockNo, Generation
 from dfs.core.interfaces import CallContext
-from dfs.core.records import IDENTITY, Record, checksum
+from dfs.core.placement import Role
+from dfs.core.plan import blocks_of
+from dfs.core.records import checksum
 from dfs.data.checks import check_get
-from dfs.data.geometry import pieces
-from dfs.data.store import Look, Store
-from dfs.data.strip import Strip
+from dfs.data.store import Look, PlainRecord, Store
 
 PRESENT: Final = int(CopyState.PRESENT)
 ABSENT_COPY, CORRUPT_COPY, UNKNOWN_COPY = (
@@ -58,78 +57,55 @@ class Reading:
         store, ino, role = self._store, request.ino, run.role
         first, residue = divmod(run.first, store.geometry.servers)
         layers = store.overlay.find(ino, role)
-        copies, data = len(answer.copies), len(answer.data)
         try:
             with store.strip(ino, role) as strip:
                 store.require_residue(strip, layers, residue)
-                if strip is None or layers or not self._read_whole(strip, first, run.blocks, request, answer):
-                    looks = store.look(strip, layers, first, run.blocks)
-                    self._answer_looks(ctx, request, run, looks, answer)
+                records = store.verified(strip, layers, first, run.blocks)
+                looks = [] if records is not None else store.look(strip, layers, first, run.blocks)
         except DiskFailed as error:
-            del answer.copies[copies:], answer.data[data:]
             store.bad_records.tell_unreadable(ino, role, run.first, error)
             answer.copies += [UNKNOWN_COPY] * run.blocks
+            return
+        if records is not None:
+            self._answer_records(request, run, records, answer)
+        else:
+            self._answer_looks(ctx, request, run, looks, answer)
 
-    def _read_whole(self, strip: Strip, first: int, count: int, request: Get, answer: Answer) -> bool:
-        """Answer a run of which every record is in place, verifies and is untouched by the cuts; False: it is not so simple."""
-        geometry = self._store.geometry
-        ino, block_size, step = request.ino, geometry.block_size, geometry.servers
+    def _answer_records(self, request: Get, run: Run, records: list[PlainRecord], answer: Answer) -> None:
+        """Answer a run that is all there."""
         cut_below = newest_ticket(request.cuts) << COUNTER_BITS
-        crc32, identity, pack = zlib.crc32, IDENTITY.pack, COPY_FORMAT.pack
-        copies: list[bytes] = []
-        data: list[bytes] = []
-        number_in_file: int = strip.block_no(first)
-        for number, at, part in pieces(first, count):
-            group = strip.groups.get(number)
-            mask = (1 << part) - 1
-            if group is None or group.present >> at & mask != mask:
-                return False
-            try:
-                raw = strip.read(group, at, part)
-            except DiskFailed:
-                return False  # the other way reads record by record, and tells which can't be read
-            for length, summed, generation, block in geometry.records.iter_unpack(raw):
-                if length != block_size:
-                    if not 0 < length < block_size:
-                        return False
-                    block = block[:length]
-                if generation < cut_below or crc32(block, crc32(identity(ino, number_in_file, generation, length))) != summed:
-                    return False
-                copies.append(pack(PRESENT, length, summed, generation))
-                data.append(block)
-                number_in_file += step
-        answer.copies += copies
-        answer.data += data
-        return True
+        if cut_below and any(record[0] < cut_below for record in records):
+            for block_no, record in zip(blocks_of(run, self._store.geometry.servers), records, strict=True):
+                self._answer_one(request, run.role, BlockNo(block_no), record, answer)
+            return
+        pack = COPY_FORMAT.pack
+        answer.copies += [pack(PRESENT, len(block), summed, generation) for generation, summed, block in records]
+        answer.data += [record[2] for record in records]
 
     def _answer_looks(self, ctx: CallContext, request: Get, run: Run, looks: list[Look], answer: Answer) -> None:
         """Answer a run record by record."""
-        store, ino = self._store, request.ino
+        store = self._store
         absent = ABSENT_COPY if store.is_complete(run.role) else UNKNOWN_COPY
-        block_no = run.first
-        for look in looks:
+        for number, look in zip(blocks_of(run, store.geometry.servers), looks, strict=True):
+            block_no = BlockNo(number)
             if look.record is not None:
-                copy, block = _cut(request.cuts, ino, block_no, store.geometry.block_size, look.record)
-                if copy.state is CopyState.PRESENT:
-                    answer.copies.append(COPY_FORMAT.pack(*copy))
-                    answer.data.append(block)
-                else:
-                    answer.copies.append(COPY_FORMAT.pack(*copy) if absent is ABSENT_COPY else UNKNOWN_COPY)
+                self._answer_one(request, run.role, block_no, look.record, answer)
             elif look.state is CopyState.CORRUPT:
-                store.bad_records.tell_corrupt(ino, run.role, block_no, look.raw, ctx)
+                store.bad_records.tell_corrupt(request.ino, run.role, block_no, look.raw, ctx)
                 answer.copies.append(CORRUPT_COPY)
             else:
                 answer.copies.append(absent if look.state is CopyState.ABSENT else UNKNOWN_COPY)
-            block_no = BlockNo(block_no + store.geometry.servers)
 
-
-def _cut(cuts: tuple[Cut, ...], ino: Ino, block_no: BlockNo, block_size: int, record: Record) -> tuple[Copy, bytes]:
-    """Return what the cuts leave of a stored block."""
-    generation, summed, block = record
-    length = valid_length(cuts, block_no, block_size, generation, len(block))
-    if not length:
-        return Copy(CopyState.ABSENT, 0, 0, generation), b""
-    if length < len(block):
-        block = block[:length]
-        summed = checksum(ino, block_no, generation, block)
-    return Copy(CopyState.PRESENT, length, summed, generation), block
+    def _answer_one(self, request: Get, role: Role, block_no: BlockNo, record: PlainRecord, answer: Answer) -> None:
+        """Answer what the cuts leave of a stored block; a void one is absent, if this server can say so of any block."""
+        generation, summed, block = record
+        length = valid_length(request.cuts, block_no, self._store.geometry.block_size, Generation(generation), len(block))
+        if not length:
+            void = Copy(CopyState.ABSENT, 0, 0, Generation(generation))
+            answer.copies.append(COPY_FORMAT.pack(*void) if self._store.is_complete(role) else UNKNOWN_COPY)
+            return
+        if length < len(block):
+            block = block[:length]
+            summed = checksum(request.ino, block_no, Generation(generation), block)
+        answer.copies.append(COPY_FORMAT.pack(PRESENT, length, summed, generation))
+        answer.data.append(block)

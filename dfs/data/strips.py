@@ -59,16 +59,25 @@ class Strips:
         self._changes = 0
         self._unsynced_folders: set[int] = set()
         self._shards: list[int] = []
+        self._highest = 0
+        """No inode above this one has a strip file; spares new files, whose numbers only rise, a look at the disk."""
 
     def start(self) -> None:
         """Learn which folders there are. Raises: DiskError leaves."""
         self._disk.make_folder(FOLDER)
         self._shards = sorted(shard for name in self._disk.list_folder(FOLDER) if (shard := _parse_hex(name, 7)) >= 0)
+        for shard in reversed(self._shards):  # folders of inodes that are no more stay behind, empty
+            names = self._disk.list_folder(shard_folder(shard))
+            if names:
+                self._highest = max(_parse_hex(name[:10], 10) for name in names)
+                break
 
     def use(self, ino: Ino, role: Role) -> Strip | None:
         """Return the strip, to be given back with release(); None if there is no such file. Raises: DiskError leaves."""
         key = (ino, role)
         with self._mutex:
+            if ino > self._highest:
+                return None
             strip = self._open.get(key)
             if strip is not None:
                 self._open.move_to_end(key)
@@ -112,6 +121,8 @@ class Strips:
     def discard(self, ino: Ino, role: Role) -> bool:
         """Remove a strip's file, durable after sync_folder(); tell whether there was one. Raises: DiskError leaves."""
         key = (ino, role)
+        if ino > self._highest:
+            return False
         try:
             self._disk.remove(strip_name(ino, role))
         except DiskMissing:
@@ -203,6 +214,7 @@ class Strips:
         file = self._disk.open(strip_name(ino, role), create=True)
         strip = Strip(self._geometry, ino, role, -1, file)
         with self._mutex:
+            self._highest = max(self._highest, ino)
             if is_new_shard and shard not in self._shards:
                 insort(self._shards, shard)
             self._unsynced_folders.add(shard)

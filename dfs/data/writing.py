@@ -91,6 +91,10 @@ class Writing:
     def _compare(self, plan: Plan, layers: tuple[Pending, ...], *, is_large: bool) -> None:
         """Sort the blocks of a segment, of which some are not absent."""
         incoming = plan.incoming
+        records = self._store.verified(plan.strip, layers, incoming.first, incoming.count)
+        if records is not None and all(record[0] < incoming.generation for record in records):
+            plan.journalled += range(incoming.count)
+            return
         looks = self._store.look(plan.strip, layers, incoming.first, incoming.count)
         for at, look in enumerate(looks):
             if look.state is CopyState.ABSENT and is_large:
