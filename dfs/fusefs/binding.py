@@ -141,7 +141,7 @@ class Binding:
         loop(operations, mount_point.decode(NAME_ENCODING), foreground=True, raw_fi=True, encoding=NAME_ENCODING, **options)
 
 
-def load_binding() -> Binding:
+def load_binding(import_module: Callable[[str], ModuleType] = importlib.import_module) -> Binding:
     """Return the binding.
 
     Raises: StartError if neither module is there, is the right one, or finds libfuse 2.
@@ -149,7 +149,7 @@ def load_binding() -> Binding:
     reasons: list[str] = []
     for name in MODULE_NAMES:
         try:
-            module = importlib.import_module(name)
+            module = import_module(name)
         except ImportError:
             reasons.append(f"no module {name}")
         except OSError as error:

@@ -59,7 +59,8 @@ def list_mounts() -> list[MountedAt]:
 
 def parse_mountinfo(text: bytes) -> list[MountedAt]:
     """Return what proc_pid_mountinfo(5) lists; it writes blanks and backslashes as octal numbers."""
-    lines = (line.split(b" ") for line in text.splitlines())
+    # Not splitlines(): a carriage return is part of a name.
+    lines = (line.split(b" ") for line in text.split(b"\n") if line)
     return [MountedAt(_ESCAPE.sub(_unescape, fields[_POINT_FIELD]), fields[_DEVICE_FIELD]) for fields in lines]
 
 

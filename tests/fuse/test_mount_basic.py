@@ -15,7 +15,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.memory_mount_process import MemoryMountProcess, wait_until
+from tests.harness.memory_mount_process import MemoryMountProcess
+from tests.harness.waiting import wait_until
 
 ODD_NAMES = {
     "plain": b"plain",
@@ -296,7 +297,7 @@ def test_exception_without_an_errno_is_an_io_error_and_logged_as_bug(own_mount: 
     with pytest.raises(OSError, match="Input/output") as caught:
         read_file(path)
     assert caught.value.errno == errno.EIO
-    wait_until(lambda: "EVENT UNEXPECTED" in own_mount.log(), 5, "the event")
+    wait_until(lambda: "EVENT UNEXPECTED" in own_mount.log(), "the event", 5)
     assert "Traceback" in own_mount.log()
 
 

@@ -17,7 +17,8 @@ import pytest
 
 from dfs.fusefs.mount_point import unmount
 from dfs.fusefs.operation_context import WRITE_BACK_PATIENCE_S
-from tests.harness.memory_mount_process import ROOT, MemoryMountProcess, wait_until
+from tests.harness.memory_mount_process import ROOT, MemoryMountProcess
+from tests.harness.waiting import wait_until
 
 DIES_S = 1.0
 ENDS_S = 5.0
@@ -38,7 +39,7 @@ class Programs:
         with output.open("wb") as file:
             program = subprocess.Popen(command, cwd=ROOT, stdout=file)
         self._started.append(program)
-        wait_until(lambda: "begin" in output.read_text(), 20, "the program's begin")
+        wait_until(lambda: "begin" in output.read_text(), "the program's begin")
         return program
 
     def output(self, program: subprocess.Popen[bytes]) -> list[str]:

@@ -6,24 +6,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from dfs.fusefs.mount_point import find_device, unmount
+from tests.harness.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 20.0
 END_S = 10.0
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float, what: str) -> float:
-    """Wait for a condition; return the seconds it took. Raises: AssertionError when it does not come true in time."""
-    begun_s = time.monotonic()
-    while not condition():
-        assert time.monotonic() - begun_s < timeout_s, f"{what}: not within {timeout_s} s"
-        time.sleep(0.01)
-    return time.monotonic() - begun_s
 
 
 class MemoryMountProcess:
@@ -40,7 +30,7 @@ class MemoryMountProcess:
         command: list[str | bytes] = [sys.executable, "-m", "tests.harness.memory_mount", self.point]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(command, cwd=ROOT, stderr=log, stdin=subprocess.DEVNULL)
-        wait_until(lambda: "ready:" in self.log() or self.exit_code() is not None, START_S, "mounting")
+        wait_until(lambda: "ready:" in self.log() or self.exit_code() is not None, "the mount", START_S)
         assert self.exit_code() is None, self.log()
 
     def path(self, name: str | bytes) -> bytes:
