@@ -205,8 +205,6 @@ def test_only_an_errno_leaves(operations: Operations, service: RecordingFileSyst
 def test_open_beside_a_write_keeps_pages_and_drops_them_afterwards(
     operations: Operations, service: RecordingFileSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    operations: Operations, service: RecordingFileSystem, monkeypatch: pytest.MonkeyPatch
-) -> None:
     service.answers |= {"open": 5}
     operations("open", "/f", Info())
     during = Info()
