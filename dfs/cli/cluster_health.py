@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from dfs.core.block_messages import DataStatus
 from dfs.core.cluster_messages import MetaStatus, RoleState, ServerAddress, ServerStatus, Shape, Space
-from dfs.core.errors import DfsError
+from dfs.core.errors import DfsError, PeerError
 
 META_OK = "ok"
 """MetaStatus.state when nothing is wrong; anything else says what is."""
@@ -65,7 +65,8 @@ def status_of(at: ServerAddress, answer: DataStatus | DfsError, shape: Shape) ->
     """Return what a data server's answer says of it, compared with what meta says that the file system is."""
     if isinstance(answer, DfsError):
         unknown = RoleState.BLANK
-        return ServerStatus(at.server, at.address, False, str(answer), unknown, unknown, NO_SPACE_KNOWN, "")
+        reason = answer.reason if isinstance(answer, PeerError) else str(answer)
+        return ServerStatus(at.server, at.address, False, reason, unknown, unknown, NO_SPACE_KNOWN, "")
     identity = answer.identity
     reason = ""
     if identity.shape.cluster and (identity.shape, identity.index) != (shape, at.server):
