@@ -35,7 +35,8 @@ DATA_PORTS_FROM: Final = 100
 START_TIMEOUT_S: Final = 20.0
 MOUNT_TIMEOUT_S: Final = 40.0
 """dfs-mount itself waits up to 30 s for servers."""
-STOP_TIMEOUT_S: Final = 15.0
+STOP_TIMEOUT_S: Final = 35.0
+"""Every program bounds its own stop to less than this."""
 POLL_S: Final = 0.05
 LOG_LINES_SHOWN: Final = 5
 

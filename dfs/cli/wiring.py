@@ -1,8 +1,9 @@
 """Puts the servers and the tools' clients together: the adapters of this machine and of the wire, and a service in between.
 
-The one place where they meet. Order at start: the address is bound first, so that a second start of the same server says
-that the address is in use; then the state folder is locked; then the service recovers; then requests are answered. Nobody
-calls another process before that. Called by dfs/cli/meta.py, data.py and dfsctl.py; never reads arguments or files.
+The one place where they meet, but for the mount's own in dfs/cli/mount.py. Order at start: the address is bound first, so
+that a second start of the same server says that the address is in use; then the state folder is locked; then the service
+recovers; then requests are answered. Nobody calls another process before that. Called by dfs/cli/meta.py, data.py and
+dfsctl.py; never reads arguments or files.
 """
 
 from __future__ import annotations
