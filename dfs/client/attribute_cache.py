@@ -1,0 +1,149 @@
+"""What this mount has lately seen of names and inodes, so that a repeated stat makes no call.
+
+An entry is believed for attr_timeout_s. Own changes replace or drop what they touch. An answer that was asked for before an own
+change and arrives after it is not kept: the caller takes a `Moment` before asking. Names that do not exist are not remembered.
+Bounded: the oldest entries go first. Memory only; its mutex is innermost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, NewType
+
+from dfs.core.ids import Ino
+from dfs.core.interfaces import Clock, Tasks
+from dfs.core.meta_messages import Attributes
+
+ENTRIES_MAX: Final = 65_536
+"""Names, and as many inodes."""
+
+Moment = NewType("Moment", int)
+"""When something was asked: the number of own changes made before."""
+
+
+@dataclass(slots=True)
+class _Inode:
+    attributes: Attributes | None
+    expires_s: float
+    changed: int
+    """Number of the newest own change of the inode; 0: none."""
+
+
+class AttributeCache:
+    """Names and attributes with an expiry date."""
+
+    def __init__(self, clock: Clock, tasks: Tasks, attr_timeout_s: float, entries_max: int = ENTRIES_MAX) -> None:
+        self._clock = clock
+        self._timeout_s = attr_timeout_s
+        self._entries_max = entries_max
+        self._mutex = tasks.mutex()
+        self._names: dict[bytes, tuple[Ino, float]] = {}
+        self._inodes: dict[Ino, _Inode] = {}
+        self._changes = 0
+        self._names_changed = 0
+        self._evicted = 0
+        """The newest own change of which the note was evicted."""
+
+    def moment(self) -> Moment:
+        """Return the present, to be taken before a call whose answer is to be kept."""
+        with self._mutex:
+            return Moment(self._changes)
+
+    # --- asking ----------------------------------------------------------------------------------------------------------
+
+    def ino_at(self, path: bytes) -> Ino | None:
+        """Return the inode that the path is believed to lead to."""
+        with self._mutex:
+            ino, expires_s = self._names.get(path, (None, 0.0))
+            return ino if self._clock.monotonic_s() < expires_s else None
+
+    def attributes_of(self, ino: Ino) -> Attributes | None:
+        """Return what is believed of the inode."""
+        with self._mutex:
+            known = self._inodes.get(ino)
+            if known is None or self._clock.monotonic_s() >= known.expires_s:
+                return None
+            return known.attributes
+
+    def attributes_at(self, path: bytes) -> Attributes | None:
+        """Return what is believed of the inode that the path is believed to lead to."""
+        ino = self.ino_at(path)
+        return None if ino is None else self.attributes_of(ino)
+
+    # --- learning --------------------------------------------------------------------------------------------------------
+
+    def learn(self, asked: Moment, attributes: Attributes, path: bytes | None = None) -> None:
+        """Keep what meta answered to a question."""
+        with self._mutex:
+            expires_s = self._clock.monotonic_s() + self._timeout_s
+            self._put_attributes(attributes.ino, attributes, expires_s, asked)
+            if path is not None and self._names_changed <= asked:
+                self._put_name(path, attributes.ino, expires_s)
+
+    def learn_listing(self, asked: Moment, entries: list[tuple[bytes, Attributes]]) -> None:
+        """Keep what a listing answered: pairs of path and attributes."""
+        with self._mutex:
+            expires_s = self._clock.monotonic_s() + self._timeout_s
+            for path, attributes in entries:
+                self._put_attributes(attributes.ino, attributes, expires_s, asked)
+                if self._names_changed <= asked:
+                    self._put_name(path, attributes.ino, expires_s)
+
+    def changed(self, asked: Moment, attributes: Attributes, path: bytes | None = None) -> None:
+        """Keep what meta answered to an own change of an inode, and of the name `path` if one was made."""
+        with self._mutex:
+            expires_s = self._clock.monotonic_s() + self._timeout_s
+            known = self._inodes.get(attributes.ino)
+            overlapped = self._last_change(known) > asked
+            self._changes += 1
+            # Of two own changes under way at once nobody here knows which came last: keep neither.
+            kept = None if overlapped else attributes
+            self._put_inode(attributes.ino, _Inode(kept, expires_s if kept else 0.0, self._changes))
+            if path is not None:
+                self._put_name(path, attributes.ino, expires_s)
+
+    # --- forgetting --------------------------------------------------------------------------------------------------------
+
+    def forget_attributes(self, ino: Ino) -> None:
+        """Note an own change of an inode whose outcome is not known in full."""
+        with self._mutex:
+            self._changes += 1
+            self._put_inode(ino, _Inode(None, 0.0, self._changes))
+
+    def forget_name(self, path: bytes) -> None:
+        """Note that an own change removed or replaced a name that was no folder's."""
+        with self._mutex:
+            self._changes += 1
+            self._names_changed = self._changes
+            self._names.pop(path, None)
+
+    def forget_all_names(self) -> None:
+        """Note that an own change moved a folder, and with it any number of paths."""
+        with self._mutex:
+            self._changes += 1
+            self._names_changed = self._changes
+            self._names.clear()
+
+    # --- under the mutex ---------------------------------------------------------------------------------------------------
+
+    def _last_change(self, known: _Inode | None) -> int:
+        return self._evicted if known is None else known.changed
+
+    def _put_attributes(self, ino: Ino, attributes: Attributes, expires_s: float, asked: Moment) -> None:
+        known = self._inodes.get(ino)
+        changed = self._last_change(known)
+        if changed <= asked:
+            self._put_inode(ino, _Inode(attributes, expires_s, changed))
+
+    def _put_inode(self, ino: Ino, inode: _Inode) -> None:
+        self._inodes.pop(ino, None)
+        self._inodes[ino] = inode
+        if len(self._inodes) > self._entries_max:
+            oldest = self._inodes.pop(next(iter(self._inodes)))
+            self._evicted = max(self._evicted, oldest.changed)
+
+    def _put_name(self, path: bytes, ino: Ino, expires_s: float) -> None:
+        self._names.pop(path, None)
+        self._names[path] = (ino, expires_s)
+        if len(self._names) > self._entries_max:
+            del self._names[next(iter(self._names))]

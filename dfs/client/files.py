@@ -1,0 +1,221 @@
+"""Open files: create, open, read, write, truncate, flush, fsync, release (design section 6).
+
+What the calls cost: create and open one call to meta, read and write none, close after writing one in all (flush gives the grant
+back with the last word on the file, or release does), release of a file that was only read none. Called by filesystem.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dfs.client.attribute_cache import AttributeCache
+from dfs.client.grant_calls import GrantCalls, nothing_held
+from dfs.client.grants import Grants
+from dfs.client.handles import Handle, Handles
+from dfs.client.heartbeat import ClosedFiles
+from dfs.client.inode_attributes import InodeAttributes
+from dfs.client.meta_link import MetaLink
+from dfs.client.names import parent_of
+from dfs.client.open_flags import OpenMode, open_mode
+from dfs.client.patience import pause
+from dfs.client.reader import Reader
+from dfs.client.replication import Replication
+from dfs.client.turns import Turns
+from dfs.client.writer import Writer
+from dfs.core.errors import BadHandle, FileTooLarge, Interrupted, InvalidArgument, StaleTicket
+from dfs.core.ids import Ino, OpId
+from dfs.core.interfaces import CallContext, Clock
+from dfs.core.limits import FILE_BYTES_MAX, RETRY_DELAY_S_MIN
+from dfs.core.meta_messages import AssertOpens, Commit, Create, Open, Opened, OpenFile
+from dfs.core.requests import Change
+
+
+class Files:
+    """Operations on open files."""
+
+    def __init__(
+        self,
+        *,
+        link: MetaLink,
+        cache: AttributeCache,
+        inodes: InodeAttributes,
+        grants: Grants,
+        calls: GrantCalls,
+        handles: Handles,
+        closed: ClosedFiles,
+        turns: Turns,
+        reader: Reader,
+        writer: Writer,
+        replication: Replication,
+        clock: Clock,
+    ) -> None:
+        self._link = link
+        self._cache = cache
+        self._inodes = inodes
+        self._grants = grants
+        self._calls = calls
+        self._handles = handles
+        self._closed = closed
+        self._turns = turns
+        self._reader = reader
+        self._writer = writer
+        self._replication = replication
+        self._clock = clock
+
+    # --- opening -----------------------------------------------------------------------------------------------------------
+
+    def create(self, ctx: CallContext, path: bytes, mode: int, flags: int) -> int:
+        """Create a regular file with the permission bits `mode` and open it. Result: a handle."""
+        wanted = open_mode(flags)
+        base, relative = self._inodes.place(path)
+        handle = self._open(ctx, path, wanted, lambda op: Create(op, base, relative, mode, wanted.exclusive), is_new=True)
+        parent = self._cache.ino_at(parent_of(path))
+        if parent is not None:
+            self._cache.forget_attributes(parent)
+        return handle
+
+    def open(self, ctx: CallContext, path: bytes, flags: int) -> int:
+        """Open a regular file. Result: a handle."""
+        wanted = open_mode(flags)
+        base, relative = self._inodes.place(path)
+        return self._open(ctx, path, wanted, lambda op: Open(op, base, relative, wanted.read, wanted.write), is_new=False)
+
+    def _open(
+        self, ctx: CallContext, path: bytes, wanted: OpenMode, make: Callable[[OpId], Change[Opened]], *, is_new: bool
+    ) -> int:
+        ops: list[OpId] = []
+
+        def request(op: OpId) -> Change[Opened]:
+            ops.append(op)
+            return make(op)
+
+        def finish(op: OpId, answer: Opened) -> None:
+            self._closed.abandon(self._handles, OpenFile(answer.attributes.ino, op))
+
+        asked = self._cache.moment()
+        with self._grants.expect(self._link.session) as expectation:
+            opened = self._link.change(ctx, request, finish=finish)
+            self._grants.adopt(expectation, opened.grant)
+        file = OpenFile(opened.attributes.ino, ops[-1])
+        handle = self._handles.add(file, path, wanted)
+        name = None if self._handles.alias(path) is not None else path
+        if is_new:
+            self._cache.changed(asked, opened.attributes, name)
+        else:
+            self._cache.learn(asked, opened.attributes, name)
+        try:
+            if self._link.session != expectation.session:  # a new session was told what is open, maybe without this
+                self._link.ask(ctx, AssertOpens((file,)))
+            if wanted.truncate and self._inodes.shown(opened.attributes).content.size_bytes:
+                self.truncate(ctx, path, 0, handle.number)
+        except BaseException:
+            self.release(ctx, handle.number)
+            raise
+        return handle.number
+
+    # --- bytes -------------------------------------------------------------------------------------------------------------
+
+    def read(self, ctx: CallContext, number: int, size_bytes: int, offset: int) -> bytes:
+        """Return up to `size_bytes` bytes; fewer only at the end of the file."""
+        handle = self._handles.get(number)
+        if not handle.mode.read:
+            raise BadHandle(handle.path)
+        if offset < 0 or size_bytes < 0:
+            raise InvalidArgument(handle.path)
+        view = self._inodes.view(ctx, handle.ino, handle.path)
+        while True:
+            try:
+                return self._reader.read(ctx, view, size_bytes, offset)
+            except StaleTicket:
+                newer = self._inodes.newer_view(ctx, view, handle.path)
+                if newer.content.newest_cut <= view.content.newest_cut:
+                    pause(ctx, self._clock, RETRY_DELAY_S_MIN)  # meta is about to make the cut that the server was told of
+                view = newer
+
+    def write(self, ctx: CallContext, number: int, data: bytes, offset: int) -> int:
+        """Write all of `data`; to the end of the file, whatever `offset` says, if the handle was opened with O_APPEND."""
+        handle = self._handles.get(number)
+        if not handle.mode.write:
+            raise BadHandle(handle.path)
+        if offset < 0:
+            raise InvalidArgument(handle.path)
+        return self._writer.write(ctx, handle.ino, handle.path, data, None if handle.mode.append else offset)
+
+    def truncate(self, ctx: CallContext, path: bytes, size_bytes: int, number: int | None) -> None:
+        """Set the size of what stands at `path`, or of what a handle has open for writing."""
+        if size_bytes < 0:
+            raise InvalidArgument(path)
+        if size_bytes > FILE_BYTES_MAX:
+            raise FileTooLarge(path)
+        handle = None if number is None else self._handles.get(number)
+        if handle is not None and not handle.mode.write:
+            raise InvalidArgument(handle.path)
+        ino = self._inodes.at(ctx, path).ino if handle is None else handle.ino
+        with self._turns.hold(ctx, ino):
+            self._calls.truncate(ctx, ino, size_bytes, by_handle=handle is not None)
+        self._cache.forget_attributes(ino)
+
+    # --- closing -----------------------------------------------------------------------------------------------------------
+
+    def flush(self, ctx: CallContext, number: int) -> None:
+        """Make what was written visible to other mounts, and let them write if this is the only handle."""
+        handle = self._handles.get(number)
+        if not handle.mode.write:
+            return
+        ino = handle.ino
+        if self._grants.unfinished(ino) is not None:
+            with self._turns.hold(ctx, ino):
+                self._calls.finish(ctx, ino)
+        held = self._grants.held(ino)
+        if held is None or not held.unsaved:
+            return
+        if self._handles.count(ino) == 1 and not self._turns.is_taken(ino):
+            with self._turns.hold(ctx, ino):
+                self._calls.give_back(ctx, ino)
+        else:
+            self._calls.commit(ctx, ino)
+        self._cache.forget_attributes(ino)
+
+    def fsync(self, ctx: CallContext, number: int, servers: int) -> None:
+        """Make what was written survive a power cut of all machines (I1): first on all `servers` data servers, then at meta."""
+        handle = self._handles.get(number)
+        ino = handle.ino
+        if self._grants.unfinished(ino) is not None:
+            with self._turns.hold(ctx, ino):
+                self._calls.finish(ctx, ino)
+        held = self._grants.held(ino)
+        self._replication.sync(ctx, ino, servers)
+        if held is None:
+            self._link.ask(ctx, Commit(nothing_held(ino)))
+            return
+        self._calls.record(ctx, held)
+        self._cache.forget_attributes(ino)
+
+    def release(self, ctx: CallContext, number: int) -> None:
+        """Forget a handle; with the last one of an inode, let go of everything that was held for it."""
+        handle, file = self._handles.remove(number)
+        if file is not None:
+            self.close(ctx, file)
+        elif handle.mode.write:
+            self._calls.commit(ctx, handle.ino)
+
+    def close(self, ctx: CallContext, file: OpenFile) -> None:
+        """Tell meta that nothing here has the inode open any more: with the grant, or with the next heartbeat."""
+        if self._has_nothing_to_tell(file.ino):
+            self._closed.add([file])
+            return
+        try:
+            with self._turns.hold(ctx, file.ino):
+                self._calls.close(ctx, file)
+        except Interrupted:
+            self._closed.add([file])  # upkeep gives the grant back
+            raise
+        finally:
+            self._cache.forget_attributes(file.ino)
+
+    def _has_nothing_to_tell(self, ino: Ino) -> bool:
+        return self._grants.view(ino) is None and not self._grants.has_junk(ino) and self._grants.unfinished(ino) is None
+
+    def handle(self, number: int) -> Handle:
+        """Return an open handle. Raises: BadHandle, StaleFile."""
+        return self._handles.get(number)

@@ -1,0 +1,272 @@
+"""What a mount does, without FUSE: one method per system call, and the composition of the parts that carry it out.
+
+Promises (design sections 5 and 6): what write() acknowledged is on both replicas; reads are verified; between mounts close-to-open
+holds. Every method takes the operation's context first and ends when that says so (I7); any number of threads may call at once.
+Paths are bytes that begin with a slash. Called by dfs/fusefs and by tests. Never knows of FUSE, sockets or threads.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from dfs.client.asking import Asking
+from dfs.client.attribute_cache import AttributeCache
+from dfs.client.contexts import BackgroundContext, GuardedContext
+from dfs.client.files import Files
+from dfs.client.grant_calls import GrantCalls
+from dfs.client.grants import Grants
+from dfs.client.handles import Handles
+from dfs.client.heartbeat import ClosedFiles, HeartbeatTask
+from dfs.client.inode_attributes import InodeAttributes
+from dfs.client.lease import Lease
+from dfs.client.meta_link import MetaLink
+from dfs.client.meta_retry import PatientMeta
+from dfs.client.names import Names
+from dfs.client.op_numbers import OpNumbers
+from dfs.client.reader import Reader
+from dfs.client.recalls import RecallTask
+from dfs.client.repairing import Repairing
+from dfs.client.replication import Replication
+from dfs.client.server_health import ServerHealth
+from dfs.client.session import Session
+from dfs.client.settings import MountSettings
+from dfs.client.settling import Settling
+from dfs.client.turns import Turns
+from dfs.client.upkeep import UpkeepTask
+from dfs.client.writer import Writer
+from dfs.core.cluster_messages import Shape
+from dfs.core.errors import DfsError, EndReason, Interrupted
+from dfs.core.interfaces import CallContext, Clock, DataServers, EventSink, MetaApi, Random, Task, Tasks
+from dfs.core.meta_messages import AttributeChanges, Attributes, Entry, FileSystemSpace, StatFileSystem
+from dfs.core.permissions import require_access
+
+LOG = logging.getLogger(__name__)
+
+STOP_TIMEOUT_S: Final = 10.0
+"""How long stop() tries to tell meta the last word on open files."""
+JOIN_TIMEOUT_S: Final = 5.0
+
+
+class FileSystem:
+    """A mounted file system."""
+
+    def __init__(
+        self,
+        *,
+        settings: MountSettings,
+        meta: MetaApi,
+        servers: DataServers,
+        clock: Clock,
+        random: Random,
+        tasks: Tasks,
+        events: EventSink,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._tasks = tasks
+        self._is_stopping = False
+        self._running: list[Task] = []
+        patient = PatientMeta(meta, clock, random, tasks, events)
+        ops, lease, turns, closed = OpNumbers(tasks), Lease(clock, tasks), Turns(tasks), ClosedFiles(tasks)
+        self._turns = turns
+        self._grants = grants = Grants(clock, tasks)
+        handles = Handles(tasks)
+        cache = AttributeCache(clock, tasks, settings.attr_timeout_s)
+        self._session = session = Session(
+            settings=settings,
+            meta=patient,
+            servers=servers,
+            lease=lease,
+            grants=grants,
+            handles=handles,
+            ops=ops,
+            clock=clock,
+            random=random,
+            tasks=tasks,
+            events=events,
+        )
+        self._link = link = MetaLink(meta=patient, session=session, ops=ops, tasks=tasks)
+        self._calls = calls = GrantCalls(link=link, grants=grants, lease=lease, clock=clock)
+        self._inodes = inodes = InodeAttributes(link=link, cache=cache, grants=grants, handles=handles)
+        self._names = Names(link=link, cache=cache, inodes=inodes, grants=grants, calls=calls, handles=handles, closed=closed)
+        health = ServerHealth(clock, random, tasks, events)
+        asking, replication = Asking(servers, health), Replication(servers, health)
+        settling = Settling(asking, Repairing(servers, asking, health, clock, events), tasks, events)
+        reader = Reader(asking, health, settling)
+        writer = Writer(grants=grants, calls=calls, turns=turns, lease=lease, reader=reader, replication=replication)
+        self._files = Files(
+            link=link,
+            cache=cache,
+            inodes=inodes,
+            grants=grants,
+            calls=calls,
+            handles=handles,
+            closed=closed,
+            turns=turns,
+            reader=reader,
+            writer=writer,
+            replication=replication,
+            clock=clock,
+        )
+        self._recalls = RecallTask(grants=grants, calls=calls, turns=turns, cache=cache, clock=clock, random=random, tasks=tasks)
+        self._upkeep = UpkeepTask(link=link, grants=grants, calls=calls, handles=handles, turns=turns, cache=cache, tasks=tasks)
+        self._heartbeat = HeartbeatTask(
+            meta=patient,
+            session=session,
+            lease=lease,
+            grants=grants,
+            closed=closed,
+            recall=self._recalls.recall,
+            clock=clock,
+            random=random,
+        )
+
+    # --- the service ---------------------------------------------------------------------------------------------------------
+
+    def start(self, ctx: CallContext) -> None:
+        """Open the client session and begin the mount's own work.
+
+        Raises: PeerStartError if meta, or for a new file system a data server, can't be reached within start_timeout_s;
+        WrongServer if the file system has other data servers; Interrupted.
+        """
+        end_s = self._clock.monotonic_s() + self._settings.start_timeout_s
+        self._session.open(GuardedContext(ctx, lambda: self._clock.monotonic_s() > end_s, EndReason.DEADLINE))
+        for name, run in (
+            ("heartbeat", self._heartbeat.run),
+            ("recalls", self._recalls.run),
+            ("upkeep", self._upkeep.run),
+        ):
+            own = BackgroundContext(name, self._ending)
+            self._running.append(self._tasks.spawn(name, lambda run=run, own=own: run(own)))  # type: ignore[misc]
+
+    def stop(self, ctx: CallContext) -> None:
+        """Tell meta the last word on every file, end the session and the mount's own work. Bounded in time; raises nothing."""
+        end_s = self._clock.monotonic_s() + STOP_TIMEOUT_S
+        bounded = GuardedContext(ctx, lambda: self._clock.monotonic_s() > end_s, EndReason.DEADLINE)
+        self._give_everything_back(bounded)
+        self._is_stopping = True
+        self._recalls.wake()
+        self._upkeep.wake()
+        for task in self._running:
+            if not task.join(JOIN_TIMEOUT_S):
+                LOG.warning("a task of the mount did not end within %.0f s", JOIN_TIMEOUT_S)
+        try:
+            self._session.end(bounded)
+        except DfsError as error:
+            LOG.warning("the client session is left to expire: %s", error)
+
+    @property
+    def shape(self) -> Shape:
+        """What the file system was made as."""
+        return self._session.shape
+
+    def _ending(self) -> EndReason | None:
+        return EndReason.SHUTDOWN if self._is_stopping else None
+
+    def _give_everything_back(self, ctx: CallContext) -> None:
+        for ino in self._grants.inodes():
+            try:
+                with self._turns.hold(ctx, ino):
+                    self._calls.give_back(ctx, ino)
+            except Interrupted as error:
+                LOG.warning("what was written last is left to the meta-server to find: %s", error)
+                return
+            except DfsError as error:
+                LOG.warning("inode %d: the grant is left to expire: %s", ino, error)
+
+    # --- names ---------------------------------------------------------------------------------------------------------------
+
+    def getattr(self, ctx: CallContext, path: bytes, handle: int | None = None) -> Attributes:
+        """Return the attributes of the inode at `path`, or of the one that `handle` has open."""
+        if handle is not None:
+            return self._inodes.of(ctx, self._files.handle(handle).ino)
+        return self._inodes.at(ctx, path)
+
+    def access(self, ctx: CallContext, path: bytes, mode: int) -> None:
+        """Check that the caller may read (4), write (2) or execute (1); 0: that the path exists. Raises: AccessDenied."""
+        require_access(self._inodes.at(ctx, path), ctx.caller, mode, path)
+
+    def readlink(self, ctx: CallContext, path: bytes) -> bytes:
+        """Return a symbolic link's target."""
+        return self._names.readlink(ctx, path)
+
+    def list_folder(self, ctx: CallContext, path: bytes) -> list[Entry]:
+        """Return a folder's entries, without . and .."""
+        return self._names.list_folder(ctx, path)
+
+    def mkdir(self, ctx: CallContext, path: bytes, mode: int) -> Attributes:
+        """Create a folder with the permission bits `mode`."""
+        return self._names.mkdir(ctx, path, mode)
+
+    def mknod(self, ctx: CallContext, path: bytes, mode: int, rdev: int) -> Attributes:
+        """Create a file of the type in `mode`, of any but folder and link."""
+        return self._names.mknod(ctx, path, mode, rdev)
+
+    def symlink(self, ctx: CallContext, path: bytes, target: bytes) -> Attributes:
+        """Create a symbolic link at `path`."""
+        return self._names.symlink(ctx, path, target)
+
+    def link(self, ctx: CallContext, path: bytes, new_path: bytes) -> Attributes:
+        """Give the inode at `path` a further name."""
+        return self._names.link(ctx, path, new_path)
+
+    def unlink(self, ctx: CallContext, path: bytes) -> None:
+        """Remove a name, or an alias made by unlink_open."""
+        file = self._names.unlink(ctx, path)
+        if file is not None:
+            self._files.close(ctx, file)
+
+    def unlink_open(self, ctx: CallContext, path: bytes, alias: bytes) -> None:
+        """Remove the name of a file that this mount has open; until it is removed, `alias` leads to it, in this mount only."""
+        self._names.unlink_open(ctx, path, alias)
+
+    def rmdir(self, ctx: CallContext, path: bytes) -> None:
+        """Remove an empty folder."""
+        self._names.rmdir(ctx, path)
+
+    def rename(self, ctx: CallContext, path: bytes, new_path: bytes, flags: int = 0) -> None:
+        """Rename, replacing what stands at `new_path` unless `flags` (those of renameat2) has RENAME_NOREPLACE."""
+        self._names.rename(ctx, path, new_path, flags)
+
+    def setattr(self, ctx: CallContext, path: bytes, changes: AttributeChanges) -> Attributes:
+        """Change mode, owner or times."""
+        return self._names.setattr(ctx, path, changes)
+
+    def statfs(self, ctx: CallContext) -> FileSystemSpace:
+        """Return space and number of inodes."""
+        return self._link.ask(ctx, StatFileSystem())
+
+    # --- files ---------------------------------------------------------------------------------------------------------------
+
+    def create(self, ctx: CallContext, path: bytes, mode: int, flags: int) -> int:
+        """Create a regular file with the permission bits `mode` (O_EXCL: only a new one) and open it. Result: a handle."""
+        return self._files.create(ctx, path, mode, flags)
+
+    def open(self, ctx: CallContext, path: bytes, flags: int) -> int:
+        """Open a regular file. Result: a handle."""
+        return self._files.open(ctx, path, flags)
+
+    def read(self, ctx: CallContext, handle: int, size_bytes: int, offset: int) -> bytes:
+        """Return up to `size_bytes` bytes; fewer only at the end of the file. Raises: NoGoodCopy."""
+        return self._files.read(ctx, handle, size_bytes, offset)
+
+    def write(self, ctx: CallContext, handle: int, data: bytes, offset: int) -> int:
+        """Write all of `data` (for an O_APPEND handle at the file's end) to both replicas; return its length."""
+        return self._files.write(ctx, handle, data, offset)
+
+    def truncate(self, ctx: CallContext, path: bytes, size_bytes: int, handle: int | None = None) -> None:
+        """Set the size of the inode at `path`, or of the one that `handle` has open for writing."""
+        self._files.truncate(ctx, path, size_bytes, handle)
+
+    def flush(self, ctx: CallContext, handle: int) -> None:
+        """Make what was written visible to other mounts: a descriptor is being closed."""
+        self._files.flush(ctx, handle)
+
+    def fsync(self, ctx: CallContext, handle: int) -> None:
+        """Make what was written survive a power cut."""
+        self._files.fsync(ctx, handle, self._session.shape.servers)
+
+    def release(self, ctx: CallContext, handle: int) -> None:
+        """Forget a handle: its last descriptor is closed."""
+        self._files.release(ctx, handle)

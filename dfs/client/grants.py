@@ -1,0 +1,291 @@
+"""The write grants that this mount holds: per inode the ticket, the count of writes, size, cuts and what is not committed yet.
+
+Memory only: grant_calls.py talks to the meta-server about them. A `Held` never changes, it is replaced: readers look at it
+without a lock. Whoever acquires, writes under, or gives back a grant has the inode's turn (turns.py); commit does not need it.
+Answers that bring a grant may arrive late: an `Expectation` taken before the call tells whether the grant was given back in the
+meantime, and must not be believed. The mutex is innermost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from dfs.core.ids import COUNTER_MAX, NO_TICKET, Generation, Ino, SessionId, Ticket, generation_of
+from dfs.core.interfaces import Clock, Tasks
+from dfs.core.meta_messages import Close, Content, Grant, Holding, Truncate, Yield
+
+
+class Tail(NamedTuple):
+    """The bytes of a file's last block, kept so that appending to it costs no read."""
+
+    block_no: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the holder of a grant knows of the inode."""
+
+    ino: Ino
+    session: SessionId
+    ticket: Ticket
+    content: Content
+    """Size and cuts as they are, which meta may not know yet."""
+    counter: int = 0
+    """Writes made under the ticket."""
+    mtime_ns: int = 0
+    """0: not written since the last commit."""
+    unsaved: bool = False
+    """Whether size or time must be committed."""
+    junk: bool = False
+    """Whether a write ended unacknowledged, so that meta must cut at the size before anything else is written."""
+    tail: Tail | None = None
+
+    def holding(self) -> Holding:
+        """Return what meta is told."""
+        return Holding(self.ino, self.ticket, self.content.size_bytes, self.mtime_ns if self.unsaved else 0, self.junk)
+
+    def generation(self) -> Generation:
+        """Return the generation of the newest write."""
+        return generation_of(self.ticket, self.counter)
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A change of a grant of which it is not known whether meta has made it: sent again before anything else is done."""
+
+    ino: Ino
+    session: SessionId
+    request: Yield | Close | Truncate
+    held: Held | None
+    """What was held; a Yield or Close has forgotten it already."""
+
+
+@dataclass(slots=True, eq=False)
+class Expectation:
+    """A call under way whose answer may bring a grant."""
+
+    session: SessionId
+    forgotten: set[Ino] = field(default_factory=set)
+
+
+class Grants:
+    """All grants of the mount."""
+
+    def __init__(self, clock: Clock, tasks: Tasks) -> None:
+        self._clock = clock
+        self._mutex = tasks.mutex()
+        self._held: dict[Ino, Held] = {}
+        self._unfinished: dict[Ino, Unfinished] = {}
+        self._expected: set[Expectation] = set()
+        self._recalled_s: dict[Ino, float] = {}
+        self._junk: set[Ino] = set()
+        self._lost: set[SessionId] = set()
+        """Sessions that have expired; meta cuts what they left."""
+        self._written_max = NO_TICKET
+        """The newest ticket under which something was written and that is held no more."""
+
+    # --- looking -----------------------------------------------------------------------------------------------------------
+
+    def held(self, ino: Ino) -> Held | None:
+        """Return the grant of an inode."""
+        return self._held.get(ino)
+
+    def view(self, ino: Ino) -> Held | None:
+        """Return what this mount knows better than meta: a held grant, or one of which meta has not heard the last word."""
+        held = self._held.get(ino)
+        if held is None and (unfinished := self._unfinished.get(ino)) is not None:
+            return unfinished.held
+        return held
+
+    def has_junk(self, ino: Ino) -> bool:
+        """Tell whether a write of this session may have left junk, also if the grant was forgotten since."""
+        return ino in self._junk
+
+    def holds(self, ino: Ino, ticket: Ticket) -> bool:
+        """Tell whether the grant is (still) held under this very ticket."""
+        held = self._held.get(ino)
+        return held is not None and held.ticket == ticket
+
+    def inodes(self) -> list[Ino]:
+        """Return all inodes whose grant is held, or of which meta must still be told something."""
+        with self._mutex:
+            return list(self._held.keys() | self._unfinished.keys() | self._junk)
+
+    def unsaved(self) -> list[Ino]:
+        """Return the inodes whose size or time must be committed."""
+        with self._mutex:
+            return [ino for ino, held in self._held.items() if held.unsaved]
+
+    # --- receiving ---------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def expect(self, session: SessionId) -> Iterator[Expectation]:
+        """Note that a call that may bring grants to this session is under way."""
+        expectation = Expectation(session)
+        with self._mutex:
+            self._expected.add(expectation)
+        try:
+            yield expectation
+        finally:
+            with self._mutex:
+                self._expected.discard(expectation)
+
+    def adopt(self, expectation: Expectation, grant: Grant) -> bool:
+        """Take a grant that was answered; one that is held already under the same or a newer ticket stays as it is.
+
+        Result: whether the grant is held now. False: it may have gone since it was asked for; ask for a newer ticket.
+        """
+        with self._mutex:
+            if not grant.ticket or expectation.session in self._lost:
+                return False
+            if grant.ino in expectation.forgotten or grant.ino in self._unfinished:
+                return False
+            held = self._held.get(grant.ino)
+            if held is None and grant.ticket <= self._written_max:
+                return False  # maybe held before: its counter is forgotten, and a generation must not be used twice
+            if held is None or held.ticket < grant.ticket:
+                junk = grant.ino in self._junk
+                self._held[grant.ino] = Held(grant.ino, expectation.session, grant.ticket, grant.content, junk=junk)
+            return True
+
+    # --- writing -----------------------------------------------------------------------------------------------------------
+
+    def next_generation(self, ino: Ino, ticket: Ticket) -> Generation | None:
+        """Return the generation of the next write under a ticket; None if it is not held, or its counter is full."""
+        with self._mutex:
+            held = self._held.get(ino)
+            if held is None or held.ticket != ticket or held.counter >= COUNTER_MAX:
+                return None
+            held = self._held[ino] = replace(held, counter=held.counter + 1)
+            return held.generation()
+
+    def wrote(self, ino: Ino, ticket: Ticket, end_bytes: int, tail: Tail | None) -> bool:
+        """Note a write that both replicas have. Result: False if the grant under which it was made has gone."""
+        with self._mutex:
+            held = self._held.get(ino)
+            if held is None or held.ticket != ticket:
+                return False
+            content = held.content
+            if end_bytes > content.size_bytes:
+                content = content._replace(size_bytes=end_bytes)
+            self._held[ino] = replace(held, content=content, mtime_ns=self._clock.wall_ns(), unsaved=True, tail=tail)
+            return True
+
+    def mark_junk(self, ino: Ino, session: SessionId) -> None:
+        """Note that a write made in `session`, which must not have expired since, ended unacknowledged."""
+        with self._mutex:
+            if session in self._lost:
+                return
+            self._junk.add(ino)
+            held = self._held.get(ino)
+            if held is not None:
+                self._held[ino] = replace(held, junk=True, tail=None)
+
+    def end_junk(self, ino: Ino) -> None:
+        """Note that meta has cut, or was told to."""
+        with self._mutex:
+            self._junk.discard(ino)
+            held = self._held.get(ino)
+            if held is not None and held.junk:
+                self._held[ino] = replace(held, junk=False)
+
+    def committed(self, holding: Holding) -> None:
+        """Note that meta has recorded this."""
+        with self._mutex:
+            held = self._held.get(holding.ino)
+            if held is not None and held.ticket == holding.ticket and held.holding() == holding:
+                self._held[holding.ino] = replace(held, unsaved=False, mtime_ns=0)
+
+    def doubt_commits(self) -> None:
+        """Note that meta was restarted: what it recorded last is told once more."""
+        with self._mutex:
+            self._held = {ino: replace(held, unsaved=True) if held.counter else held for ino, held in self._held.items()}
+
+    # --- giving back -------------------------------------------------------------------------------------------------------
+
+    def forget(self, ino: Ino, ticket: Ticket | None = None) -> Held | None:
+        """Hold the grant no more; with `ticket`, only if it is that one. Result: what was held.
+
+        Grants of this inode that calls under way may bring are not believed either.
+        """
+        with self._mutex:
+            held = self._held.get(ino)
+            if ticket is not None and (held is None or held.ticket != ticket):
+                return None
+            self._drop(ino)
+            return held
+
+    def leave(self, ino: Ino, session: SessionId, make: Callable[[Held | None], Yield | Close]) -> Unfinished:
+        """Hold the grant no more and remember what meta must be told of that, in one step: an answer that brings the same grant
+        again, from before meta hears of it, is never believed.
+        """
+        with self._mutex:
+            held = self._held.get(ino)
+            if held is not None:
+                session = held.session
+            unfinished = self._unfinished[ino] = Unfinished(ino, session, make(held), held)
+            self._drop(ino)
+            self._junk.discard(ino)
+            return unfinished
+
+    def forget_all(self, session: SessionId) -> list[Unfinished]:
+        """Hold nothing more: the session has expired. Result: what meta was still to be told, and needs no more."""
+        with self._mutex:
+            needless = list(self._unfinished.values())
+            for ino in list(self._held):
+                self._drop(ino)
+            self._unfinished.clear()
+            self._recalled_s.clear()
+            self._junk.clear()
+            self._lost.add(session)
+            return needless
+
+    def begin(self, unfinished: Unfinished) -> None:
+        """Remember what meta is about to be told."""
+        with self._mutex:
+            self._unfinished[unfinished.ino] = unfinished
+
+    def unfinished(self, ino: Ino) -> Unfinished | None:
+        """Return what meta must be told before anything else."""
+        return self._unfinished.get(ino)
+
+    def end(self, unfinished: Unfinished) -> None:
+        """Note that meta knows."""
+        with self._mutex:
+            if self._unfinished.get(unfinished.ino) is unfinished:
+                del self._unfinished[unfinished.ino]
+
+    def _drop(self, ino: Ino) -> None:
+        held = self._held.pop(ino, None)
+        if held is not None and held.counter:
+            self._written_max = max(self._written_max, held.ticket)
+        for expectation in self._expected:
+            expectation.forgotten.add(ino)
+
+    # --- recalls -----------------------------------------------------------------------------------------------------------
+
+    def recall(self, inos: Iterable[Ino]) -> None:
+        """Note that another session waits for these grants."""
+        now_s = self._clock.monotonic_s()
+        with self._mutex:
+            for ino in inos:
+                self._recalled_s.setdefault(ino, now_s)
+
+    def recalled_for_s(self, ino: Ino) -> float | None:
+        """Return for how many seconds the grant has been asked back; None: it is not."""
+        since_s = self._recalled_s.get(ino)
+        return None if since_s is None else self._clock.monotonic_s() - since_s
+
+    def end_recall(self, ino: Ino) -> None:
+        """Note that the grant was given back."""
+        with self._mutex:
+            self._recalled_s.pop(ino, None)
+
+    def recalls(self) -> tuple[Ino, ...]:
+        """Return the inodes whose recall is not yet done."""
+        with self._mutex:
+            return tuple(self._recalled_s)

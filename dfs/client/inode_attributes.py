@@ -1,0 +1,110 @@
+"""Attributes as this mount must show them: from the cache or from meta, with what a held grant knows better laid over.
+
+A holder's size is the file's size; its time stamp counts until it is committed. Called by files.py, names.py and filesystem.py.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from dfs.client.attribute_cache import AttributeCache
+from dfs.client.file_view import FileView
+from dfs.client.grants import Grants
+from dfs.client.handles import Handles
+from dfs.client.meta_link import MetaLink
+from dfs.core.errors import InvalidArgument, NotFound, StaleFile
+from dfs.core.ids import ROOT_INO, Ino
+from dfs.core.interfaces import CallContext
+from dfs.core.meta_messages import Attributes, Content, Lookup
+
+
+class Place(NamedTuple):
+    """A name as meta is asked for it."""
+
+    base: Ino
+    path: bytes
+
+
+class InodeAttributes:
+    """Looks inodes up."""
+
+    def __init__(self, *, link: MetaLink, cache: AttributeCache, grants: Grants, handles: Handles) -> None:
+        self._link = link
+        self._cache = cache
+        self._grants = grants
+        self._handles = handles
+
+    def place(self, path: bytes) -> Place:
+        """Return where a path of the mount leads: from the root, or to an inode that only an alias names.
+
+        Raises: InvalidArgument unless the path begins with a slash.
+        """
+        ino = self._handles.alias(path)
+        if ino is not None:
+            return Place(ino, b"")
+        if not path.startswith(b"/"):
+            raise InvalidArgument(path)
+        return Place(ROOT_INO, path[1:])
+
+    def at(self, ctx: CallContext, path: bytes) -> Attributes:
+        """Return the attributes of what stands at a path: no call if it was seen lately, else one. Raises: NotFound and others."""
+        ino = self._handles.alias(path)
+        if ino is not None:
+            return self.of(ctx, ino)
+        known = self._cache.attributes_at(path)
+        if known is None:
+            place = self.place(path)
+            asked = self._cache.moment()
+            known = self._link.ask(ctx, Lookup(place.base, place.path))
+            self._cache.learn(asked, known, path)
+        return self.shown(known)
+
+    def of(self, ctx: CallContext, ino: Ino) -> Attributes:
+        """Return the attributes of an inode. Raises: StaleFile if it is gone."""
+        known = self._cache.attributes_of(ino)
+        return self.shown(self._ask(ctx, ino) if known is None else known)
+
+    def refreshed(self, ctx: CallContext, ino: Ino) -> Attributes:
+        """Return the attributes of an inode as meta has them now. Raises: StaleFile if it is gone."""
+        return self.shown(self._ask(ctx, ino))
+
+    def view(self, ctx: CallContext, ino: Ino, path: bytes) -> FileView:
+        """Return what a read of the file is made from. Raises: StaleFile if it is gone."""
+        held = self._grants.view(ino)
+        if held is not None:
+            return FileView(ino, path, held.content)
+        return FileView(ino, path, self.of(ctx, ino).content)
+
+    def newer_view(self, ctx: CallContext, old: FileView, path: bytes) -> FileView:
+        """Return a fresher view than `old`, which a data server refused because it knows of a newer cut.
+
+        A grant whose cuts meta contradicts has gone: it is forgotten, meta has settled what was written under it.
+        """
+        held = self._grants.view(old.ino)
+        if held is not None and held.content.newest_cut > old.content.newest_cut:
+            return FileView(old.ino, path, held.content)
+        known = self._ask(ctx, old.ino)
+        held = self._grants.held(old.ino)
+        if held is not None and known.content.newest_cut > held.content.newest_cut:
+            self._grants.forget(old.ino, held.ticket)
+        return FileView(old.ino, path, self.shown(known).content)
+
+    def shown(self, attributes: Attributes) -> Attributes:
+        """Return attributes with what this mount knows better."""
+        held = self._grants.view(attributes.ino)
+        if held is None:
+            return attributes
+        content: Content = attributes.content._replace(size_bytes=held.content.size_bytes)
+        if not held.unsaved or not held.mtime_ns:
+            return attributes._replace(content=content)
+        ctime_ns = max(attributes.ctime_ns, held.mtime_ns)
+        return attributes._replace(content=content, mtime_ns=held.mtime_ns, ctime_ns=ctime_ns)
+
+    def _ask(self, ctx: CallContext, ino: Ino) -> Attributes:
+        asked = self._cache.moment()
+        try:
+            known = self._link.ask(ctx, Lookup(ino, b""))
+        except NotFound as error:
+            raise StaleFile(error.path) from error
+        self._cache.learn(asked, known)
+        return known

@@ -1,0 +1,120 @@
+"""Reading: both replicas of every block are consulted and verified, the bad one is repaired (R9, R11, I2 to I5; model: readblock).
+
+One Get per server: it sends the blocks that it holds as primary, and tells state, generation and checksum of those it holds as
+secondary. A server known to be down is left out, and the other replica's server sends in its place. When the copies of all blocks
+agree, that is all; the others go to settling.py. Takes no turn and needs no grant. The caller sees to it that the view is fresh;
+StaleTicket tells it that the view is older than a cut which the servers know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+
+from dfs.client.asking import Asking
+from dfs.client.copies import Stripe, other, take_all
+from dfs.client.file_view import FileView
+from dfs.client.put_plan import blocks_at_once
+from dfs.client.server_health import ServerHealth
+from dfs.client.settling import Settling
+from dfs.core.block_messages import Get, Run
+from dfs.core.errors import BadAnswer
+from dfs.core.ids import BlockNo, ServerIndex
+from dfs.core.interfaces import CallContext
+from dfs.core.placement import Layout, Role
+from dfs.core.plan import plan_range
+from dfs.core.records import Buffer
+
+
+class Reader:
+    """Reads files."""
+
+    def __init__(self, asking: Asking, health: ServerHealth, settling: Settling) -> None:
+        self._asking = asking
+        self._health = health
+        self._settling = settling
+
+    def read(self, ctx: CallContext, view: FileView, size_bytes: int, offset: int) -> bytes:
+        """Return up to `size_bytes` bytes from `offset`; fewer only at the end of the file. Holes are zeros.
+
+        Waits while no server of a block can be reached. Raises: Interrupted; NoGoodCopy; StaleTicket: the view is too old.
+        """
+        layout = view.content.layout
+        end = min(offset + size_bytes, view.content.size_bytes)
+        if offset >= end:
+            return b""
+        first, last = layout.block_of(offset), layout.block_of(end - 1)
+        pieces: list[Buffer] = []
+        step = blocks_at_once(layout)
+        for start in range(first, last + 1, step):
+            pieces += self._blocks(ctx, view, BlockNo(start), BlockNo(min(start + step - 1, last)))
+        pieces[-1] = pieces[-1][: end - last * layout.block_size]
+        pieces[0] = pieces[0][offset - first * layout.block_size :]
+        return b"".join(pieces)
+
+    def _blocks(self, ctx: CallContext, view: FileView, first: BlockNo, last: BlockNo) -> list[Buffer]:
+        """Return the whole blocks first .. last, each filled up to the block size."""
+        count = last - first + 1
+        pieces: list[Buffer | None] = [None] * count
+        while True:
+            stripes = self._look(ctx, view, first, last)
+            unsettled: list[Stripe] = []
+            for number, stripe in enumerate(stripes):
+                taken = self._take(ctx, view, stripe)
+                if taken is None:
+                    unsettled.append(stripe)
+                else:
+                    pieces[number :: view.content.layout.servers] = taken
+            if unsettled:
+                for block_no, piece in self._settling.settle(ctx, view, unsettled).items():
+                    pieces[block_no - first] = piece
+            whole = [piece for piece in pieces if piece is not None]
+            if len(whole) == count:
+                return whole
+            layout = view.content.layout
+            missing = [BlockNo(first + index) for index, piece in enumerate(pieces) if piece is None]
+            self._health.wait(ctx, {layout.server_of(block_no, role) for block_no in missing for role in Role})
+
+    def _look(self, ctx: CallContext, view: FileView, first: BlockNo, last: BlockNo) -> list[Stripe]:
+        """Ask every server that is not known to be down, all at once, for what it holds of the blocks first .. last."""
+        layout, content = view.content.layout, view.content
+        stripes = [
+            Stripe(BlockNo(start), (last - start) // layout.servers + 1)
+            for start in range(first, min(first + layout.servers, last + 1))
+        ]
+        calls: dict[ServerIndex, Get] = {}
+        plan = plan_range(layout, first, last)
+        asked = {server for server in plan if self._health.may_try(server)}
+        for server, runs in plan.items():
+            if server in asked:
+                send, tell = _divide(layout, runs, asked)
+                calls[server] = Get(view.ino, content.newest_cut, content.cuts, send, tell)
+        for run, found in self._asking.get(ctx, calls):
+            stripes[run.first - first].found[run.role] = found
+        return stripes
+
+    def _take(self, ctx: CallContext, view: FileView, stripe: Stripe) -> list[Buffer] | None:
+        """Return a stripe's blocks if all its copies agree, or if the only ones to be had are good; else None."""
+        sender = next((role for role in Role if role in stripe.found and stripe.found[role].data is not None), None)
+        if sender is None:
+            return None
+        found, second = stripe.found[sender], stripe.found.get(other(sender))
+        if second is not None and second.copies != found.copies:
+            return None
+        layout = view.content.layout
+        server = layout.server_of(stripe.first, sender)
+        try:
+            return take_all(server, view.ino, layout, stripe, found)
+        except BadAnswer as error:
+            self._asking.distrust(ctx, server, error)
+            del stripe.found[sender]
+            return None
+
+
+def _divide(layout: Layout, runs: Sequence[Run], asked: Container[ServerIndex]) -> tuple[tuple[Run, ...], tuple[Run, ...]]:
+    """Return of which runs a server must send the data, and of which the state: primaries send, or whoever is left."""
+    send: list[Run] = []
+    tell: list[Run] = []
+    for run in runs:
+        is_sender = run.role is Role.PRIMARY or layout.server_of(run.first, Role.PRIMARY) not in asked
+        (send if is_sender else tell).append(run)
+    return tuple(send), tuple(tell)

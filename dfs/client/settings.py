@@ -1,0 +1,20 @@
+"""What a mount is told by whoever composes it; dfs/cli makes it from the configuration or from arguments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class MountSettings:
+    """Settings of one mount."""
+
+    host: str
+    """This machine's name, for `dfsctl status`."""
+    mount_path: bytes
+    data_servers: tuple[str, ...] = ()
+    """host:port of all data servers in order of index; empty: those that the meta-server knows."""
+    attr_timeout_s: float = 1.0
+    """How long attributes and names are believed without asking again, 0 or more."""
+    start_timeout_s: float = 30.0
+    """How long start() waits for the meta-server and, for a new file system, for all data servers."""
