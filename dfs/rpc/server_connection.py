@@ -7,7 +7,9 @@ a request or an answer may take REQUEST_TIMEOUT_S, however slowly its bytes tric
 from __future__ import annotations
 
 import logging
+import select
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -19,7 +21,7 @@ from dfs.rpc.boot_clock import MonotonicClock
 from dfs.rpc.codec import Parts
 from dfs.rpc.context import check_server, read_headers
 from dfs.rpc.dispatch import Dispatcher
-from dfs.rpc.framing import CONTINUE, BadMessage, Message, MessageReader, answer_head, parse_request_head
+from dfs.rpc.framing import CONTINUE, BadMessage, Head, Message, MessageReader, answer_head, parse_request_head
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +29,8 @@ LINGER_S: Final = 1.0
 """After a refusal, what the client still sends is thrown away for this long: closing at once would reset the connection
 and destroy the answer that says why.
 """
+_TIMEVAL: Final = struct.Struct("@ll")
+"""struct timeval: seconds, microseconds."""
 _SCRATCH_BYTES: Final = 64 << 10
 
 
@@ -50,13 +54,13 @@ class ServerConnection:
         self._clock = clock
         self._stopping = stopping
         self._reader = MessageReader(parse_request_head)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL.pack(*divmod(round(IDLE_TIMEOUT_S * 1e6), 10**6)))
 
     def run(self) -> None:
         """Serve the connection until either side ends it, then close it."""
         try:
             while not self._stopping.is_set():
-                message = self._receive()
-                if message is None or not self._answer(message):
+                if not self._answer(self._receive()):
                     break
         except BadMessage as refusal:
             self._refuse(refusal.status, str(refusal))
@@ -88,29 +92,56 @@ class ServerConnection:
         except OSError as error:  # it ended by itself
             logger.debug("connection already ended: %s", error)
 
-    def _receive(self) -> Message | None:
-        """Return the next request, or None if the client has ended the connection."""
+    def _receive(self) -> Message:
+        """Return the next request. Raises: OSError if the client has ended the connection, or is too slow; BadMessage.
+
+        The wait for its first byte is one system call (the socket's own time limit is the idle one); what follows is taken
+        without waiting as long as there is any.
+        """
         reader, sock = self._reader, self._sock
-        complete = reader.begun and reader.advance()
-        ends_s = time.monotonic() + REQUEST_TIMEOUT_S if reader.begun else None
-        sock.settimeout(IDLE_TIMEOUT_S)
+        # Bytes of it may have come together with the request before.
+        complete = reader.advance() if reader.begun else self._took(sock.recv_into(reader.space()))
+        if complete:
+            return reader.take()
+        ends_s = time.monotonic() + REQUEST_TIMEOUT_S
         continued = False
         while not complete:
-            if ends_s is not None:
-                sock.settimeout(max(0.001, ends_s - time.monotonic()))
-            count = sock.recv_into(reader.space())
-            if count == 0:
-                return None
-            complete = reader.received(count)
-            now_s = time.monotonic()
-            ends_s = ends_s or now_s + REQUEST_TIMEOUT_S
-            if now_s >= ends_s:
-                raise TimeoutError("the request did not arrive in time")
-            if not complete and not continued and reader.head is not None:
-                continued = True
-                if reader.head.headers.get(b"expect", b"").lower() == b"100-continue":
-                    sock.sendall(CONTINUE)
+            try:
+                complete = self._took(sock.recv_into(reader.space(), 0, socket.MSG_DONTWAIT))
+            except BlockingIOError:
+                if reader.head is not None and not continued:
+                    continued = True
+                    self._continue(reader.head)
+                self._wait(select.POLLIN, ends_s)
         return reader.take()
+
+    def _took(self, count: int) -> bool:
+        """Take note of received bytes; tell whether the request is complete."""
+        if count == 0:
+            raise ConnectionResetError("closed by the client")
+        return self._reader.received(count)
+
+    def _continue(self, head: Head) -> None:
+        """Ask for the body if the client waits to be asked."""
+        if head.headers.get(b"expect", b"").lower() == b"100-continue":
+            self._send(CONTINUE)
+
+    def _send(self, data: bytes) -> None:
+        view = memoryview(data)
+        ends_s = time.monotonic() + REQUEST_TIMEOUT_S
+        while view:
+            try:
+                view = view[self._sock.send(view, socket.MSG_DONTWAIT) :]
+            except BlockingIOError:
+                self._wait(select.POLLOUT, ends_s)
+
+    def _wait(self, event: int, ends_s: float) -> None:
+        """Wait until the socket is ready. Raises: TimeoutError at `ends_s`, however many bytes have trickled by then."""
+        left_s = ends_s - time.monotonic()
+        poller = select.poll()
+        poller.register(self._sock, event)
+        if left_s <= 0 or not poller.poll(left_s * 1000):
+            raise TimeoutError("a request or an answer did not get through in time")
 
     def _answer(self, message: Message) -> bool:
         """Answer a request; tell whether the connection goes on."""
@@ -123,8 +154,7 @@ class ServerConnection:
         elif head.start[2] == b"HTTP/1.0":
             headers += b"Connection: keep-alive\r\n"
         parts.insert(0, answer_head(200, headers, sum(map(len, parts))))
-        self._sock.settimeout(REQUEST_TIMEOUT_S)
-        self._sock.sendall(b"".join(parts))
+        self._send(b"".join(parts))
         return keep_alive
 
     def _carry_out(self, message: Message) -> Parts:

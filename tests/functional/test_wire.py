@@ -262,14 +262,15 @@ def test_stock_client_gets_faults_with_code_and_message(serve: Serve, api: Sampl
     faults = []
     with xmlrpc.client.ServerProxy(f"http://{serve('meta').address}") as stock:
         proxy: Any = stock
-        for call in (
+        calls: list[Callable[[], object]] = [
             lambda: proxy.lookup(1, b"a"),
             lambda: proxy.lookup(1, "a"),
             lambda: proxy.lookup(1),
             lambda: proxy.no_such_method(),
             lambda: proxy.system.methodHelp("no_such_method"),
             lambda: proxy.system.listMethods(1),
-        ):
+        ]
+        for call in calls:
             with pytest.raises(xmlrpc.client.Fault) as caught:
                 call()
             faults.append((caught.value.faultCode, caught.value.faultString.partition("\n")[0]))
