@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import typing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +30,7 @@ from dfs.rpc import codec
 from dfs.rpc.codec import Fault
 from dfs.rpc.faults import CODES, NEVER_TRAVEL, error_of, fault_of
 
+ROOT = Path(__file__).resolve().parents[3]
 EXAMPLES: dict[Any, Any] = {int: (1 << 64) - 1, str: "na\u00efve\n\"\\'", bytes: bytes(range(256)), bool: True}
 
 
@@ -116,3 +119,11 @@ def test_all_error_fields_are_of_kinds_that_travel() -> None:
     kinds = {hint for cls in CODES.values() for name, hint in typing.get_type_hints(cls).items() if name in vars(example(cls))}
     assert kinds <= set(EXAMPLES)
     assert errors.DfsError not in CODES.values()
+
+
+def test_documented_table_of_codes_is_the_real_one() -> None:
+    rows = re.findall(r"^\| (\d+) \| (\w+) \| (.+) \|$", (ROOT / "docs" / "wire.md").read_text(), re.MULTILINE)
+    real = [
+        (str(code), cls.__name__, ", ".join(field.name for field in dataclasses.fields(cls)) or "-") for code, cls in CODES.items()
+    ]
+    assert rows == real
