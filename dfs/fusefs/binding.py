@@ -8,13 +8,18 @@ run the loop and by operation_context.py to ask about the call in progress. Know
 from __future__ import annotations
 
 import ctypes
+import errno
 import importlib
 import inspect
+import logging
 from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, Final, NamedTuple, Protocol
 
 from dfs.core.errors import StartError
+from dfs.fusefs.kept_threads import KeptThreads
+
+LOG = logging.getLogger(__name__)
 
 MODULE_NAMES: Final = ("fusepy", "fuse")
 NAME_ENCODING: Final = "latin-1"
@@ -137,7 +142,7 @@ class Binding:
         Arguments: what answers the kernel, an absolute path, and libfuse's `-o` options (True: a bare word).
         Raises: RuntimeError if libfuse refuses; it has then said why on standard error.
         """
-        loop = _loop_class(self._module)
+        loop = _loop_class(self._module, KeptThreads())
         loop(operations, mount_point.decode(NAME_ENCODING), foreground=True, raw_fi=True, encoding=NAME_ENCODING, **options)
 
 
@@ -187,13 +192,25 @@ def _fill_stat(buffer: Any, stat: Stat) -> None:
     time.tv_sec, time.tv_nsec = divmod(stat.ctime_ns, _NS_PER_S)
 
 
-def _loop_class(module: ModuleType) -> Any:
+def _loop_class(module: ModuleType, threads: KeptThreads) -> Any:
     """Return fusepy's FUSE class with exact conversions: no dictionaries, no time stamps folded into one number."""
     stat_type = module.c_stat
     stat_bytes = ctypes.sizeof(stat_type)
 
     class Loop(module.FUSE):  # type: ignore[misc, name-defined]
         """The callbacks that libfuse calls; constructing it mounts and serves."""
+
+        @staticmethod
+        def _wrapper(function: Callable[..., int | None], *arguments: Any) -> int:
+            """Answer libfuse: 0 or more, or an errno with its sign turned. Called first on every call from the kernel."""
+            threads.keep_caller()
+            try:
+                return function(*arguments) or 0
+            except OSError as error:
+                return -(error.errno or errno.EIO)
+            except BaseException:
+                LOG.exception("a bug between libfuse and the operations")
+                return -errno.EIO
 
         def fgetattr(self, path: bytes | None, buffer: Any, info: Any) -> int:
             stat = self.operations("getattr", self._decode_optional_path(path), info.contents if info else None)

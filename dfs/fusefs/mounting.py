@@ -132,6 +132,8 @@ class Mount:
         with self._changed:
             self._changed.wait_for(lambda: self._session.begun or self._ended, MOUNT_TIMEOUT_S)
             begun, failure = self._session.begun, self._failure
+        if not begun and failure is not None and not isinstance(failure, RuntimeError):
+            raise failure
         if not begun:
             got = "a refusal of libfuse (its own message says why)"
             raise MountPointError(expected=f"to mount on {show(self._mount_point)}", got=got) from failure
@@ -177,7 +179,7 @@ class Mount:
         failure: Exception | None = None
         try:
             self._session.binding.run(self._operations, self._mount_point, to_libfuse(self._options))
-        except RuntimeError as error:
+        except Exception as error:  # noqa: BLE001 - start() raises it on the main thread
             failure = error
         finally:
             with self._changed:
