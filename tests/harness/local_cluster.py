@@ -1,0 +1,248 @@
+"""A whole cluster in this process: real MetaService, DataServices and FileSystems, wired directly, without RPC.
+
+Faults: a server that is down (`Wire.is_down`), an answer that is lost after the effect (`Wire.lose_answers`), a hook that sees
+every call (`Wire.hook`). Every mount counts its calls by request type (`Mount.calls`). Restarts keep the state folder. Stands in
+for dfs/rpc and dfs/cli; the clock, threads and database are the real ones, disks are in memory.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from dfs.client.filesystem import FileSystem
+from dfs.client.settings import MountSettings
+from dfs.core.errors import DfsError, EndReason, Unreachable
+from dfs.core.ids import NO_OP, NO_SESSION, OpId, ServerIndex, SessionId
+from dfs.core.interfaces import ROOT_CALLER, BlockApi, CallContext, Caller, MetaApi, PlainContext, raise_if_cancelled
+from dfs.core.requests import Request
+from dfs.data.service import DataService
+from dfs.data.settings import DataSettings
+from dfs.host.clock import SystemClock
+from dfs.host.randomness import SystemRandom
+from dfs.host.tasks import ThreadTasks
+from dfs.meta.service import MetaService
+from dfs.meta.settings import MetaSettings
+from tests.harness.memory_disk import MemoryDisk
+from tests.harness.recorded_events import RecordedEvents
+
+A = TypeVar("A")
+Hook = Callable[[Request[Any]], None]
+
+
+class CallerContext:
+    """A system call's context; `end` asks it to end."""
+
+    def __init__(self, caller: Caller = ROOT_CALLER, request_id: str = "test") -> None:
+        self.request_id = request_id
+        self.caller = caller
+        self.session: SessionId = NO_SESSION
+        self.acknowledged: OpId = NO_OP
+        self.deadline_s: float | None = None
+        self.reason: EndReason | None = None
+
+    def end(self, reason: EndReason = EndReason.SIGNAL) -> None:
+        """Do what SIGKILL does."""
+        self.reason = reason
+
+    def cancelled(self) -> EndReason | None:
+        return self.reason
+
+
+class Wire:
+    """The way to one server, with faults."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.service: MetaApi | BlockApi | None = None
+        self.is_down = False
+        self.lost: Counter[type[Request[Any]]] = Counter()
+        self.hook: Hook | None = None
+
+    def lose_answers(self, kind: type[Request[Any]], count: int = 1) -> None:
+        """Lose the next answers to requests of a type, after their effect."""
+        self.lost[kind] += count
+
+    def call(self, ctx: CallContext, request: Request[A]) -> A:
+        raise_if_cancelled(ctx)
+        if self.hook is not None:
+            self.hook(request)
+        service = self.service
+        if self.is_down or service is None:
+            raise Unreachable(self.name, "connection refused")
+        answer = service.call(ctx, request)
+        raise_if_cancelled(ctx)
+        if self.lost[type(request)]:
+            self.lost[type(request)] -= 1
+            raise Unreachable(self.name, "the connection broke")
+        return answer
+
+
+@dataclass
+class WiredMeta:
+    """MetaApi of one caller, counting."""
+
+    wire: Wire
+    calls: Counter[str]
+
+    def call(self, ctx: CallContext, request: Request[A]) -> A:
+        self.calls[type(request).__name__] += 1
+        return self.wire.call(ctx, request)
+
+
+@dataclass
+class WiredServers:
+    """DataServers of one caller, counting."""
+
+    wires: Mapping[ServerIndex, Wire]
+    calls: Counter[str]
+    addresses: dict[ServerIndex, str] = field(default_factory=dict)
+    cluster: str = ""
+
+    def call_all(self, ctx: CallContext, calls: Mapping[ServerIndex, Request[A]]) -> dict[ServerIndex, A | DfsError]:
+        raise_if_cancelled(ctx)
+        answers: dict[ServerIndex, A | DfsError] = {}
+        for server, request in calls.items():
+            self.calls[type(request).__name__] += 1
+            try:
+                answers[server] = self.wires[server].call(ctx, request)
+            except DfsError as error:
+                raise_if_cancelled(ctx)
+                answers[server] = error
+        return answers
+
+    def call(self, ctx: CallContext, server: ServerIndex, request: Request[A]) -> A:
+        answer = self.call_all(ctx, {server: request})[server]
+        if isinstance(answer, DfsError):
+            raise answer
+        return answer
+
+    def set_addresses(self, addresses: Mapping[ServerIndex, str], cluster: str) -> None:
+        self.addresses, self.cluster = dict(addresses), cluster
+
+
+@dataclass
+class Mount:
+    """A mount of the cluster."""
+
+    fs: FileSystem
+    calls: Counter[str]
+    events: RecordedEvents
+    meta: Wire
+
+    @contextmanager
+    def counting(self) -> Iterator[Counter[str]]:
+        """Count the calls made within; heartbeats are left out."""
+        before = Counter(self.calls)
+        made: Counter[str] = Counter()
+        yield made
+        made.update(self.calls)
+        made.subtract(before)
+        for name in [name for name, count in made.items() if not count or name == "Heartbeat"]:
+            del made[name]
+
+
+class LocalCluster:
+    """One meta-server, N data servers, any number of mounts. Use it in a `with`."""
+
+    def __init__(self, folder: Path, servers: int = 4, block_size: int = 512) -> None:
+        self.clock, self.random = SystemClock(), SystemRandom()
+        self.bugs: list[str] = []
+        self.tasks = ThreadTasks(on_bug=lambda: self.bugs.append(threading.current_thread().name))
+        self.meta_events, self.data_events = RecordedEvents(), RecordedEvents()
+        self.indexes = [ServerIndex(index) for index in range(servers)]
+        self.disks = {server: MemoryDisk() for server in self.indexes}
+        self.meta_wire = Wire("meta")
+        self.wires = {server: Wire(f"data server {server}") for server in self.indexes}
+        self.addresses = tuple(f"127.0.0.1:{9100 + index}" for index in range(servers))
+        self.mounts: list[Mount] = []
+        self._store_path = str(folder / "meta.db")
+        self._block_size = block_size
+        self._data: dict[ServerIndex, DataService] = {}
+        self._meta: MetaService | None = None
+
+    def __enter__(self) -> LocalCluster:
+        for server in self.indexes:
+            self.start_data(server)
+        self.start_meta()
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        for mount in self.mounts:
+            mount.fs.stop(PlainContext())
+        self.stop_meta()
+        for server in self.indexes:
+            self.stop_data(server)
+        assert not self.bugs, f"tasks died: {self.bugs}"
+
+    # --- servers -------------------------------------------------------------------------------------------------------------
+
+    def start_data(self, server: ServerIndex) -> None:
+        settings = DataSettings(index=server, boot_id="boot")
+        self._data[server] = service = DataService(
+            settings=settings,
+            disk=self.disks[server],
+            clock=self.clock,
+            random=self.random,
+            tasks=self.tasks,
+            events=self.data_events,
+        )
+        service.start()
+        self.wires[server].service = cast(BlockApi, service)
+
+    def stop_data(self, server: ServerIndex) -> None:
+        self.wires[server].service = None
+        self._data.pop(server).stop()
+
+    def start_meta(self) -> None:
+        settings = MetaSettings(block_size=self._block_size, data_servers=self.addresses)
+        servers = WiredServers(self.wires, Counter())
+        self._meta = MetaService(
+            settings, self._store_path, self.clock, self.random, self.tasks, servers, self.meta_events
+        )
+        self._meta.start()
+        self.meta_wire.service = self._meta
+
+    def stop_meta(self) -> None:
+        self.meta_wire.service = None
+        if self._meta is not None:
+            self._meta.stop()
+            self._meta = None
+
+    @property
+    def meta(self) -> MetaService:
+        """The running meta-server."""
+        assert self._meta is not None
+        return self._meta
+
+    # --- mounts --------------------------------------------------------------------------------------------------------------
+
+    def mount(self, *, attr_timeout_s: float = 1.0, start_timeout_s: float = 10.0) -> Mount:
+        """Mount once more."""
+        mount = self.unstarted_mount(attr_timeout_s=attr_timeout_s, start_timeout_s=start_timeout_s)
+        mount.fs.start(PlainContext())
+        self.mounts.append(mount)
+        return mount
+
+    def unstarted_mount(self, *, attr_timeout_s: float = 1.0, start_timeout_s: float = 10.0) -> Mount:
+        """Make a mount whose start is the test's business."""
+        calls: Counter[str] = Counter()
+        events = RecordedEvents()
+        settings = MountSettings("localhost", b"/mnt", self.addresses, attr_timeout_s, start_timeout_s)
+        own_wire = Wire("meta")
+        own_wire.service = cast(MetaApi, self.meta_wire)
+        fs = FileSystem(
+            settings=settings,
+            meta=WiredMeta(own_wire, calls),
+            servers=WiredServers(self.wires, calls),
+            clock=self.clock,
+            random=self.random,
+            tasks=self.tasks,
+            events=events,
+        )
+        return Mount(fs, calls, events, own_wire)
