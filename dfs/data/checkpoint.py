@@ -48,7 +48,6 @@ class Checkpoint:
             try:
                 self._begin()
                 self._drain()
-                self._syncing.sync_changed()
             except DiskError as error:
                 self._store.journal.note_backlog(error)
                 self._tell_trouble(error)
@@ -69,9 +68,11 @@ class Checkpoint:
         self._is_unfinished = True
 
     def _drain(self) -> None:
-        if not self._is_unfinished:
-            return
+        """Take the checkpoint on to its end. The old segments say which strips have something to sync, so they go last."""
         store = self._store
+        if not self._is_unfinished:
+            self._syncing.sync_changed()
+            return
         store.journal.sync()
         inos = store.overlay.draining_inos()
         for start in range(0, len(inos), BATCH_INODES):
@@ -81,9 +82,11 @@ class Checkpoint:
             for ino in batch:
                 self._syncing.sync_strips(ino)
                 store.overlay.drained(ino)
+        self._syncing.sync_changed()
         store.floors.save(self._floor_tables)
         store.strips.sync_folders()
         store.journal.drop_old()
+        store.overlay.finish()
         self._is_unfinished = False
 
     def _write_inode(self, ino: Ino) -> None:

@@ -7,8 +7,8 @@
 | 0      | 4    | magic "DFSJ"                                                                               |
 | 4      | 4    | CRC-32 over bytes 8 .. 59 and the tables of the body                                       |
 | 8      | 2    | format version, 1                                                                          |
-| 10     | 1    | kind: 1 records, 2 applied, 3 dropped, 4 floor                                             |
-| 11     | 1    | role of the records: 1 primary, 2 secondary; else 0                                        |
+| 10     | 1    | kind: 1 records, 2 applied, 3 dropped, 4 floor, 5 changed                                  |
+| 11     | 1    | role of the records or the strip: 1 primary, 2 secondary; else 0                           |
 | 12     | 4    | count of records                                                                           |
 | 16     | 4    | residue of the records' block numbers modulo N                                             |
 | 20     | 8    | data bytes behind the tables                                                               |
@@ -23,7 +23,8 @@ The data are covered by each record's own checksum. An entry verifies if its sum
 entry before a position that a later entry calls synced is rot; behind it, it is the torn end of an unclean stop.
 
 Kinds: RECORDS stores blocks. APPLIED voids all earlier entries of the inode's records: its strips and the entries that follow
-say all. DROPPED: the inode is no more, nor are its strips and its floor. FLOOR raises the inode's floor.
+say all. DROPPED: the inode is no more, nor are its strips and its floor. FLOOR raises the inode's floor. CHANGED: new blocks go
+in place in this strip, so it has something to sync, also after the process that wrote them was killed.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ class Kind(enum.IntEnum):
     APPLIED = 2
     DROPPED = 3
     FLOOR = 4
+    CHANGED = 5
 
 
 class Entry(NamedTuple):

@@ -87,6 +87,8 @@ def open_store(
         if entry.kind is Kind.DROPPED:
             for role in Role:
                 store.strips.discard(entry.ino, role)
+        elif entry.kind is Kind.CHANGED and entry.role is not None:
+            store.strips.note_left_unsynced(entry.ino, entry.role)
     if replayed.is_damaged:
         identification.distrust()
     store.journal.start(replayed.segments)

@@ -45,6 +45,12 @@ class Overlay:
         self._mutex = tasks.mutex()
         self._active: Layer = {}
         self._draining: Layer = {}
+        self._dropped: set[Ino] = set()
+        """Inodes whose drop stands in the active segment."""
+        self._draining_dropped: set[Ino] = set()
+        """Inodes whose drop stands in an older segment that is still there."""
+        self._changed: set[tuple[Ino, Role]] = set()
+        """Strips whose change in place stands in the active segment."""
 
     def find(self, ino: Ino, role: Role) -> tuple[Pending, ...]:
         """Return what is pending for a strip, the newer layer first."""
@@ -81,12 +87,41 @@ class Overlay:
             active, draining = self._active.pop(ino, None), self._draining.pop(ino, None)
         return active is not None or draining is not None
 
+    def drop(self, ino: Ino) -> None:
+        """Forget what is pending for an inode, and remember that a replay would remove its strips."""
+        self.remove(ino)
+        with self._mutex:
+            self._dropped.add(ino)
+
+    def was_dropped(self, ino: Ino) -> bool:
+        """Tell whether a replay would remove the inode's strips: what is stored now must stand in the journal, behind the drop.
+
+        Numbers of inodes are never used again, so this is only for a put that comes late.
+        """
+        return ino in self._dropped or ino in self._draining_dropped
+
+    def note_changed(self, ino: Ino, role: Role) -> None:
+        """Note that the active segment says that a strip has something to sync."""
+        with self._mutex:
+            self._changed.add((ino, role))
+
+    def is_noted_changed(self, ino: Ino, role: Role) -> bool:
+        """Tell whether the active segment says that a strip has something to sync."""
+        return (ino, role) in self._changed
+
     def roll(self) -> None:
         """Make the active layer the draining one; the last one must be finished."""
         with self._mutex:
-            if self._draining:
+            if self._draining or self._draining_dropped:
                 raise AssertionError("the last checkpoint is not finished")
             self._draining, self._active = self._active, {}
+            self._draining_dropped, self._dropped = self._dropped, set()
+            self._changed = set()
+
+    def finish(self) -> None:
+        """Note that the checkpoint is finished: the older segments are gone."""
+        with self._mutex:
+            self._draining_dropped = set()
 
     def draining_inos(self) -> list[Ino]:
         """Return the inodes that the running checkpoint has to write, rising."""
@@ -102,11 +137,6 @@ class Overlay:
         """Forget the draining layer's records of an inode: they are in place and synced."""
         with self._mutex:
             self._draining.pop(ino, None)
-
-    @property
-    def is_draining(self) -> bool:
-        """Tell whether a checkpoint is not finished."""
-        return bool(self._draining)
 
     @property
     def is_empty(self) -> bool:

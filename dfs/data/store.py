@@ -231,8 +231,10 @@ class Store:
         elif entry.kind is Kind.FLOOR:
             self.floors.raise_to(entry.ino, entry.ticket)
         elif entry.kind is Kind.DROPPED:
-            self.overlay.remove(entry.ino)
+            self.overlay.drop(entry.ino)
             self.floors.forget(entry.ino)
+        elif entry.kind is Kind.CHANGED and entry.role is not None:
+            self.overlay.note_changed(entry.ino, entry.role)
 
     def _distrust(self, ctx: CallContext) -> None:
         lost, self.floors.lost = self.floors.lost, []

@@ -56,6 +56,8 @@ class Strips:
         """The least recently used first."""
         self._unsynced: dict[StripKey, int] = {}
         """Strips with something to sync -> number of the last change."""
+        self._left_unsynced: set[StripKey] = set()
+        """Those of them that another process changed and this one has not opened yet."""
         self._changes = 0
         self._unsynced_folders: set[int] = set()
         self._shards: list[int] = []
@@ -88,7 +90,7 @@ class Strips:
         except DiskMissing:
             return None
         with self._mutex:
-            check_unsynced = key not in self._unsynced
+            check_unsynced = key not in self._unsynced or key in self._left_unsynced
         try:
             strip = self._loader.load(ino, role, file, check_unsynced=check_unsynced)
         except BaseException:
@@ -98,6 +100,8 @@ class Strips:
             self.note_change(strip)  # written before a stop that was not clean: neither file nor folder may be synced
             with self._mutex:
                 self._unsynced_folders.add(ino >> SHARD_BITS)
+        with self._mutex:
+            self._left_unsynced.discard(key)
         self._keep(key, strip)
         return strip
 
@@ -129,6 +133,7 @@ class Strips:
             return False
         with self._mutex:
             self._unsynced.pop(key, None)
+            self._left_unsynced.discard(key)
             self._unsynced_folders.add(ino >> SHARD_BITS)
             strip = self._open.pop(key, None)
             if strip is None:
@@ -138,6 +143,13 @@ class Strips:
         if close:
             strip.file.close()
         return True
+
+    def note_left_unsynced(self, ino: Ino, role: Role) -> None:
+        """Note that a process which is no more changed a strip and may not have synced it."""
+        with self._mutex:
+            self._changes += 1
+            self._unsynced[(ino, role)] = self._changes
+            self._left_unsynced.add((ino, role))
 
     def note_change(self, strip: Strip) -> None:
         """Note that a strip has something to sync."""
@@ -156,6 +168,12 @@ class Strips:
         with self._mutex:
             if self._unsynced.get(key) == change:
                 del self._unsynced[key]
+
+    def forget_unsynced(self, ino: Ino, role: Role) -> None:
+        """Note that there is no such strip, so nothing to sync; under the keyed lock of the inode."""
+        with self._mutex:
+            self._unsynced.pop((ino, role), None)
+            self._left_unsynced.discard((ino, role))
 
     def unsynced_inos(self) -> list[Ino]:
         """Return the inodes with a strip to sync."""

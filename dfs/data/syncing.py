@@ -44,6 +44,7 @@ class Syncing:
         with self._store.hold(ino):
             strip = strips.use(ino, role)  # opening it also tells what a process that died has not synced
             if strip is None:
+                strips.forget_unsynced(ino, role)
                 return
             change, marks = strips.change_of(ino, role), strip.begin_sync()
         try:

@@ -75,7 +75,7 @@ class Writing:
         plan = Plan(incoming, store.strips.use(ino, incoming.role))
         try:
             store.require_residue(plan.strip, layers, incoming.residue)
-            is_large = incoming.count * store.geometry.block_size >= self._direct_bytes_min
+            is_large = incoming.count * store.geometry.block_size >= self._direct_bytes_min and not store.overlay.was_dropped(ino)
             if not _is_absent(plan.strip, layers, incoming.first, incoming.count):
                 self._compare(plan, layers, is_large=is_large)
             elif is_large:
@@ -124,7 +124,10 @@ class Writing:
                 store.bad_records.set_aside(ino, plan.incoming.role, block_no, look.raw)
             if plan.direct:
                 self._write_in_place(ino, plan)
-        store.write_journal([_entry(ino, plan) for plan in plans if plan.journalled])
+        entries = [_entry(ino, plan) for plan in plans if plan.journalled]
+        roles = {plan.incoming.role for plan in plans if plan.direct}
+        entries += [Entry(Kind.CHANGED, ino, role=role) for role in roles if not store.overlay.is_noted_changed(ino, role)]
+        store.write_journal(entries)
         for plan in plans:
             if plan.strip is not None:
                 for first, count in plan.direct:

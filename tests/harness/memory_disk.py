@@ -1,0 +1,223 @@
+"""A disk in memory that can lose power, rot, fill up and refuse; stands in for dfs.host.disk.LocalDisk.
+
+Every file keeps what was synced and, beside it, the writes since. power_cut() leaves of those writes what the test's chooser
+says, sector by sector, as a real disk may. Names created or removed since the last sync of their folder are kept or undone
+likewise; order is not kept, which is the harshest that a journalling file system may do to us.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from dfs.core.cluster_messages import Space
+from dfs.core.errors import DiskFailed, DiskFull, DiskMissing, DiskReadOnly
+from dfs.core.records import Buffer
+
+SECTOR_BYTES = 512
+Chooser = Callable[[], bool]
+"""Tells whether the next unsynced sector or name reaches the disk."""
+
+
+class Content:
+    """One file's bytes, and what of them is on the platter."""
+
+    def __init__(self) -> None:
+        self.now = bytearray()
+        self.synced = bytearray()
+        self.dirty_sectors: set[int] = set()
+
+    def settle(self, keep: Chooser) -> None:
+        """Let the machine stop: each unsynced sector is as it was or as it was last written."""
+        size = len(self.now) if keep() else len(self.synced)
+        result = bytearray(self.synced[:size].ljust(size, b"\0"))
+        for sector in sorted(self.dirty_sectors):
+            start, end = sector * SECTOR_BYTES, min((sector + 1) * SECTOR_BYTES, size)
+            if start < size and keep():
+                result[start:end] = self.now[start:end].ljust(end - start, b"\0")
+        self.now, self.synced, self.dirty_sectors = bytearray(result), bytearray(result), set()
+
+
+class MemoryFile:
+    """An open file of a MemoryDisk."""
+
+    def __init__(self, disk: MemoryDisk, name: str, content: Content) -> None:
+        self._disk = disk
+        self._name = name
+        self._content = content
+        self._is_open = True
+
+    def pread(self, size_bytes: int, offset: int) -> bytes:
+        self._check("read")
+        if any(name == self._name and start < offset + size_bytes and offset < end for name, start, end in self._disk.unreadable):
+            raise DiskFailed("read", self._name, "a bad sector")
+        return bytes(self._content.now[offset : offset + size_bytes])
+
+    def pwrite(self, parts: Sequence[Buffer], offset: int) -> None:
+        data = b"".join(parts)
+        self._check("write", max(0, offset + len(data) - len(self._content.now)))
+        now = self._content.now
+        if len(now) < offset + len(data):
+            now.extend(bytes(offset + len(data) - len(now)))
+        now[offset : offset + len(data)] = data
+        self._content.dirty_sectors.update(range(offset // SECTOR_BYTES, -(-(offset + len(data)) // SECTOR_BYTES)))
+
+    def sync(self) -> None:
+        self._check("sync")
+        self._content.synced = bytearray(self._content.now)
+        self._content.dirty_sectors = set()
+
+    def size_bytes(self) -> int:
+        return len(self._content.now)
+
+    def truncate(self, size_bytes: int) -> None:
+        self._check("truncate")
+        now = self._content.now
+        if size_bytes < len(now):
+            del now[size_bytes:]
+        else:
+            now.extend(bytes(size_bytes - len(now)))
+        self._content.dirty_sectors.add(size_bytes // SECTOR_BYTES)
+
+    def close(self) -> None:
+        assert self._is_open, f"{self._name} is closed twice"
+        self._is_open = False
+
+    def _check(self, operation: str, growth_bytes: int = 0) -> None:
+        assert self._is_open, f"{operation} of {self._name}, which is closed"
+        self._disk.check(operation, self._name, growth_bytes)
+
+
+class MemoryDisk:
+    """Disk under the test's control. `fail_on`: (operation, part of the name) pairs that fail with EIO."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.RLock()
+        self._files: dict[str, Content] = {}
+        self._on_disk: dict[str, Content] = {}
+        """Names as they would be found after a power cut that loses everything unsynced."""
+        self._folders: set[str] = {""}
+        self.free_bytes: int | None = None
+        """Bytes that files may still grow by; None: any number."""
+        self.is_read_only = False
+        self.fail_on: set[tuple[str, str]] = set()
+        self.unreadable: set[tuple[str, int, int]] = set()
+        """(name, start, end) of byte ranges that can't be read."""
+        self.syncs: list[str] = []
+        """Names of the files and folders synced, in their order."""
+
+    def check(self, operation: str, name: str, growth_bytes: int = 0) -> None:
+        """Raise what the disk was told to refuse."""
+        for failing, part in self.fail_on:
+            if failing == operation and part in name:
+                raise DiskFailed(operation, name, "told to fail")
+        if operation == "sync":
+            self.syncs.append(name)
+        if self.is_read_only and operation in ("write", "truncate", "create", "remove", "replace", "rename", "make folder"):
+            raise DiskReadOnly(operation, name, "told to be read-only")
+        if growth_bytes and self.free_bytes is not None:
+            if growth_bytes > self.free_bytes:
+                raise DiskFull(operation, name, "told to be full")
+            self.free_bytes -= growth_bytes
+
+    def open(self, name: str, *, create: bool = False) -> MemoryFile:
+        with self._mutex:
+            content = self._files.get(name)
+            if content is None:
+                if not create or _folder_of(name) not in self._folders:
+                    raise DiskMissing("open", name, "no such file")
+                self.check("create", name)
+                content = self._files[name] = Content()
+            return MemoryFile(self, name, content)
+
+    def read(self, name: str) -> bytes:
+        self.check("read", name)
+        with self._mutex:
+            if name not in self._files:
+                raise DiskMissing("read", name, "no such file")
+            return bytes(self._files[name].now)
+
+    def replace(self, name: str, data: bytes) -> None:
+        self.check("replace", name, len(data))
+        content = Content()
+        content.now, content.synced = bytearray(data), bytearray(data)
+        with self._mutex:
+            self._files[name] = content
+            self.sync_folder(_folder_of(name))
+
+    def rename(self, old: str, new: str) -> None:
+        self.check("rename", old)
+        with self._mutex:
+            if old not in self._files:
+                raise DiskMissing("rename", old, "no such file")
+            self._files[new] = self._files.pop(old)
+
+    def remove(self, name: str) -> None:
+        with self._mutex:
+            if name not in self._files:
+                raise DiskMissing("remove", name, "no such file")
+            self.check("remove", name)
+            content = self._files.pop(name)
+            if self.free_bytes is not None:
+                self.free_bytes += len(content.now)
+
+    def make_folder(self, name: str) -> None:
+        with self._mutex:
+            if name not in self._folders:
+                self.check("make folder", name)
+                parts = name.split("/")
+                self._folders.update("/".join(parts[:count]) for count in range(1, len(parts) + 1))
+
+    def list_folder(self, name: str) -> list[str]:
+        prefix = f"{name}/" if name else ""
+        with self._mutex:
+            entries = [entry for entry in (*self._files, *self._folders) if entry.startswith(prefix) and entry != name]
+        return sorted({entry[len(prefix) :].split("/")[0] for entry in entries})
+
+    def sync_folder(self, name: str) -> None:
+        self.check("sync", name)
+        with self._mutex:
+            for entry in {*self._files, *self._on_disk}:
+                if _folder_of(entry) == name:
+                    self._settle_name(entry, keep=True)
+
+    def space(self) -> Space:
+        return Space(1 << 40, (1 << 39) if self.free_bytes is None else self.free_bytes, "memory")
+
+    # --- what only tests do ----------------------------------------------------------------------------------------------
+
+    def power_cut(self, keep: Chooser) -> None:
+        """Stop the machine: every unsynced sector and name is kept or lost as the chooser says."""
+        with self._mutex:
+            for name in sorted({*self._files, *self._on_disk}):
+                self._settle_name(name, keep=self._files.get(name) is self._on_disk.get(name) or keep())
+            self._files = dict(self._on_disk)
+            for content in self._files.values():
+                content.settle(keep)
+
+    def flip(self, name: str, offset: int, bits: int = 0xFF) -> None:
+        """Change bits of one byte on the platter."""
+        content = self._files[name]
+        content.now[offset] ^= bits
+        if offset < len(content.synced):
+            content.synced[offset] ^= bits
+
+    def cut_off(self, name: str, size_bytes: int) -> None:
+        """Shorten a file on the platter."""
+        content = self._files[name]
+        del content.now[size_bytes:], content.synced[size_bytes:]
+
+    def names(self, prefix: str = "") -> list[str]:
+        """Return the names of all files that begin so."""
+        return sorted(name for name in self._files if name.startswith(prefix))
+
+    def _settle_name(self, name: str, *, keep: bool) -> None:
+        source = self._files if keep else self._on_disk
+        if name in source:
+            self._on_disk[name] = source[name]
+        else:
+            self._on_disk.pop(name, None)
+
+
+def _folder_of(name: str) -> str:
+    return name.rpartition("/")[0]

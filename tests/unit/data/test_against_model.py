@@ -1,0 +1,229 @@
+"""Goal: whatever is put, cut, dropped and killed in whatever order, the server answers what a dictionary would.
+
+Method: Hypothesis draws histories for one server on a disk in memory. kill -9 may come between any two steps and must lose
+nothing at all; a power cut may come too and must lose nothing that Sync, Clean, Drop or a checkpoint confirmed, must bring
+nothing back, and must never leave a block that is neither its old nor its new content.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dfs.core.block_messages import CopyState
+from dfs.core.cuts import Cut, valid_length
+from dfs.core.errors import StaleTicket
+from dfs.core.events import CORRUPT_RECORD, JOURNAL_DAMAGED
+from dfs.core.ids import BlockNo, Generation, Ticket
+from dfs.core.placement import Role
+from tests.harness.memory_disk import MemoryDisk
+from tests.unit.data.one_server import OneServer, P, S, generation
+
+SERVERS = 2
+BLOCK = 512
+FAR = SERVERS * 1920
+"""First block of the second group."""
+INOS = (5, 4097)
+STARTS = (0, 2, 6, FAR - 4, FAR)
+
+Key = tuple[int, Role, int]
+Version = tuple[int, bytes] | None
+"""Generation and data; None: absent."""
+
+QUICK = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@dataclass
+class Model:
+    """What was acknowledged, what of it is durable, and what else a block may be after a power cut."""
+
+    now: dict[Key, tuple[int, bytes]] = field(default_factory=dict)
+    durable: dict[Key, tuple[int, bytes]] = field(default_factory=dict)
+    since: dict[Key, list[Version]] = field(default_factory=dict)
+    """Contents since the durable one."""
+    floors: dict[int, int] = field(default_factory=dict)
+    ticket: int = 1
+
+    def set(self, key: Key, version: Version) -> None:
+        if version is None:
+            self.now.pop(key, None)
+        else:
+            self.now[key] = version
+        self.since.setdefault(key, []).append(version)
+
+    def make_durable(self, ino: int | None) -> None:
+        """Count everything, or everything of an inode, as synced."""
+        for key in {*self.now, *self.durable, *self.since}:
+            if ino in (None, key[0]):
+                self.since.pop(key, None)
+                self.durable.pop(key, None)
+                if key in self.now:
+                    self.durable[key] = self.now[key]
+
+    def cut(self, ino: int, cuts: tuple[Cut, ...]) -> None:
+        for key in [key for key in self.now if key[0] == ino]:
+            gen, data = self.now[key]
+            length = valid_length(cuts, BlockNo(key[2]), BLOCK, Generation(gen), len(data))
+            if length != len(data):
+                self.set(key, (gen, data[:length]) if length else None)
+
+
+@st.composite
+def puts(draw: st.DrawFn) -> tuple[str, int, Role, int, int, int]:
+    return (
+        "put",
+        draw(st.sampled_from(INOS)),
+        draw(st.sampled_from((P, S))),
+        draw(st.sampled_from(STARTS)),
+        draw(st.sampled_from((1, 2, 3, 8, 9))),
+        draw(st.sampled_from((1, 100, BLOCK))),
+    )
+
+
+def cleans() -> st.SearchStrategy[tuple[str, int, int]]:
+    return st.tuples(st.just("clean"), st.sampled_from(INOS), st.sampled_from((0, 700, 2048, FAR * BLOCK, FAR * BLOCK + 5)))
+
+
+def on_inode(*names: str) -> st.SearchStrategy[tuple[str, int]]:
+    return st.tuples(st.sampled_from(names), st.sampled_from(INOS))
+
+
+LIVELY = st.lists(
+    st.one_of(
+        puts(),
+        puts(),
+        cleans(),
+        on_inode("drop", "sync", "fence"),
+        st.tuples(st.sampled_from(("checkpoint", "checkpoint", "kill", "restart"))),
+    ),
+    max_size=25,
+)
+
+
+class History:
+    """Runs the steps of a history on a server and on the model."""
+
+    def __init__(self) -> None:
+        self.disk = MemoryDisk()
+        self.server = OneServer(self.disk, servers=SERVERS)
+        self.model = Model()
+
+    def run(self, step: tuple) -> None:  # type: ignore[type-arg]
+        getattr(self, f"do_{step[0]}")(*step[1:])
+
+    def do_put(self, ino: int, role: Role, first: int, count: int, last_length: int) -> None:
+        self.model.ticket += 1
+        gen = generation(self.model.ticket)
+        first += role - 1  # the residues of the two roles differ
+        blocks = [bytes([self.model.ticket % 251, at]) * (BLOCK // 2) for at in range(count)]
+        blocks[-1] = blocks[-1][:last_length]
+        self.server.put(ino, gen, (role, first, blocks))
+        for at, block in enumerate(blocks):
+            self.model.set((ino, role, first + at * SERVERS), (gen, block))
+
+    def do_clean(self, ino: int, offset: int) -> None:
+        self.model.ticket += 1
+        cuts = (Cut(offset, Ticket(self.model.ticket)),)
+        self.check(ino, cuts)
+        self.server.clean(ino, *cuts)
+        self.model.cut(ino, cuts)
+        self.model.make_durable(ino)
+        self.model.floors[ino] = self.model.ticket
+
+    def do_drop(self, ino: int) -> None:
+        self.server.drop(ino)
+        for key in [key for key in self.model.now if key[0] == ino]:
+            self.model.set(key, None)
+        self.model.make_durable(ino)
+        self.model.floors.pop(ino, None)
+
+    def do_sync(self, ino: int) -> None:
+        self.server.sync(ino)
+        self.model.make_durable(ino)
+
+    def do_fence(self, ino: int) -> None:
+        self.model.ticket += 1
+        end = self.server.fence(ino, self.model.ticket)
+        ends = [key[2] * BLOCK + len(data) for key, (_, data) in self.model.now.items() if key[0] == ino]
+        assert end == max(ends, default=0)
+        self.model.floors[ino] = self.model.ticket
+
+    def do_checkpoint(self) -> None:
+        self.server.checkpoint()
+        self.model.make_durable(None)
+
+    def do_kill(self) -> None:
+        self.server.kill()
+
+    def do_restart(self) -> None:
+        self.server.restart()
+        self.model.make_durable(None)
+
+    def check(self, ino: int, cuts: tuple[Cut, ...] = ()) -> None:
+        """Compare all that the server answers of an inode with the model."""
+        for role in (P, S):
+            for start in (role - 1, FAR - 4 + role - 1):
+                got = self.server.get(ino, role, start, 12, cuts=cuts, newest_cut=1 << 39)
+                for at, block in enumerate(got):
+                    block_no = start + at * SERVERS
+                    gen, data = self.model.now.get((ino, role, block_no), (0, b""))
+                    data = data[: valid_length(cuts, BlockNo(block_no), BLOCK, Generation(gen), len(data))]
+                    expected = (CopyState.PRESENT if data else CopyState.ABSENT, gen, data)
+                    assert (block.state, block.generation, block.data) == expected
+
+    def check_floors(self) -> None:
+        for ino in INOS:
+            floor = self.model.floors.get(ino, 0)
+            self.server.get(ino, P, 0, newest_cut=floor)
+            if floor:
+                with pytest.raises(StaleTicket) as raised:
+                    self.server.get(ino, P, 0, newest_cut=floor - 1)
+                assert raised.value.floor == floor
+
+    def power_cut(self, choices: list[bool]) -> None:
+        """Let the machine stop, then check what may be there and take it as the new truth."""
+        left = iter(choices)
+        self.disk.power_cut(lambda: next(left, True))
+        self.server.reboot()
+        model = self.model
+        for key in {*model.now, *model.durable, *model.since}:
+            ino, role, block_no = key
+            block = self.server.one(ino, role, block_no)
+            allowed = [model.durable.get(key), *model.since.get(key, [])]
+            if block.state is CopyState.UNKNOWN:
+                assert len(allowed) > 1, f"{key} is unknown, though it was synced"
+                model.now.pop(key, None)
+                continue
+            assert block.state in (CopyState.PRESENT, CopyState.ABSENT)
+            found = (block.generation, block.data) if block.state is CopyState.PRESENT else None
+            assert found in allowed, f"{key} is neither its old nor its new content"
+
+
+@QUICK
+@given(LIVELY)
+def test_server_with_any_history_of_calls_and_kills_answers_what_was_acknowledged(steps: list[tuple]) -> None:  # type: ignore[type-arg]
+    history = History()
+    for step in steps:
+        history.run(step)
+    for ino in INOS:
+        history.check(ino)
+    history.check_floors()
+    history.do_kill()
+    for ino in INOS:
+        history.check(ino)
+    history.check_floors()
+    assert not history.server.events.of(CORRUPT_RECORD) + history.server.events.of(JOURNAL_DAMAGED)
+
+
+@QUICK
+@given(LIVELY, st.lists(st.booleans(), max_size=60))
+def test_server_after_a_power_cut_has_what_was_synced_and_nothing_that_was_gone(steps: list[tuple], choices: list[bool]) -> None:  # type: ignore[type-arg]
+    history = History()
+    for step in steps:
+        history.run(step)
+    history.power_cut(choices)
+    history.check_floors()
+    assert not history.server.events.of(CORRUPT_RECORD) + history.server.events.of(JOURNAL_DAMAGED)
