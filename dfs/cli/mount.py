@@ -124,9 +124,9 @@ def run_mount(plan: MountPlan) -> int:
 
     Raises: MountPointError; PeerStartError if the servers are not there in time or belong to another file system.
     """
-    setup_logging(plan.level.value, plan.program)
     binding = load_binding()
     point = check_mount_point(plan.mount_point)
+    setup_logging(plan.level.value, plan.program)
     stop, clock, notify, events, random = StopRequest(), SystemClock(), SystemdNotify(), JournalEvents(), SystemRandom()
     prefix = random.token_bytes(PREFIX_BYTES).hex()
     filesystem = FileSystem(
@@ -156,7 +156,7 @@ def run_mount(plan: MountPlan) -> int:
     if not _open_session(filesystem, _StartContext(f"{prefix}-start", stop)):
         return ExitCode.DONE
     try:
-        all_ended = serve_until_unmounted(mount, stop, notify, f"{plan.meta_address} mounted on {show(point)}")
+        all_ended = serve_until_unmounted(mount, stop, notify, events, f"{plan.meta_address} mounted on {show(point)}")
     finally:
         filesystem.stop(PlainContext(request_id=f"{prefix}-stop"))
     if not all_ended:

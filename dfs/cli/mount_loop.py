@@ -6,24 +6,24 @@ service is started before and stopped after it by the caller.
 
 from __future__ import annotations
 
-import logging
 import signal
 from types import FrameType
 from typing import Final
 
+from dfs.core.events import SERVICE_READY, SERVICE_STOPPED, Event
+from dfs.core.interfaces import EventSink
 from dfs.fusefs.mounting import Mount
 from dfs.host.notify import SystemdNotify
 from dfs.host.stop_request import StopRequest
 
-LOG = logging.getLogger(__name__)
-
 WATCHDOGS_PER_PERIOD: Final = 3
 
 
-def serve_until_unmounted(mount: Mount, stop: StopRequest, notify: SystemdNotify, status: str) -> bool:
+def serve_until_unmounted(mount: Mount, stop: StopRequest, notify: SystemdNotify, events: EventSink, what: str) -> bool:
     """Mount, serve, unmount; nothing is mounted afterwards.
 
-    Arguments: a mount whose end calls `stop.wake`, the wish to end, systemd, and a line on what is mounted where.
+    Arguments: a mount whose end calls `stop.wake`, the wish to end, systemd, where events go, and what is mounted
+    where, in words.
     Result: whether all operations have ended; if not, the process must end without waiting for them.
     Raises: MountPointError.
     """
@@ -36,12 +36,13 @@ def serve_until_unmounted(mount: Mount, stop: StopRequest, notify: SystemdNotify
     mount.start()
     try:
         notify.ready()
-        notify.status(status)
-        LOG.info("ready: %s", status)
+        notify.status(what)
+        events.emit(Event(SERVICE_READY, details={"what": what}))
         _wait_for_end(mount, stop, notify)
         notify.stopping()
     finally:
         ended = mount.stop()
+        events.emit(Event(SERVICE_STOPPED, details={"what": what}))
     return ended
 
 

@@ -143,6 +143,25 @@ def test_writers_of_one_blocked_file_all_end_when_killed(own_mount: MemoryMountP
         assert program.wait(3 * DIES_S) == -signal.SIGKILL
 
 
+def test_threads_of_many_blocked_calls_go_when_these_end(own_mount: MemoryMountProcess) -> None:
+    writers: list[subprocess.Popen[bytes]] = []
+    try:
+        for number in range(30):
+            os.mkdir(own_mount.path(f"{number}"))
+            path = own_mount.path(f"{number}/stuck-write")
+            writers.append(subprocess.Popen([b"dd", b"if=/etc/passwd", b"of=" + path], stderr=subprocess.DEVNULL))
+        wait_until(lambda: own_mount.thread_count() > len(writers), "a thread for each")
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.wait(ENDS_S)
+    # libfuse keeps ten idle ones.
+    wait_until(lambda: own_mount.thread_count() < 16, "the end of the threads", ENDS_S)
+    assert len(os.listdir(own_mount.point)) == len(writers)
+    own_mount.send(signal.SIGTERM)
+    assert own_mount.wait_for_end(ENDS_S) == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
 def test_mount_told_to_end_fails_a_blocked_write_and_ends(
     own_mount: MemoryMountProcess, programs: Programs, number: signal.Signals

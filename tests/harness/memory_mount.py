@@ -41,7 +41,7 @@ def main(mount_point: str) -> int:
         request_prefix="test",
         on_end=stop.wake,
     )
-    ended = serve_until_unmounted(mount, stop, SystemdNotify(), show(os.fsencode(mount_point)))
+    ended = serve_until_unmounted(mount, stop, SystemdNotify(), PrintedEvents(), show(os.fsencode(mount_point)))
     return ExitCode.DONE if ended else ExitCode.FAILED
 
 

@@ -45,6 +45,10 @@ class MemoryMountProcess:
         """Return its exit code, or None while it runs."""
         return self._running().poll()
 
+    def thread_count(self) -> int:
+        """Return how many threads it has."""
+        return len(os.listdir(f"/proc/{self._running().pid}/task"))
+
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the mount's process."""
         self._running().send_signal(number)
