@@ -20,7 +20,7 @@ from typing import Final
 from dfs.core.block_messages import CommitFormat, Identify, Identity, PrepareFormat
 from dfs.core.cluster_messages import RoleState, Shape
 from dfs.core.errors import BadRequest, DfsError, NotFormatted, PeerError, WrongServer
-from dfs.core.events import CLUSTER_FORMATTED, Event
+from dfs.core.events import CLUSTER_FORMATTED, SERVER_REFUSED, Event
 from dfs.core.ids import ServerIndex
 from dfs.core.interfaces import CallContext, DataServers, EventSink, Random, Tasks
 from dfs.core.limits import SERVERS_MAX, SERVERS_MIN
@@ -52,6 +52,7 @@ class Formatter:
         self._lock = tasks.keyed_lock()
         self._random = random
         self._events = events
+        self._refusal = ""
 
     def ensure(self, ctx: CallContext, named: tuple[str, ...]) -> None:
         """Return when there is a file system whose servers are those that are named.
@@ -76,9 +77,19 @@ class Formatter:
         if self._cluster.shape is None:
             if not self._settings.data_servers:
                 return True
-            self.ensure(ctx, ())
+            try:
+                self.ensure(ctx, ())
+            except WrongServer as error:
+                self._tell_refusal(ctx, error)
+                raise
         with self._lock.hold(_KEY):
             return self._confirm(ctx)
+
+    def _tell_refusal(self, ctx: CallContext, error: WrongServer) -> None:
+        """Report what an operator must put right, once and not at every try."""
+        if str(error) != self._refusal:
+            self._refusal = str(error)
+            self._events.emit(Event(SERVER_REFUSED, peer=error.got, details={"reason": str(error)}), ctx)
 
     # --- a new file system ---------------------------------------------------------------------------------------------
 

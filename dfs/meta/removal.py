@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from dfs.core.errors import ReadOnly
 from dfs.core.ids import Ino
 from dfs.core.interfaces import Clock
 from dfs.meta.inodes import Inode, delete, find
@@ -52,8 +53,14 @@ class Removal:
             tx.run("UPDATE inode SET nlink = nlink - 1, ctime_ns = ? WHERE ino = ?", now_ns, inode.ino)
 
     def reap(self, inos: list[Ino]) -> int:
-        """Remove those orphans that nobody has open any more; return how many. In transactions of its own."""
-        return sum(self._store.change(partial(self._reap, inos=part)) for part in _parts(inos))
+        """Remove those orphans that nobody has open any more; return how many. In transactions of its own.
+
+        A read-only store leaves them to the next start: a close or a heartbeat must not fail for that.
+        """
+        try:
+            return sum(self._store.change(partial(self._reap, inos=part)) for part in _parts(inos))
+        except ReadOnly:
+            return 0
 
     def _reap(self, tx: Transaction, inos: list[Ino]) -> int:
         reaped = 0

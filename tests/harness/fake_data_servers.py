@@ -38,7 +38,7 @@ class FakeServer:
     """One data server."""
 
     identity: Identity
-    space: Space = Space(1000, 400, "disk")
+    space: Space = field(default_factory=lambda: Space(1000, 400, "disk"))
     ends: dict[Ino, int] = field(default_factory=dict)
     floors: dict[Ino, Ticket] = field(default_factory=dict)
     cleaned: list[tuple[Ino, tuple[Cut, ...]]] = field(default_factory=list)

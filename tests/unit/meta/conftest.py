@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -13,10 +16,11 @@ from dfs.core.cuts import Cut
 from dfs.core.errors import EndReason
 from dfs.core.ids import NO_OP, NO_SESSION, ROOT_INO, Ino, OpId, SessionId, Ticket
 from dfs.core.interfaces import ROOT_CALLER, Caller
-from dfs.core.meta_messages import Attributes, Create, Holding, Lookup, Opened, OpenSession
+from dfs.core.meta_messages import Attributes, Content, Create, Holding, Lookup, Opened, OpenSession
 from dfs.core.requests import Request
 from dfs.host.randomness import SystemRandom
 from dfs.host.tasks import ThreadTasks
+from dfs.meta.parts import Parts
 from dfs.meta.service import MetaService
 from dfs.meta.settings import MetaSettings
 from tests.harness.fake_clock import FakeClock
@@ -48,12 +52,12 @@ class Mount:
     meta: MetaUnderTest
     session: SessionId
     caller: Caller = ROOT_CALLER
-    last_op: int = 0
+    ops: list[int] = field(default_factory=lambda: [0])
     acknowledged: int = 0
 
     def op(self) -> OpId:
-        self.last_op += 1
-        return OpId(self.last_op)
+        self.ops[0] += 1
+        return OpId(self.ops[0])
 
     def context(self) -> FakeContext:
         return FakeContext(self.session, self.caller, OpId(self.acknowledged))
@@ -68,8 +72,8 @@ class Mount:
         return self.call(Lookup(base, path))
 
     def acting_as(self, uid: int, gid: int, *groups: int) -> Mount:
-        """Return this mount used by another user; a call through one numbers its operations apart from the other's."""
-        return replace(self, caller=Caller(uid, gid, groups), last_op=self.last_op + 10_000 * (uid + 1))
+        """Return this mount used by another user."""
+        return replace(self, caller=Caller(uid, gid, groups))
 
 
 @dataclass
@@ -97,8 +101,7 @@ class MetaUnderTest:
 
     def crash(self) -> None:
         """Go on with a new object on the same file, as after kill -9: nothing of the old one is closed or written."""
-        assert self.service._parts is not None
-        for worker in self.service._parts.workers.all():
+        for worker in self.running().workers.all():
             worker.ask_to_stop()
         self.dead.append(self.service)
         self.service = self._new()
@@ -109,11 +112,52 @@ class MetaUnderTest:
             service.stop()
         assert not self.bugs
 
+    def running(self) -> Parts:
+        """Return the parts of the running service."""
+        assert self.service._parts is not None
+        return self.service._parts
+
+    def age(self, duration_s: float, *heard: Mount) -> None:
+        """Let time pass in steps in which leases are looked at, while the mounts in `heard` renew theirs."""
+        for _ in range(int(duration_s)):
+            self.clock.advance(1.0)
+            for mount in heard:
+                self.running().sessions.heard(mount.session)
+            self.running().workers.expirer.wake()
+            wait_until(lambda: self.running().sessions._looked_s == self.clock.monotonic_s())
+
+    def content(self, ino: int) -> Content:
+        """Return what is committed of a file."""
+        return self.service.call(FakeContext(), Lookup(Ino(ino), b"")).content
+
     def mount(self, *, nonce: bytes | None = None) -> Mount:
         self.nonces += 1
         chosen = nonce if nonce is not None else self.nonces.to_bytes(16, "big")
         opened = self.service.call(FakeContext(), OpenSession(chosen, "host", b"/mnt", ()))
         return Mount(self, opened.session)
+
+
+def wait_until(condition: Callable[[], bool], what: str = "the condition") -> None:
+    """Wait for something that another thread brings about."""
+    for _ in range(2000):
+        if condition():
+            return
+        time.sleep(0.005)
+    raise AssertionError(f"{what} did not come true within 10 s")
+
+
+def in_thread(function: Callable[[], A]) -> Future[A]:
+    """Run a call that parks."""
+    future: Future[A] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as error:  # noqa: BLE001  # it belongs to who asks for the result
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
 
 
 def holding(ino: Ino, ticket: int, size_bytes: int, mtime_ns: int = 0, *, dirty: bool = False) -> Holding:

@@ -1,0 +1,248 @@
+"""Goal: sessions live as long as they are heard, and what they have open lives with them. Method: a clock that tests move."""
+
+from __future__ import annotations
+
+import pytest
+
+from dfs.core.block_messages import Drop
+from dfs.core.errors import EndReason, NotFound, SessionExpired, StaleFile
+from dfs.core.events import SESSION_EXPIRED
+from dfs.core.ids import ROOT_INO, Ino, OpId
+from dfs.core.limits import HEARTBEAT_PARK_S, LEASE_META_S
+from dfs.core.meta_messages import (
+    AssertOpens,
+    EndSession,
+    Heartbeat,
+    Lookup,
+    Open,
+    OpenFile,
+    OpenSession,
+    Rename,
+    ShowMeta,
+    Unlink,
+)
+from tests.unit.meta.conftest import FakeContext, MetaUnderTest, Mount, in_thread, wait_until
+
+
+def exists(meta: MetaUnderTest, ino: Ino) -> bool:
+    try:
+        meta.service.call(FakeContext(), Lookup(ino, b""))
+    except StaleFile:
+        return False
+    return True
+
+
+def heartbeat(mount: Mount, *closed: OpenFile) -> None:
+    """Send a heartbeat whose sender does not stay for the answer."""
+    context = FakeContext(mount.session, mount.caller, end=lambda: EndReason.DEADLINE)
+    mount.meta.service.call(context, Heartbeat(closed, ()))
+
+
+# --- the session itself ----------------------------------------------------------------------------------------------------
+
+
+def test_open_session_repeated_with_its_nonce_is_the_same_session(meta: MetaUnderTest) -> None:
+    first = meta.mount(nonce=b"n" * 16)
+    assert meta.mount(nonce=b"n" * 16).session == first.session
+    meta.crash()
+    assert meta.mount(nonce=b"n" * 16).session == first.session
+    assert meta.mount(nonce=b"m" * 16).session != first.session
+
+
+def test_open_session_tells_shape_servers_and_epoch(meta: MetaUnderTest) -> None:
+    opened = meta.service.call(FakeContext(), OpenSession(b"n" * 16, "h", b"/m", ()))
+    assert opened.shape[1:] == (4, 512)
+    assert [address.address for address in opened.data_servers] == list(meta.servers.names)
+    meta.crash()
+    again = meta.service.call(FakeContext(), OpenSession(b"n" * 16, "h", b"/m", ()))
+    assert again.epoch == opened.epoch + 1
+
+
+def test_session_without_heartbeat_expires_after_its_lease_and_no_sooner(meta: MetaUnderTest) -> None:
+    silent, heard = meta.mount(), meta.mount()
+    silent.create(b"f")
+    meta.age(LEASE_META_S, heard)
+    silent.create(b"g")
+    meta.age(2, heard)
+    with pytest.raises(SessionExpired):
+        silent.create(b"h")
+    with pytest.raises(SessionExpired):
+        heartbeat(silent)
+    heartbeat(heard)
+    (event,) = meta.events.of(SESSION_EXPIRED)
+    assert event.details["session"] == silent.session
+    assert event.details["path"] == "/mnt"
+
+
+def test_session_known_from_before_a_start_has_a_lease_to_come_back(meta: MetaUnderTest) -> None:
+    mount = meta.mount()
+    meta.age(LEASE_META_S - 2)
+    meta.crash()
+    assert meta.service.call(FakeContext(), ShowMeta()).state == "waiting for sessions"
+    meta.age(LEASE_META_S - 2)
+    heartbeat(mount)
+    meta.age(5)
+    heartbeat(mount)
+
+
+def test_stopped_process_does_not_count_its_own_sleep_as_the_sessions_silence(meta: MetaUnderTest) -> None:
+    mount = meta.mount()
+    meta.clock.advance(100)
+    meta.age(3)
+    heartbeat(mount)
+
+
+def test_end_session_frees_it_at_once_and_repeats(meta: MetaUnderTest) -> None:
+    mount = meta.mount()
+    for _ in range(2):
+        meta.service.call(mount.context(), EndSession())
+    with pytest.raises(SessionExpired):
+        mount.create(b"f")
+    assert meta.service.call(FakeContext(), ShowMeta()).mounts == ()
+    assert not meta.events.of(SESSION_EXPIRED)
+
+
+def test_heartbeat_parks_until_its_time_is_over_its_sender_gone_or_meta_stops(meta: MetaUnderTest) -> None:
+    mount = meta.mount()
+    parked = in_thread(lambda: mount.call(Heartbeat((), ())))
+    meta.clock.advance(HEARTBEAT_PARK_S - 0.1)
+    assert not parked.done()
+    meta.clock.advance(0.2)
+    assert parked.result(10).recalls == ()
+    heartbeat(mount)
+    parked = in_thread(lambda: mount.call(Heartbeat((), ())))
+    parked_too = in_thread(lambda: mount.call(Heartbeat((), ())))
+    meta.running().recalls.close()
+    parked.result(10)
+    parked_too.result(10)
+
+
+def test_heartbeat_parked_when_the_session_ends_says_so(meta: MetaUnderTest) -> None:
+    mount = meta.mount()
+    parked = in_thread(lambda: mount.call(Heartbeat((), ())))
+    mount.call(EndSession())
+    with pytest.raises(SessionExpired):
+        parked.result(10)
+
+
+# --- what it has open ------------------------------------------------------------------------------------------------------
+
+
+def test_file_unlinked_while_open_lives_until_the_last_close(meta: MetaUnderTest) -> None:
+    first, second = meta.mount(), meta.mount()
+    ino = first.create(b"f").attributes.ino
+    opened_by = first.ops[0]
+    second.call(Open(OpId(9), ROOT_INO, b"f", True, False))
+    assert first.call(Unlink(first.op(), ROOT_INO, b"f", False)).nlink == 0
+    heartbeat(first, OpenFile(ino, OpId(opened_by)))
+    assert first.look(b"", base=ino).nlink == 0
+    heartbeat(second, OpenFile(ino, OpId(9)))
+    assert not exists(meta, ino)
+    meta.clock.advance(1)
+    wait_until(lambda: all(ino in meta.servers.server(i).dropped for i in range(4)))
+
+
+def test_file_renamed_over_while_open_lives_until_its_session_ends(meta: MetaUnderTest) -> None:
+    mount, other = meta.mount(), meta.mount()
+    ino = mount.create(b"f").attributes.ino
+    other.create(b"g")
+    other.call(Rename(other.op(), ROOT_INO, b"g", ROOT_INO, b"f", 0))
+    assert exists(meta, ino)
+    mount.call(EndSession())
+    assert not exists(meta, ino)
+
+
+def test_unlink_keep_open_counts_as_an_open(meta: MetaUnderTest) -> None:
+    maker, mount = meta.mount(), meta.mount()
+    ino = maker.create(b"f").attributes.ino
+    maker.call(EndSession())
+    mount.call(Unlink(OpId(5), ROOT_INO, b"f", True))
+    assert exists(meta, ino)
+    heartbeat(mount, OpenFile(ino, OpId(4)))  # an older open's close
+    assert exists(meta, ino)
+    heartbeat(mount, OpenFile(ino, OpId(5)))
+    assert not exists(meta, ino)
+
+
+def test_unlink_of_a_file_nobody_has_open_removes_it(meta: MetaUnderTest) -> None:
+    maker, mount = meta.mount(), meta.mount()
+    ino = maker.create(b"f").attributes.ino
+    heartbeat(maker, OpenFile(ino, OpId(maker.ops[0])))
+    mount.call(Unlink(mount.op(), ROOT_INO, b"f", False))
+    assert not exists(meta, ino)
+    with pytest.raises(NotFound):
+        mount.call(Open(mount.op(), ROOT_INO, b"f", True, False))
+
+
+def test_close_that_a_later_open_overtook_does_not_undo_it(meta: MetaUnderTest) -> None:
+    mount, other = meta.mount(), meta.mount()
+    ino = mount.create(b"f").attributes.ino
+    first = mount.ops[0]
+    mount.call(Open(mount.op(), ROOT_INO, b"f", True, False))
+    heartbeat(mount, OpenFile(ino, OpId(first)))
+    other.call(Unlink(other.op(), ROOT_INO, b"f", False))
+    assert exists(meta, ino)
+
+
+def test_open_while_the_removal_is_under_way_fails_or_keeps_the_file(meta: MetaUnderTest) -> None:
+    mount, other = meta.mount(), meta.mount()
+    ino = mount.create(b"f").attributes.ino
+    heartbeat(mount, OpenFile(ino, OpId(mount.ops[0])))
+    parts = meta.running()
+    seen: list[bool] = []
+
+    def during(tx: object) -> None:
+        removals = parts.opens.removals()
+        assert parts.opens.condemn(tx, ino)  # type: ignore[arg-type]
+        seen.append(parts.opens.register(other.session, OpenFile(ino, OpId(1)), removals))
+
+    parts.store.change(during)
+    removals = parts.opens.removals()
+    seen.append(parts.opens.register(other.session, OpenFile(ino, OpId(1)), removals - 1))
+    assert seen == [False, False]
+    assert parts.opens.register(other.session, OpenFile(ino, OpId(1)), removals)
+
+
+def test_open_for_reading_costs_no_transaction(meta: MetaUnderTest) -> None:
+    mount = meta.mount()
+    mount.create(b"f")
+    before = meta.running().store.counts.commits
+    mount.call(Open(mount.op(), ROOT_INO, b"f", True, False))
+    assert meta.running().store.counts.commits == before
+
+
+def test_orphan_after_a_start_is_kept_until_every_session_said_what_it_has_open(meta: MetaUnderTest) -> None:
+    keeper, other = meta.mount(), meta.mount()
+    kept, gone = keeper.create(b"kept").attributes.ino, keeper.create(b"gone").attributes.ino
+    for name in (b"kept", b"gone"):
+        other.call(Unlink(other.op(), ROOT_INO, name, False))
+    meta.crash()
+    other.call(AssertOpens(()))
+    assert exists(meta, gone)
+    keeper.call(AssertOpens((OpenFile(kept, OpId(1)),)))
+    assert exists(meta, kept)
+    assert not exists(meta, gone)
+    keeper.call(EndSession())
+    assert not exists(meta, kept)
+
+
+def test_unlink_after_a_start_keeps_what_a_session_may_have_open(meta: MetaUnderTest) -> None:
+    keeper, other = meta.mount(), meta.mount()
+    ino = keeper.create(b"f").attributes.ino
+    meta.crash()
+    other.call(AssertOpens(()))
+    other.call(Unlink(other.op(), ROOT_INO, b"f", False))
+    assert exists(meta, ino)
+    meta.age(LEASE_META_S + 2, other)
+    wait_until(lambda: not exists(meta, ino))
+
+
+def test_orphans_without_any_session_are_removed_at_the_start(meta: MetaUnderTest) -> None:
+    mount = meta.mount()
+    ino = mount.create(b"f").attributes.ino
+    mount.call(Unlink(mount.op(), ROOT_INO, b"f", False))
+    meta.running().store.change(lambda tx: tx.run("DELETE FROM session"))
+    meta.crash()
+    assert not exists(meta, ino)
+    meta.clock.advance(1)
+    wait_until(lambda: bool(meta.servers.asked(Drop)))

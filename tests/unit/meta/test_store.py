@@ -1,0 +1,183 @@
+"""Goal: durable, all-or-nothing transactions that share commits. Method: a real database file, threads, and a disk that is full."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from dfs.core.errors import NotFound, ReadOnly, StateError, Stopping
+from dfs.host.tasks import ThreadTasks
+from dfs.meta.store import Reader, Store, StoreBug, Transaction
+
+TASKS = ThreadTasks()
+Open = Callable[[], Store]
+
+
+@pytest.fixture
+def failures() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def reopen(tmp_path: Path, failures: list[str]) -> Iterator[Open]:
+    stores: list[Store] = []
+
+    def make() -> Store:
+        stores.append(Store(str(tmp_path / "meta.db"), TASKS, failures.append))
+        return stores[-1]
+
+    yield make
+    for store in stores:
+        store.close()
+
+
+def put(ino: int) -> Callable[[Transaction], int]:
+    return lambda tx: tx.run("INSERT INTO symlink VALUES (?, x'00')", ino)
+
+
+def count(store: Store) -> int:
+    row = store.read(lambda reader: reader.one("SELECT count(*) FROM symlink"))
+    assert row is not None
+    return int(row[0])
+
+
+def test_change_object_lost_without_close_is_there_after_reopen(reopen: Open) -> None:
+    reopen().change(put(7))
+    assert count(reopen()) == 1
+
+
+def test_change_that_raises_leaves_nothing_and_undoes_memory_in_reverse(reopen: Open) -> None:
+    store, undone = reopen(), list[str]()
+
+    def work(tx: Transaction) -> None:
+        put(1)(tx)
+        tx.undo(lambda: undone.append("first"))
+        tx.undo(lambda: undone.append("second"))
+        tx.after(lambda: undone.append("never"))
+        raise NotFound(b"x")
+
+    with pytest.raises(NotFound):
+        store.change(work)
+    assert count(store) == 0
+    assert undone == ["second", "first"]
+
+
+def test_read_during_an_open_transaction_sees_the_committed_state_only(reopen: Open) -> None:
+    store = reopen()
+    seen: list[int] = []
+
+    def work(tx: Transaction) -> None:
+        put(1)(tx)
+        seen.append(count(store))
+
+    store.change(work)
+    assert seen == [0]
+    assert count(store) == 1
+
+
+def test_change_from_many_threads_shares_commits_and_errors_stay_with_their_caller(reopen: Open) -> None:
+    store, ready, go = reopen(), threading.Event(), threading.Event()
+    outcomes: dict[int, str] = {}
+
+    def slow(tx: Transaction) -> None:
+        ready.set()
+        go.wait(10)
+
+    def call(ino: int) -> None:
+        def work(tx: Transaction) -> None:
+            put(ino)(tx)
+            if ino % 5 == 0:
+                raise NotFound(b"%d" % ino)
+
+        try:
+            store.change(work)
+            outcomes[ino] = "done"
+        except NotFound as error:
+            outcomes[ino] = error.path.decode()
+
+    leader = threading.Thread(target=store.change, args=(slow,))
+    leader.start()
+    assert ready.wait(10)
+    before = store.counts.commits
+    threads = [threading.Thread(target=call, args=(ino,)) for ino in range(20)]
+    for thread in threads:
+        thread.start()
+    while len(store._queue) < 20:
+        threads[0].join(0.01)
+    go.set()
+    for thread in [leader, *threads]:
+        thread.join(10)
+    assert outcomes == {ino: str(ino) if ino % 5 == 0 else "done" for ino in range(20)}
+    assert count(store) == 16
+    assert store.counts.commits - before == 2
+
+
+def test_change_alone_runs_on_the_callers_thread(reopen: Open) -> None:
+    assert reopen().change(lambda tx: threading.get_ident()) == threading.get_ident()
+
+
+def test_change_on_a_full_disk_turns_read_only_and_reads_go_on(reopen: Open, failures: list[str]) -> None:
+    store = reopen()
+    store.change(put(1))
+    undone: list[int] = []
+
+    def fill(tx: Transaction) -> None:
+        tx.undo(lambda: undone.append(1))
+        for ino in range(2, 100):
+            tx.run("INSERT INTO symlink VALUES (?, zeroblob(100000))", ino)
+
+    row = store._writer.execute("PRAGMA page_count").fetchone()
+    store._writer.execute(f"PRAGMA max_page_count = {row[0] + 2}")
+    with pytest.raises(ReadOnly, match="full"):
+        store.change(fill)
+    with pytest.raises(ReadOnly, match="full"):
+        store.change(put(2))
+    assert undone == [1]
+    assert count(store) == 1
+    assert len(failures) == 1
+    assert store.failure == failures[0]
+    assert count(reopen()) == 1
+
+
+def test_change_with_a_wrong_statement_is_a_bug_of_that_caller_only(reopen: Open) -> None:
+    store = reopen()
+    store.change(put(1))
+    with pytest.raises(StoreBug, match="UNIQUE"):
+        store.change(put(1))
+    with pytest.raises(StoreBug, match="no such table"):
+        store.read(lambda reader: reader.one("SELECT * FROM missing"))
+    store.change(put(2))
+    assert count(store) == 2
+
+
+def test_read_that_writes_is_refused(reopen: Open) -> None:
+    def cheat(reader: Reader) -> None:
+        reader.one("INSERT INTO symlink VALUES (5, x'00') RETURNING ino")
+
+    store = reopen()
+    with pytest.raises((StoreBug, ReadOnly)):
+        store.read(cheat)
+    assert count(store) == 0
+
+
+def test_open_foreign_or_newer_file_is_refused_with_both_versions(tmp_path: Path, reopen: Open) -> None:
+    (tmp_path / "meta.db").write_bytes(b"not a database at all" * 100)
+    with pytest.raises(StateError, match="usable database"):
+        reopen()
+    (tmp_path / "meta.db").unlink()
+    store = reopen()
+    store._writer.execute("PRAGMA user_version = 99")
+    with pytest.raises(StateError, match="version 99"):
+        reopen()
+
+
+def test_closed_store_refuses_work(reopen: Open) -> None:
+    store = reopen()
+    store.close()
+    with pytest.raises(Stopping):
+        store.change(put(1))
+    with pytest.raises(Stopping):
+        count(store)
