@@ -19,6 +19,10 @@ Chooser = Callable[[], bool]
 """Tells whether the next unsynced sector or name reaches the disk."""
 
 
+class Killed(BaseException):
+    """The process that used the disk is dead: nothing it would do has an effect any more."""
+
+
 class Content:
     """One file's bytes, and what of them is on the platter."""
 
@@ -103,11 +107,17 @@ class MemoryDisk:
         self.fail_on: set[tuple[str, str]] = set()
         self.unreadable: set[tuple[str, int, int]] = set()
         """(name, start, end) of byte ranges that can't be read."""
+        self.operations_left: int | None = None
+        """Disk operations until the process is killed; None: it lives."""
         self.syncs: list[str] = []
         """Names of the files and folders synced, in their order."""
 
     def check(self, operation: str, name: str, growth_bytes: int = 0) -> None:
         """Raise what the disk was told to refuse."""
+        if self.operations_left is not None:
+            if not self.operations_left:
+                raise Killed(operation, name)
+            self.operations_left -= 1
         for failing, part in self.fail_on:
             if failing == operation and part in name:
                 raise DiskFailed(operation, name, "told to fail")
