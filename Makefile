@@ -21,7 +21,7 @@ up: machine ## Install what is missing, start 1 meta-server and 4 data servers o
 	@$(CLUSTER) up --base-port $(PORT_BASE) --folder run --mount $(MNT)
 
 down: machine ## Unmount MNT and stop all servers; the data stays in ./run
-	@$(CLUSTER) down --base-port $(PORT_BASE) --folder run --mount $(MNT)
+	@test ! -x $(PYTHON) || $(CLUSTER) down --base-port $(PORT_BASE) --folder run --mount $(MNT)
 
 check: lint unit ## Lint, types and unit tests, in under a minute
 
