@@ -42,6 +42,12 @@ class Programs:
         wait_until(lambda: "begin" in output.read_text(), "the program's begin")
         return program
 
+    def run(self, *command: str) -> None:
+        """Run a program that must not be blocked. If it is, this fails at once and does not wait for its death."""
+        program = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        self._started.append(program)
+        assert program.wait(ENDS_S) == 0
+
     def output(self, program: subprocess.Popen[bytes]) -> list[str]:
         """Return the lines that a program printed."""
         return (self._folder / f"program-{self._started.index(program)}.out").read_text().split("\n")[:-1]
@@ -49,6 +55,7 @@ class Programs:
     def close(self) -> None:
         for program in self._started:
             program.kill()
+        for program in self._started:
             program.wait(10)
 
 
@@ -118,17 +125,13 @@ def test_blocked_calls_leave_all_other_operations_alone(own_mount: MemoryMountPr
     folder.mkdir()
     program = programs.start("write", os.fsencode(folder / "stuck-write"))
     assert_blocked(program)
-    # Each in a process of its own, so that one that hangs fails the test instead of hanging it. (Removing or truncating the blocked
-    # file itself waits for its writer in the kernel, on the inode's lock, as on any file system.)
-    for command in (
-        ["cp", "/etc/passwd", str(folder / "copy")],
-        ["cmp", "/etc/passwd", str(folder / "copy")],
-        ["cat", str(folder / "stuck-write")],
-        ["mv", str(folder), str(folder.parent / "renamed")],
-        ["ls", "-lR", str(folder.parent)],
-        ["rm", str(folder.parent / "renamed/copy")],
-    ):
-        subprocess.run(command, check=True, timeout=ENDS_S, stdout=subprocess.DEVNULL)
+    programs.run("cp", "/etc/passwd", str(folder / "copy"))
+    programs.run("cmp", "/etc/passwd", str(folder / "copy"))
+    programs.run("cat", str(folder / "stuck-write"))
+    programs.run("mv", str(folder), str(folder.parent / "renamed"))
+    programs.run("ls", "-lR", str(folder.parent))
+    # Not the blocked file itself: that waits for its writer in the kernel, on the inode's lock, as on any file system.
+    programs.run("rm", str(folder.parent / "renamed/copy"))
     assert program.poll() is None
     program.kill()
     assert program.wait(DIES_S) == -signal.SIGKILL

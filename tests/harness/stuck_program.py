@@ -5,6 +5,7 @@ Prints `begin` before, `done` or the errno's name after. Alarms are handled and 
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import mmap
 import os
@@ -17,7 +18,9 @@ ALARM_S = 0.2
 def _write(path: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
     _begin()
-    os.write(descriptor, b"written")
+    # Not os.write, which repeats a call that a signal has interrupted.
+    if ctypes.CDLL(None, use_errno=True).write(descriptor, b"written", 7) < 0:
+        raise OSError(ctypes.get_errno(), "write")
     _leave()
 
 
