@@ -20,7 +20,7 @@ machine:
 up: machine ## Install what is missing, start 1 meta-server and 4 data servers on loopback, mount MNT
 	@$(CLUSTER) up --base-port $(PORT_BASE) --folder run --mount $(MNT)
 
-down: machine ## Unmount MNT and stop all servers; the data stays in ./run
+down: ## Unmount MNT and stop all servers; the data stays in ./run
 	@test ! -x $(PYTHON) || $(CLUSTER) down --base-port $(PORT_BASE) --folder run --mount $(MNT)
 
 check: lint unit ## Lint, types and unit tests, in under a minute
