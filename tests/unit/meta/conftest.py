@@ -126,6 +126,15 @@ class MetaUnderTest:
             self.running().workers.expirer.wake()
             wait_until(lambda: self.running().sessions._looked_s == self.clock.monotonic_s())
 
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for something that background work brings about, letting its delays pass."""
+
+        def look() -> bool:
+            self.clock.advance(0.5)
+            return condition()
+
+        wait_until(look)
+
     def content(self, ino: int) -> Content:
         """Return what is committed of a file."""
         return self.service.call(FakeContext(), Lookup(Ino(ino), b"")).content
@@ -174,5 +183,6 @@ def meta(tmp_path: Path) -> Iterator[MetaUnderTest]:
     servers = FakeDataServers()
     running = MetaUnderTest(tmp_path / "meta.db", MetaSettings(data_servers=servers.names), servers=servers)
     running.start()
+    wait_until(lambda: servers.cluster != "")
     yield running
     running.stop()

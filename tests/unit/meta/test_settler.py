@@ -1,0 +1,142 @@
+"""Goal: what a dead holder wrote is settled before anyone writes again. Method: end a holder while servers are away."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dfs.core.block_messages import Fence, Identify
+from dfs.core.cluster_messages import RoleState
+from dfs.core.errors import GrantLost
+from dfs.core.ids import ROOT_INO, Ino, ServerIndex
+from dfs.core.meta_messages import Commit, EndSession, Open, Unlink
+from dfs.core.requests import Request
+from tests.unit.meta.conftest import MetaUnderTest, Mount, holding, wait_until
+
+
+def is_free(mount: Mount, ino: Ino) -> bool:
+    """Tell whether the grant can be had, and take it."""
+    return mount.call(Open(mount.op(), ino, b"", True, True)).grant.ticket != 0
+
+
+def fences_done(meta: MetaUnderTest) -> int:
+    return len(meta.servers.asked(Fence))
+
+
+def holder_dies(meta: MetaUnderTest, ends: dict[int, int]) -> tuple[Mount, Ino]:
+    """Have a session end that committed 100 bytes, while data reaches as far as `ends` says."""
+    holder, other = meta.mount(), meta.mount()
+    made = holder.create(b"f").grant
+    holder.call(Commit(holding(made.ino, made.ticket, 100)))
+    for index, end in ends.items():
+        meta.servers.server(index).ends[made.ino] = end
+    holder.call(EndSession())
+    return other, made.ino
+
+
+def retry(meta: MetaUnderTest) -> None:
+    """Let the settler try once more."""
+    before = len(meta.servers.asked(Identify))
+    meta.clock.advance(5)
+    wait_until(lambda: len(meta.servers.asked(Identify)) > before + 4)
+
+
+def test_settled_file_reaches_as_far_as_valid_data_and_is_cut_there(meta: MetaUnderTest) -> None:
+    other, ino = holder_dies(meta, {1: 700, 2: 600})
+    wait_until(lambda: meta.content(ino).size_bytes == 700)
+    content = meta.content(ino)
+    floors = {meta.servers.server(i).floors[ino] for i in range(4)}
+    assert len(floors) == 1
+    assert content.newest_cut > max(floors)
+    assert [cut.offset for cut in content.cuts] == [700]
+    assert is_free(other, ino)
+
+
+def test_settled_file_never_shrinks_below_what_was_committed(meta: MetaUnderTest) -> None:
+    _, ino = holder_dies(meta, {0: 30})
+    wait_until(lambda: bool(meta.content(ino).cuts))
+    assert meta.content(ino).size_bytes == 100
+
+
+def test_fence_is_durable_before_any_server_hears_of_it(meta: MetaUnderTest) -> None:
+    told: list[bool] = []
+
+    def look(server: ServerIndex, request: Request[object]) -> None:
+        if isinstance(request, Fence):
+            told.append(meta.content(request.ino).newest_cut == request.ticket)
+
+    meta.servers.before_answer = look
+    _, ino = holder_dies(meta, {})
+    wait_until(lambda: bool(meta.content(ino).cuts))
+    assert told == [True] * 4
+
+
+@pytest.mark.parametrize(
+    ("down", "enough"), [((1,), True), ((0, 2), True), ((1, 2), False), ((3, 0), False), ((0, 1, 2, 3), False)]
+)
+def test_one_of_every_two_neighbours_must_answer(meta: MetaUnderTest, down: tuple[int, ...], enough: bool) -> None:
+    meta.servers.take_down(*down)
+    other, ino = holder_dies(meta, {})
+    if enough:
+        wait_until(lambda: bool(meta.content(ino).cuts))
+        return
+    retry(meta)
+    assert not is_free(other, ino)
+    meta.servers.bring_up()
+    meta.clock.advance(5)
+    wait_until(lambda: bool(meta.content(ino).cuts))
+    assert is_free(other, ino)
+
+
+def test_server_that_rebuilds_does_not_count(meta: MetaUnderTest) -> None:
+    meta.servers.lose_disk(1)
+    meta.servers.take_down(2)
+    other, ino = holder_dies(meta, {2: 900})
+    retry(meta)
+    assert not is_free(other, ino)
+    meta.servers.bring_up()
+    meta.clock.advance(5)
+    wait_until(lambda: meta.content(ino).size_bytes == 900)
+
+
+def test_server_that_loses_its_disk_during_the_fence_does_not_count(meta: MetaUnderTest) -> None:
+    meta.servers.take_down(2)
+
+    def lose(server: ServerIndex, request: Request[object]) -> None:
+        if isinstance(request, Fence) and server == 1:
+            identity = meta.servers.server(1).identity
+            meta.servers.server(1).identity = replace(identity, disk="another", primary=RoleState.REBUILDING)
+
+    meta.servers.before_answer = lose
+    other, ino = holder_dies(meta, {})
+    retry(meta)
+    assert not is_free(other, ino)
+
+
+def test_settling_goes_on_after_a_crash_under_the_same_fence(meta: MetaUnderTest) -> None:
+    meta.servers.take_down(0, 1, 2, 3)
+    other, ino = holder_dies(meta, {})
+    fence = meta.content(ino).newest_cut
+    meta.crash()
+    assert not is_free(other, ino)
+    meta.servers.bring_up()
+    meta.clock.advance(5)
+    wait_until(lambda: bool(meta.content(ino).cuts))
+    assert meta.servers.server(0).floors[ino] == fence
+
+
+def test_expired_holder_can_commit_no_more(meta: MetaUnderTest) -> None:
+    meta.servers.take_down(0, 1, 2, 3)
+    other, ino = holder_dies(meta, {})
+    with pytest.raises(GrantLost):
+        other.call(Commit(holding(ino, 1, 5000)))
+
+
+def test_file_removed_while_it_is_settled_is_settled_no_more(meta: MetaUnderTest) -> None:
+    meta.servers.take_down(0, 1, 2, 3)
+    other, _ = holder_dies(meta, {})
+    other.call(Unlink(other.op(), ROOT_INO, b"f", False))
+    meta.servers.bring_up()
+    meta.clock.advance(5)
+    wait_until(lambda: not meta.running().store.read(lambda reader: reader.all("SELECT 1 FROM grant_ UNION SELECT 1 FROM reclaim")))
