@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from dfs.core.ids import COUNTER_MAX, NO_TICKET, Generation, Ino, SessionId, Ticket, generation_of
-from dfs.core.interfaces import Clock, Tasks
+from dfs.core.interfaces import POLL_S, CallContext, Clock, Tasks
 from dfs.core.meta_messages import Close, Content, Grant, Holding, Truncate, Yield
 
 
@@ -82,6 +82,7 @@ class Grants:
         self._unfinished: dict[Ino, Unfinished] = {}
         self._expected: set[Expectation] = set()
         self._recalled_s: dict[Ino, float] = {}
+        self._recall_ended = tasks.signal(self._mutex)
         self._junk: set[Ino] = set()
         self._lost: set[SessionId] = set()
         """Sessions that have expired; meta cuts what they left."""
@@ -284,6 +285,16 @@ class Grants:
         """Note that the grant was given back."""
         with self._mutex:
             self._recalled_s.pop(ino, None)
+            self._recall_ended.notify_all()
+
+    def wait_for_recalls(self, ctx: CallContext, until_s: float) -> None:
+        """Return when no recall is left to be done, at `until_s` on the monotonic clock, or when `ctx` ends."""
+        while ctx.cancelled() is None:
+            with self._mutex:
+                left_s = until_s - self._clock.monotonic_s()
+                if not self._recalled_s or left_s <= 0:
+                    return
+                self._recall_ended.wait(min(left_s, POLL_S))
 
     def recalls(self) -> tuple[Ino, ...]:
         """Return the inodes whose recall is not yet done."""

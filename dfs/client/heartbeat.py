@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import Final
 
+from dfs.client.contexts import GuardedContext
 from dfs.client.grants import Grants
 from dfs.client.handles import Handles
 from dfs.client.lease import Lease
@@ -23,6 +25,9 @@ from dfs.core.limits import BATCH_INODES_MAX
 from dfs.core.meta_messages import Heartbeat, OpenFile
 
 LOG = logging.getLogger(__name__)
+
+RECALLS_TIMEOUT_S: Final = 0.5
+"""How long the next heartbeat waits for recalls to be done."""
 
 
 class ClosedFiles:
@@ -91,17 +96,22 @@ class HeartbeatTask:
                 return
 
     def _beat(self, ctx: CallContext) -> None:
-        told = self._session.context(ctx)
+        known = self._grants.recalls()
+        told = self._session.context(GuardedContext(ctx, lambda: not set(known) <= set(self._grants.recalls())))
         closed = self._closed.take()
         sent_s = self._clock.monotonic_s()
         is_heard = False
         try:
-            answer = self._meta.try_once(told, Heartbeat(closed, self._grants.recalls()))
+            answer = self._meta.try_once(told, Heartbeat(closed, known))
             is_heard = True
         except SessionExpired:
             is_heard = True  # with the session, meta forgot what it had open
             self._session.renew(ctx, told.session)
             return
+        except Interrupted:
+            if ctx.cancelled() is not None:
+                raise
+            return  # meta takes a recall for known that is done: the same grant may be asked back again
         finally:
             if not is_heard:
                 self._closed.add(closed)
@@ -110,3 +120,5 @@ class HeartbeatTask:
         self._session.learn(ctx, answer)
         if answer.recalls:
             self._recall(answer.recalls)
+            # Nearly always they are done in a moment, and the next call need not say that they are known.
+            self._grants.wait_for_recalls(ctx, self._clock.monotonic_s() + RECALLS_TIMEOUT_S)

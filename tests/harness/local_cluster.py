@@ -202,9 +202,7 @@ class LocalCluster:
     def start_meta(self) -> None:
         settings = MetaSettings(block_size=self._block_size, data_servers=self.addresses)
         servers = WiredServers(self.wires, Counter())
-        self._meta = MetaService(
-            settings, self._store_path, self.clock, self.random, self.tasks, servers, self.meta_events
-        )
+        self._meta = MetaService(settings, self._store_path, self.clock, self.random, self.tasks, servers, self.meta_events)
         self._meta.start()
         self.meta_wire.service = self._meta
 
