@@ -16,7 +16,7 @@ from dfs.core.cuts import Cut
 from dfs.core.errors import EndReason
 from dfs.core.ids import NO_OP, NO_SESSION, ROOT_INO, Ino, OpId, SessionId, Ticket
 from dfs.core.interfaces import ROOT_CALLER, Caller
-from dfs.core.meta_messages import Attributes, Content, Create, Holding, Lookup, Opened, OpenSession
+from dfs.core.meta_messages import Attributes, Content, Create, Heartbeat, Holding, Lookup, Opened, OpenFile, OpenSession
 from dfs.core.requests import Request
 from dfs.host.randomness import SystemRandom
 from dfs.host.tasks import ThreadTasks
@@ -167,6 +167,12 @@ def in_thread(function: Callable[[], A]) -> Future[A]:
 
     threading.Thread(target=run, daemon=True).start()
     return future
+
+
+def heartbeat_of(mount: Mount, *closed: OpenFile) -> None:
+    """Send a heartbeat whose sender does not stay for the answer."""
+    context = FakeContext(mount.session, mount.caller, end=lambda: EndReason.DEADLINE)
+    mount.meta.service.call(context, Heartbeat(closed, ()))
 
 
 def holding(ino: Ino, ticket: int, size_bytes: int, mtime_ns: int = 0, *, dirty: bool = False) -> Holding:

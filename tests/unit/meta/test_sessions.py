@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dfs.core.block_messages import Drop
-from dfs.core.errors import EndReason, NotFound, SessionExpired, StaleFile
+from dfs.core.errors import NotFound, SessionExpired, StaleFile
 from dfs.core.events import SESSION_EXPIRED
 from dfs.core.ids import ROOT_INO, Ino, OpId
 from dfs.core.limits import HEARTBEAT_PARK_S, LEASE_META_S
@@ -21,7 +21,7 @@ from dfs.core.meta_messages import (
     ShowMeta,
     Unlink,
 )
-from tests.unit.meta.conftest import FakeContext, MetaUnderTest, Mount, in_thread, wait_until
+from tests.unit.meta.conftest import FakeContext, MetaUnderTest, heartbeat_of, in_thread, wait_until
 
 
 def exists(meta: MetaUnderTest, ino: Ino) -> bool:
@@ -30,12 +30,6 @@ def exists(meta: MetaUnderTest, ino: Ino) -> bool:
     except StaleFile:
         return False
     return True
-
-
-def heartbeat(mount: Mount, *closed: OpenFile) -> None:
-    """Send a heartbeat whose sender does not stay for the answer."""
-    context = FakeContext(mount.session, mount.caller, end=lambda: EndReason.DEADLINE)
-    mount.meta.service.call(context, Heartbeat(closed, ()))
 
 
 # --- the session itself ----------------------------------------------------------------------------------------------------
@@ -67,8 +61,8 @@ def test_session_without_heartbeat_expires_after_its_lease_and_no_sooner(meta: M
     with pytest.raises(SessionExpired):
         silent.create(b"h")
     with pytest.raises(SessionExpired):
-        heartbeat(silent)
-    heartbeat(heard)
+        heartbeat_of(silent)
+    heartbeat_of(heard)
     (event,) = meta.events.of(SESSION_EXPIRED)
     assert event.details["session"] == silent.session
     assert event.details["path"] == "/mnt"
@@ -80,16 +74,16 @@ def test_session_known_from_before_a_start_has_a_lease_to_come_back(meta: MetaUn
     meta.crash()
     assert meta.service.call(FakeContext(), ShowMeta()).state == "waiting for sessions"
     meta.age(LEASE_META_S - 2)
-    heartbeat(mount)
+    heartbeat_of(mount)
     meta.age(5)
-    heartbeat(mount)
+    heartbeat_of(mount)
 
 
 def test_stopped_process_does_not_count_its_own_sleep_as_the_sessions_silence(meta: MetaUnderTest) -> None:
     mount = meta.mount()
     meta.clock.advance(100)
     meta.age(3)
-    heartbeat(mount)
+    heartbeat_of(mount)
 
 
 def test_end_session_frees_it_at_once_and_repeats(meta: MetaUnderTest) -> None:
@@ -104,12 +98,12 @@ def test_end_session_frees_it_at_once_and_repeats(meta: MetaUnderTest) -> None:
 
 def test_heartbeat_parks_until_its_time_is_over_its_sender_gone_or_meta_stops(meta: MetaUnderTest) -> None:
     mount = meta.mount()
+    begin_s = meta.clock.monotonic_s()
     parked = in_thread(lambda: mount.call(Heartbeat((), ())))
-    meta.clock.advance(HEARTBEAT_PARK_S - 0.1)
-    assert not parked.done()
-    meta.clock.advance(0.2)
+    meta.until(parked.done)
+    assert meta.clock.monotonic_s() >= begin_s + HEARTBEAT_PARK_S
     assert parked.result(10).recalls == ()
-    heartbeat(mount)
+    heartbeat_of(mount)
     parked = in_thread(lambda: mount.call(Heartbeat((), ())))
     parked_too = in_thread(lambda: mount.call(Heartbeat((), ())))
     meta.running().recalls.close()
@@ -134,9 +128,9 @@ def test_file_unlinked_while_open_lives_until_the_last_close(meta: MetaUnderTest
     opened_by = first.ops[0]
     second.call(Open(OpId(9), ROOT_INO, b"f", True, False))
     assert first.call(Unlink(first.op(), ROOT_INO, b"f", False)).nlink == 0
-    heartbeat(first, OpenFile(ino, OpId(opened_by)))
+    heartbeat_of(first, OpenFile(ino, OpId(opened_by)))
     assert first.look(b"", base=ino).nlink == 0
-    heartbeat(second, OpenFile(ino, OpId(9)))
+    heartbeat_of(second, OpenFile(ino, OpId(9)))
     assert not exists(meta, ino)
     meta.clock.advance(1)
     wait_until(lambda: all(ino in meta.servers.server(i).dropped for i in range(4)))
@@ -158,16 +152,16 @@ def test_unlink_keep_open_counts_as_an_open(meta: MetaUnderTest) -> None:
     maker.call(EndSession())
     mount.call(Unlink(OpId(5), ROOT_INO, b"f", True))
     assert exists(meta, ino)
-    heartbeat(mount, OpenFile(ino, OpId(4)))  # an older open's close
+    heartbeat_of(mount, OpenFile(ino, OpId(4)))  # an older open's close
     assert exists(meta, ino)
-    heartbeat(mount, OpenFile(ino, OpId(5)))
+    heartbeat_of(mount, OpenFile(ino, OpId(5)))
     assert not exists(meta, ino)
 
 
 def test_unlink_of_a_file_nobody_has_open_removes_it(meta: MetaUnderTest) -> None:
     maker, mount = meta.mount(), meta.mount()
     ino = maker.create(b"f").attributes.ino
-    heartbeat(maker, OpenFile(ino, OpId(maker.ops[0])))
+    heartbeat_of(maker, OpenFile(ino, OpId(maker.ops[0])))
     mount.call(Unlink(mount.op(), ROOT_INO, b"f", False))
     assert not exists(meta, ino)
     with pytest.raises(NotFound):
@@ -179,7 +173,7 @@ def test_close_that_a_later_open_overtook_does_not_undo_it(meta: MetaUnderTest) 
     ino = mount.create(b"f").attributes.ino
     first = mount.ops[0]
     mount.call(Open(mount.op(), ROOT_INO, b"f", True, False))
-    heartbeat(mount, OpenFile(ino, OpId(first)))
+    heartbeat_of(mount, OpenFile(ino, OpId(first)))
     other.call(Unlink(other.op(), ROOT_INO, b"f", False))
     assert exists(meta, ino)
 
@@ -187,7 +181,7 @@ def test_close_that_a_later_open_overtook_does_not_undo_it(meta: MetaUnderTest) 
 def test_open_while_the_removal_is_under_way_fails_or_keeps_the_file(meta: MetaUnderTest) -> None:
     mount, other = meta.mount(), meta.mount()
     ino = mount.create(b"f").attributes.ino
-    heartbeat(mount, OpenFile(ino, OpId(mount.ops[0])))
+    heartbeat_of(mount, OpenFile(ino, OpId(mount.ops[0])))
     parts = meta.running()
     seen: list[bool] = []
 
