@@ -1,5 +1,8 @@
 """How the last run of this server ended: the file `running`, JSON with boot id and whether it stopped cleanly.
 
+The file is one sector, padded with blanks, and written in place: a full disk must not keep a server from starting, for how else
+could anything on it be removed.
+
 Promises: a run that did not reach its orderly stop is noticed at the next start, and told apart: the process alone died (what it
 wrote is still in the kernel), or the whole machine (what was not synced may be lost). Called by the service's start and stop.
 """
@@ -14,6 +17,8 @@ from dfs.core.errors import DiskMissing
 from dfs.core.interfaces import Disk
 
 NAME: Final = "running"
+MARK_BYTES: Final = 512
+"""One sector, so that the mark is never torn."""
 
 
 class LastStop(enum.Enum):
@@ -51,10 +56,17 @@ class RunningMark:
             members = json.loads(raw)
             is_clean, boot_id = members["clean"] is True, members["boot_id"]
         except (ValueError, TypeError, KeyError):
-            return LastStop.MACHINE  # the mark is replaced atomically; one that can't be read is a disk that can't be trusted
+            return LastStop.MACHINE  # the mark is never torn: a disk that lost it can't be trusted in the rest either
         if is_clean:
             return LastStop.CLEAN
         return LastStop.PROCESS if boot_id == self._boot_id else LastStop.MACHINE
 
     def _write(self, *, is_clean: bool) -> None:
-        self._disk.replace(NAME, json.dumps({"boot_id": self._boot_id, "clean": is_clean}).encode() + b"\n")
+        mark = json.dumps({"boot_id": self._boot_id, "clean": is_clean}).encode().ljust(MARK_BYTES - 1) + b"\n"
+        file = self._disk.open(NAME, create=True)
+        try:
+            file.pwrite([mark], 0)
+            file.sync()
+        finally:
+            file.close()
+        self._disk.sync_folder("")

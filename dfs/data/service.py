@@ -246,8 +246,8 @@ class DataService:
         next_s = self._clock.monotonic_s() + self._settings.sync_interval_s
         while True:
             with self._mutex:
-                if self._is_stopping:
-                    return
+                if self._is_stopping and not self._calls:
+                    return  # a call may wait for the checkpoint of a full journal
                 blocks = self._blocks
                 is_due = self._clock.monotonic_s() >= next_s
                 if blocks is None or not (is_due or blocks.store.journal.wants_checkpoint):
