@@ -37,6 +37,7 @@ from dfs.client.upkeep import UpkeepTask
 from dfs.client.writer import Writer
 from dfs.core.cluster_messages import Shape
 from dfs.core.errors import DfsError, EndReason, Interrupted
+from dfs.core.ids import SessionId
 from dfs.core.interfaces import CallContext, Clock, DataServers, EventSink, MetaApi, Random, Task, Tasks
 from dfs.core.meta_messages import AttributeChanges, Attributes, Entry, FileSystemSpace, StatFileSystem
 from dfs.core.permissions import require_access
@@ -160,6 +161,11 @@ class FileSystem:
     def shape(self) -> Shape:
         """What the file system was made as."""
         return self._session.shape
+
+    @property
+    def session(self) -> SessionId:
+        """The client session that counts now."""
+        return self._session.number
 
     def _ending(self) -> EndReason | None:
         return EndReason.SHUTDOWN if self._is_stopping else None

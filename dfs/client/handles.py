@@ -108,11 +108,6 @@ class Handles:
             known = self._inodes.get(ino)
             return 0 if known is None else known.handles
 
-    def path_of(self, ino: Ino) -> bytes | None:
-        """Return a path under which the inode was opened; for messages."""
-        with self._mutex:
-            return next((handle.path for handle in self._handles.values() if handle.ino == ino), None)
-
     def open_files(self) -> tuple[OpenFile, ...]:
         """Return all inodes in use that still exist."""
         with self._mutex:

@@ -44,11 +44,16 @@ class PatientMeta:
 
         Raises: Interrupted; whatever meta answers; ServerFailed or BadAnswer if it does so FAILURES_MAX times.
         """
+        return self.call_timed(ctx, request)[0]
+
+    def call_timed(self, ctx: CallContext, request: Request[A]) -> tuple[A, float]:
+        """Do what call() does; return also when, on the monotonic clock, the request was sent that was answered."""
         patience = Patience(self._clock, self._random)
         failures = 0
         while True:
+            sent_s = self._clock.monotonic_s()
             try:
-                return self.try_once(ctx, request)
+                return self.try_once(ctx, request), sent_s
             except (ServerFailed, BadAnswer):
                 failures += 1
                 if failures == FAILURES_MAX:

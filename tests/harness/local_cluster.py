@@ -218,6 +218,23 @@ class LocalCluster:
         assert self._meta is not None
         return self._meta
 
+    def expire(self, mount: Mount) -> SessionId:
+        """Let a mount's lease run out, as if nothing had been heard of it for LEASE_META_S; return the session's number.
+
+        Its next heartbeat, or whatever it calls first, is told.
+        """
+        number = mount.fs.session
+        parts = self.meta._parts
+        assert parts is not None
+        live = parts.sessions._live[number]
+        live.heard_s -= 1e6
+        deadline_s = self.clock.monotonic_s() + 5
+        while parts.sessions.is_live(number):
+            assert self.clock.monotonic_s() < deadline_s, "the session does not expire"
+            live.heard_s = min(live.heard_s, -1e6)
+            self.clock.sleep(0.02)
+        return number
+
     # --- mounts --------------------------------------------------------------------------------------------------------------
 
     def mount(self, *, attr_timeout_s: float = 1.0, start_timeout_s: float = 10.0) -> Mount:

@@ -1,0 +1,130 @@
+"""Goal: operations cost the calls that the design allows, no more. Method: count them by request type on an in-process cluster
+of four data servers with blocks of 512 bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from dfs.core.limits import LISTING_ENTRIES_MAX
+from tests.harness.local_cluster import CallerContext, LocalCluster, Mount
+
+O_RDONLY, O_RDWR, O_CREAT, O_APPEND = 0o0, 0o2, 0o100, 0o2000
+CTX = CallerContext()
+DATA = bytes(range(256)) * 512
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
+    with LocalCluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def mount(cluster: LocalCluster) -> Mount:
+    return cluster.mount(attr_timeout_s=60.0)
+
+
+def new_file(mount: Mount, path: bytes, data: bytes = DATA) -> int:
+    handle = mount.fs.create(CTX, path, 0o644, O_RDWR | O_CREAT)
+    mount.fs.write(CTX, handle, data, 0)
+    return handle
+
+
+def test_create_makes_one_meta_call(mount: Mount) -> None:
+    with mount.counting() as calls:
+        mount.fs.create(CTX, b"/created", 0o644, O_RDWR | O_CREAT)
+    assert calls == {"Create": 1}
+
+
+def test_write_of_128_kib_makes_one_call_per_data_server_and_none_to_meta(mount: Mount) -> None:
+    handle = mount.fs.create(CTX, b"/written", 0o644, O_RDWR | O_CREAT)
+    with mount.counting() as calls:
+        mount.fs.write(CTX, handle, DATA, 0)
+    assert calls == {"Put": 4}
+
+
+def test_read_of_128_kib_makes_one_call_per_data_server_and_none_to_meta(mount: Mount) -> None:
+    mount.fs.release(CTX, new_file(mount, b"/read"))
+    handle = mount.fs.open(CTX, b"/read", O_RDONLY)
+    with mount.counting() as calls:
+        assert mount.fs.read(CTX, handle, len(DATA), 0) == DATA
+    assert calls == {"Get": 4}
+
+
+def test_close_after_writing_makes_one_meta_call(mount: Mount) -> None:
+    handle = new_file(mount, b"/closed")
+    with mount.counting() as calls:
+        mount.fs.flush(CTX, handle)
+        mount.fs.release(CTX, handle)
+    assert calls == {"Yield": 1}
+
+
+def test_release_after_writing_without_flush_makes_one_meta_call(mount: Mount) -> None:
+    handle = new_file(mount, b"/released")
+    with mount.counting() as calls:
+        mount.fs.release(CTX, handle)
+    assert calls == {"Close": 1}
+
+
+def test_release_of_a_file_only_read_makes_no_call(mount: Mount) -> None:
+    mount.fs.release(CTX, new_file(mount, b"/only-read", b"x"))
+    handle = mount.fs.open(CTX, b"/only-read", O_RDONLY)
+    with mount.counting() as calls:
+        mount.fs.flush(CTX, handle)
+        mount.fs.release(CTX, handle)
+    assert calls == {}
+
+
+def test_append_to_a_small_file_makes_no_read(mount: Mount) -> None:
+    handle = new_file(mount, b"/log", b"first ")
+    with mount.counting() as calls:
+        mount.fs.write(CTX, handle, b"second", 6)
+    assert calls == {"Put": 2}
+    assert mount.fs.read(CTX, handle, 100, 0) == b"first second"
+
+
+def test_getattr_of_a_deep_path_makes_one_call_and_repeated_none(mount: Mount) -> None:
+    path = b""
+    for name in b"abcdefgh":
+        path += b"/%c" % name
+        mount.fs.mkdir(CTX, path, 0o755)
+    other = mount.fs
+    mount.fs.release(CTX, new_file(mount, path + b"/file", b"x"))
+    with mount.counting() as calls:
+        other.getattr(CTX, path + b"/file")
+        other.getattr(CTX, path + b"/file")
+    assert calls == {"Lookup": 1}
+
+
+def test_listing_makes_one_call_per_4096_entries_and_the_stats_after_it_none(cluster: LocalCluster, mount: Mount) -> None:
+    mount.fs.mkdir(CTX, b"/large", 0o755)
+    for number in range(LISTING_ENTRIES_MAX + 1):
+        mount.fs.symlink(CTX, b"/large/%d" % number, b"x")
+    reader = cluster.mount(attr_timeout_s=60.0)
+    with reader.counting() as calls:
+        entries = reader.fs.list_folder(CTX, b"/large")
+        for entry in entries:
+            assert reader.fs.getattr(CTX, b"/large/" + entry.name).ino == entry.attributes.ino
+    assert len({entry.name for entry in entries}) == LISTING_ENTRIES_MAX + 1
+    assert calls == {"ListFolder": 2}
+
+
+def test_fsync_reaches_every_data_server_once_and_then_meta(mount: Mount) -> None:
+    handle = new_file(mount, b"/synced")
+    with mount.counting() as calls:
+        mount.fs.fsync(CTX, handle)
+    assert calls == {"Sync": 4, "Commit": 1}
+
+
+def test_write_of_10_mib_is_divided_into_requests_within_the_limits(mount: Mount) -> None:
+    data = bytes(10 << 20)
+    handle = mount.fs.create(CTX, b"/huge", 0o644, O_RDWR | O_CREAT)
+    with mount.counting() as calls:
+        mount.fs.write(CTX, handle, data, 0)
+    assert calls == {"Put": 8}  # two rounds: 4 MiB of blocks in both roles for each server at once
+    with mount.counting() as calls:
+        assert mount.fs.read(CTX, handle, len(data), 0) == data
+    assert calls == {"Get": 8}

@@ -1,0 +1,309 @@
+"""Goal: reads and writes do what the design says when servers are down, disks are full, copies rot, callers are killed.
+Method: faults on the wires and disks of an in-process cluster; what users see, and what the operator is told.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dfs.core.block_messages import Put
+from dfs.core.errors import Interrupted, NoGoodCopy, NoSpace
+from dfs.core.events import (
+    COPY_REPAIRED,
+    NO_GOOD_COPY,
+    READ_BOTH_COPIES,
+    READ_ONE_COPY,
+    WRITE_GOES_ON,
+    WRITE_WAITS,
+)
+from dfs.core.ids import BlockNo, ServerIndex
+from dfs.core.placement import Role
+from tests.harness.local_cluster import CallerContext, LocalCluster, Mount
+from tests.harness.waiting import wait_until
+
+O_RDWR, O_CREAT, O_APPEND = 0o2, 0o100, 0o2000
+CTX = CallerContext()
+BLOCK = 512
+DATA = b"".join(b"block %06d of this file;" % number + bytes(BLOCK - 26) for number in range(12))
+assert len(DATA) == 12 * BLOCK
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[LocalCluster]:
+    with LocalCluster(tmp_path, 4, BLOCK) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def mount(cluster: LocalCluster) -> Mount:
+    return cluster.mount()
+
+
+def beside(work: Callable[[], Any]) -> Future[Any]:
+    """Run `work` on a thread of its own."""
+    future: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 (the test gets it)
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
+
+
+def new_file(mount: Mount, path: bytes = b"/file", data: bytes = DATA) -> int:
+    handle = mount.fs.create(CTX, path, 0o644, O_RDWR | O_CREAT)
+    if data:
+        mount.fs.write(CTX, handle, data, 0)
+    return handle
+
+
+def place(mount: Mount, handle: int, block_no: int, role: Role) -> ServerIndex:
+    """Return the server of one replica of a block."""
+    return mount.fs.getattr(CTX, b"", handle).content.layout.server_of(BlockNo(block_no), role)
+
+
+def rot(cluster: LocalCluster, server: ServerIndex, pattern: bytes) -> None:
+    """Flip bits of the only copy of `pattern` on a server's disk."""
+    cluster.stop_data(server)  # everything goes to its place
+    disk = cluster.disks[server]
+    names = [name for name in disk.names() if pattern in disk.read(name)]
+    assert len(names) == 1
+    disk.flip(names[0], disk.read(names[0]).index(pattern))
+    cluster.start_data(server)
+
+
+def read_from_each_copy(cluster: LocalCluster, mount: Mount, handle: int, block_no: int) -> list[bytes]:
+    """Return a block as its primary alone, then as its secondary alone has it."""
+    result = []
+    for role in (Role.SECONDARY, Role.PRIMARY):
+        server = place(mount, handle, block_no, role)
+        cluster.wires[server].is_down = True
+        result.append(mount.fs.read(CTX, handle, BLOCK, block_no * BLOCK))
+        cluster.wires[server].is_down = False
+        wait_until(lambda: is_healthy(mount, handle, block_no), "the server to be tried again")
+    return result
+
+
+def is_healthy(mount: Mount, handle: int, block_no: int) -> bool:
+    mount.fs.read(CTX, handle, BLOCK, block_no * BLOCK)
+    events = mount.events
+    return len(events.of(READ_ONE_COPY)) == len(events.of(READ_BOTH_COPIES))
+
+
+# --- writing -------------------------------------------------------------------------------------------------------------
+
+
+def test_write_while_a_server_is_down_waits_and_goes_on_when_it_is_back(cluster: LocalCluster, mount: Mount) -> None:
+    handle = new_file(mount, data=b"")
+    server = place(mount, handle, 0, Role.SECONDARY)
+    cluster.wires[server].is_down = True
+    write = beside(lambda: mount.fs.write(CTX, handle, DATA, 0))
+    wait_until(lambda: bool(mount.events.of(WRITE_WAITS)), "the write to wait")
+    time.sleep(0.3)
+    assert not write.done()
+    cluster.wires[server].is_down = False
+    assert write.result(5) == len(DATA)
+    assert mount.fs.read(CTX, handle, len(DATA), 0) == DATA
+    assert [event.server for event in mount.events.of(WRITE_WAITS)] == [server]
+    assert [event.server for event in mount.events.of(WRITE_GOES_ON)] == [server]
+
+
+def test_write_that_waits_ends_at_once_when_its_caller_is_killed(cluster: LocalCluster, mount: Mount) -> None:
+    handle = new_file(mount, data=b"kept")
+    killed, waiting = CallerContext(), CallerContext()
+    for wire in cluster.wires.values():
+        wire.is_down = True
+    first = beside(lambda: mount.fs.write(killed, handle, DATA, 4))
+    wait_until(lambda: bool(mount.events.of(WRITE_WAITS)), "the write to wait")
+    second = beside(lambda: mount.fs.write(waiting, handle, DATA, 4))
+    waiting.end()
+    with pytest.raises(Interrupted):
+        second.result(1)
+    killed.end()
+    with pytest.raises(Interrupted):
+        first.result(1)
+
+
+def test_junk_of_a_killed_append_never_becomes_visible(cluster: LocalCluster, mount: Mount) -> None:
+    handle = new_file(mount, data=b"kept")
+    away = place(mount, handle, 0, Role.SECONDARY)
+    cluster.wires[away].is_down = True
+    killed = CallerContext()
+    write = beside(lambda: mount.fs.write(killed, handle, b"JUNK" * 100, 4))
+    wait_until(lambda: bool(mount.events.of(WRITE_WAITS)), "the write to wait")
+    killed.end()
+    with pytest.raises(Interrupted):
+        write.result(1)
+    cluster.wires[away].is_down = False
+    assert mount.fs.getattr(CTX, b"/file").content.size_bytes == 4
+    mount.fs.write(CTX, handle, b"end", 600)  # makes the junk part of the file, if it is there
+    assert mount.fs.read(CTX, handle, 1000, 0) == b"kept" + bytes(596) + b"end"
+    mount.fs.release(CTX, handle)
+    other = cluster.mount()
+    assert other.fs.read(CTX, other.fs.open(CTX, b"/file", 0), 1000, 0) == b"kept" + bytes(596) + b"end"
+
+
+def test_reads_go_on_while_a_write_waits(cluster: LocalCluster, mount: Mount) -> None:
+    handle, other = new_file(mount), new_file(mount, b"/other")
+    server = place(mount, handle, 0, Role.PRIMARY)
+    cluster.wires[server].is_down = True
+    write = beside(lambda: mount.fs.write(CTX, handle, b"new", 0))
+    wait_until(lambda: bool(mount.events.of(WRITE_WAITS)), "the write to wait")
+    assert mount.fs.read(CTX, other, len(DATA), 0) == DATA
+    assert mount.fs.read(CTX, handle, len(DATA), BLOCK) == DATA[BLOCK:]
+    assert not write.done()
+    cluster.wires[server].is_down = False
+    write.result(5)
+
+
+def test_write_whose_answers_are_lost_has_its_effect_once(cluster: LocalCluster, mount: Mount) -> None:
+    handle = mount.fs.create(CTX, b"/file", 0o644, O_RDWR | O_CREAT | O_APPEND)
+    for wire in cluster.wires.values():
+        wire.lose_answers(Put)
+    mount.fs.write(CTX, handle, b"once ", 0)
+    mount.fs.write(CTX, handle, b"twice", 0)
+    assert mount.fs.read(CTX, handle, 100, 0) == b"once twice"
+    assert mount.fs.getattr(CTX, b"/file").content.size_bytes == 10
+
+
+def test_write_to_a_full_disk_fails_at_once_and_leaves_nothing(cluster: LocalCluster, mount: Mount) -> None:
+    handle = new_file(mount, data=b"kept")
+    full = cluster.disks[place(mount, handle, 2, Role.PRIMARY)]
+    full.free_bytes = 0
+    with pytest.raises(NoSpace):
+        mount.fs.write(CTX, handle, DATA, 4)
+    full.free_bytes = None
+    assert mount.fs.getattr(CTX, b"/file").content.size_bytes == 4
+    mount.fs.write(CTX, handle, b"!", 5000)
+    assert mount.fs.read(CTX, handle, 6000, 0) == b"kept" + bytes(4996) + b"!"
+    assert mount.events.of(WRITE_WAITS) == []
+
+
+# --- reading -------------------------------------------------------------------------------------------------------------
+
+
+def test_read_with_a_server_down_takes_the_other_copies_and_does_not_try_it_again_and_again(
+    cluster: LocalCluster, mount: Mount
+) -> None:
+    handle = new_file(mount)
+    server = place(mount, handle, 0, Role.PRIMARY)
+    tried: list[object] = []
+    cluster.wires[server].hook = tried.append
+    cluster.wires[server].is_down = True
+    began_s = time.monotonic()
+    for _ in range(100):
+        assert mount.fs.read(CTX, handle, len(DATA), 0) == DATA
+    elapsed_s = time.monotonic() - began_s
+    assert len(tried) <= 3 + elapsed_s / 0.05
+    assert len(tried) < 50
+    cluster.wires[server].is_down = False
+    wait_until(lambda: is_healthy(mount, handle, 0), "the server to be tried again")
+    assert [event.server for event in mount.events.of(READ_ONE_COPY)] == [server]
+    assert [event.server for event in mount.events.of(READ_BOTH_COPIES)] == [server]
+
+
+def test_read_waits_while_both_servers_of_a_block_are_down_and_can_be_ended(cluster: LocalCluster, mount: Mount) -> None:
+    handle = new_file(mount)
+    down = [place(mount, handle, 0, role) for role in Role]
+    for server in down:
+        cluster.wires[server].is_down = True
+    killed = CallerContext()
+    reads = [beside(lambda ctx=ctx: mount.fs.read(ctx, handle, len(DATA), 0)) for ctx in (CTX, killed)]  # type: ignore[misc]
+    time.sleep(0.3)
+    assert not any(read.done() for read in reads)
+    killed.end()
+    with pytest.raises(Interrupted):
+        reads[1].result(1)
+    cluster.wires[down[0]].is_down = False
+    assert reads[0].result(5) == DATA
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_rotten_copy_is_read_around_and_repaired(cluster: LocalCluster, mount: Mount, role: Role) -> None:
+    handle = new_file(mount)
+    server = place(mount, handle, 5, role)
+    rot(cluster, server, b"block 000005")
+    assert mount.fs.read(CTX, handle, len(DATA), 0) == DATA
+    [event] = mount.events.of(COPY_REPAIRED)
+    assert (event.server, event.block, event.path) == (server, 5, b"/file")
+    assert read_from_each_copy(cluster, mount, handle, 5) == [DATA[5 * BLOCK : 6 * BLOCK]] * 2
+    assert len(mount.events.of(COPY_REPAIRED)) == 1
+
+
+def test_block_with_both_copies_rotten_is_an_error_and_the_rest_is_read(cluster: LocalCluster, mount: Mount) -> None:
+    handle = new_file(mount)
+    for role in Role:
+        rot(cluster, place(mount, handle, 5, role), b"block 000005")
+    for _ in range(2):
+        with pytest.raises(NoGoodCopy):
+            mount.fs.read(CTX, handle, len(DATA), 0)
+    [event] = mount.events.of(NO_GOOD_COPY)
+    assert (event.path, event.block, event.ino) == (b"/file", 5, mount.fs.getattr(CTX, b"/file").ino)
+    assert mount.fs.read(CTX, handle, 5 * BLOCK, 0) == DATA[: 5 * BLOCK]
+    assert mount.fs.read(CTX, handle, len(DATA), 6 * BLOCK) == DATA[6 * BLOCK :]
+    mount.fs.write(CTX, handle, DATA[5 * BLOCK : 6 * BLOCK], 5 * BLOCK)
+    assert mount.fs.read(CTX, handle, len(DATA), 0) == DATA
+
+
+def test_copy_left_older_by_a_killed_write_is_repaired(cluster: LocalCluster, mount: Mount) -> None:
+    handle = new_file(mount)
+    away = place(mount, handle, 0, Role.PRIMARY)
+    cluster.wires[away].is_down = True
+    killed = CallerContext()
+    write = beside(lambda: mount.fs.write(killed, handle, b"new", 0))
+    wait_until(lambda: bool(mount.events.of(WRITE_WAITS)), "the write to wait")
+    killed.end()
+    with pytest.raises(Interrupted):
+        write.result(1)
+    cluster.wires[away].is_down = False
+    wait_until(lambda: bool(mount.events.of(WRITE_GOES_ON) or is_healthy(mount, handle, 0)), "the server to be tried again")
+    wait_until(lambda: mount.fs.read(CTX, handle, 3, 0) == b"new" and bool(mount.events.of(COPY_REPAIRED)), "the repair")
+    first, second = read_from_each_copy(cluster, mount, handle, 0)
+    assert first == second == b"new" + DATA[3:BLOCK]
+
+
+def test_copy_that_only_seems_older_because_a_write_is_under_way_is_not_reported(cluster: LocalCluster, mount: Mount) -> None:
+    handle = new_file(mount)
+    late = cluster.wires[place(mount, handle, 0, Role.SECONDARY)]
+    held_up, go_on = threading.Event(), threading.Event()
+
+    def hold_up(request: object) -> None:
+        if isinstance(request, Put):
+            held_up.set()
+            go_on.wait(5)
+
+    late.hook = hold_up
+    write = beside(lambda: mount.fs.write(CTX, handle, b"new", 0))
+    assert held_up.wait(5)
+    threading.Timer(0.02, go_on.set).start()
+    assert mount.fs.read(CTX, handle, 3, 0) == b"new"
+    write.result(5)
+    assert mount.events.of(COPY_REPAIRED) == []
+
+
+def test_read_of_a_hole_is_zeros_also_with_one_server_down(cluster: LocalCluster, mount: Mount) -> None:
+    handle = new_file(mount, data=b"")
+    mount.fs.write(CTX, handle, b"end", 20 * BLOCK)
+    assert mount.fs.read(CTX, handle, 20 * BLOCK, 0) == bytes(20 * BLOCK)
+    cluster.wires[place(mount, handle, 3, Role.PRIMARY)].is_down = True
+    assert mount.fs.read(CTX, handle, 20 * BLOCK, 0) == bytes(20 * BLOCK)
+
+
+def test_read_succeeds_although_the_repair_fails(cluster: LocalCluster, mount: Mount) -> None:
+    handle = new_file(mount)
+    server = place(mount, handle, 5, Role.PRIMARY)
+    rot(cluster, server, b"block 000005")
+    cluster.disks[server].is_read_only = True
+    assert mount.fs.read(CTX, handle, len(DATA), 0) == DATA
+    cluster.disks[server].is_read_only = False
+    assert mount.events.of(COPY_REPAIRED) == []
