@@ -196,7 +196,7 @@ def _mount(cluster: LocalCluster) -> None:
 def _refuse_foreign_mount(cluster: LocalCluster) -> None:
     there = find_mount(cluster.mount)
     if there is not None and not is_mounted(cluster.mount):
-        raise MountPointError(expected=f"{cluster.mount} to be free", got=f"a mount of type {there.type}")
+        raise MountPointError(expected=f"{cluster.mount} to be free", got=f"a mount of type {there.type.decode()}")
 
 
 def _clear_mount_point(cluster: LocalCluster) -> None:

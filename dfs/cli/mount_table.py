@@ -7,23 +7,15 @@ hangs would answer with an error or not at all. Called by dfs/cli/local_cluster.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from dfs.fusefs import mount_point
+from dfs.fusefs.mount_point import MountedAt
 
-MOUNT_TYPE: Final = "fuse.dfs"
+MOUNT_TYPE: Final = b"fuse.dfs"
 UNMOUNT_TIMEOUT_S: Final = 10.0
-_OCTAL: Final = re.compile(r"\\([0-7]{3})")
-
-
-class Mount(NamedTuple):
-    """One line of the mount table."""
-
-    path: Path
-    type: str
 
 
 class Holder(NamedTuple):
@@ -41,28 +33,16 @@ def absolute(path: Path) -> Path:
     return whole.parent.resolve() / whole.name
 
 
-def read_mounts(text: str) -> list[Mount]:
-    """Return the mounts in the text of a mountinfo file, in its order: a later one hides an earlier one at the same path."""
-    return [_parse_line(line) for line in text.splitlines() if " - " in line]
-
-
-def _parse_line(line: str) -> Mount:
-    fields, _, source = line.partition(" - ")
-    raw = _OCTAL.sub(lambda match: chr(int(match[1], 8)), fields.split(" ")[4])
-    return Mount(Path(raw), source.split(" ")[0])
-
-
-def find_mount(path: Path) -> Mount | None:
+def find_mount(path: Path) -> MountedAt | None:
     """Return what is mounted at exactly `path`, or None."""
-    wanted = absolute(path)
-    mounts = read_mounts(Path("/proc/self/mountinfo").read_text(errors="surrogateescape"))
-    return next((mount for mount in reversed(mounts) if mount.path == wanted), None)
+    wanted = os.fsencode(absolute(path))
+    return next((mounted for mounted in reversed(mount_point.list_mounts()) if mounted.point == wanted), None)
 
 
 def is_mounted(path: Path) -> bool:
     """Tell whether a dfs file system is mounted at `path`, alive or dead."""
-    mount = find_mount(path)
-    return mount is not None and mount.type == MOUNT_TYPE
+    mounted = find_mount(path)
+    return mounted is not None and mounted.type == MOUNT_TYPE
 
 
 def find_holders(path: Path) -> list[Holder]:

@@ -289,8 +289,9 @@ def _parse_ini(text: str, source: str) -> configparser.RawConfigParser:
     except configparser.MissingSectionHeaderError as error:
         raise ConfigError("a [section] first", repr(error.line.strip()), f"{source}: line {error.lineno}") from error
     except configparser.ParsingError as error:
-        number, line = error.errors[0]
-        raise ConfigError("[section], key = value, or # comment", line, f"{source}: line {number}") from error
+        number, _ = error.errors[0]  # the line beside it is quoted in some releases of Python and not in others
+        line = text.splitlines()[number - 1]
+        raise ConfigError("[section], key = value, or # comment", repr(line), f"{source}: line {number}") from error
     return parser
 
 

@@ -50,6 +50,8 @@ class MountedAt(NamedTuple):
     point: bytes
     device: bytes
     """major:minor, the file system's own for as long as anybody uses it."""
+    type: bytes
+    """File system type, "fuse.dfs" for ours."""
 
 
 def list_mounts() -> list[MountedAt]:
@@ -60,8 +62,13 @@ def list_mounts() -> list[MountedAt]:
 def parse_mountinfo(text: bytes) -> list[MountedAt]:
     """Return what proc_pid_mountinfo(5) lists; it writes blanks and backslashes as octal numbers."""
     # Not splitlines(): a carriage return is part of a name.
-    lines = (line.split(b" ") for line in text.split(b"\n") if line)
-    return [MountedAt(_ESCAPE.sub(_unescape, fields[_POINT_FIELD]), fields[_DEVICE_FIELD]) for fields in lines]
+    return [_parse_line(line) for line in text.split(b"\n") if line]
+
+
+def _parse_line(line: bytes) -> MountedAt:
+    fields, _, source = line.partition(b" - ")
+    parts = fields.split(b" ")
+    return MountedAt(_ESCAPE.sub(_unescape, parts[_POINT_FIELD]), parts[_DEVICE_FIELD], source.partition(b" ")[0])
 
 
 def find_device(point: bytes) -> bytes | None:

@@ -9,7 +9,8 @@ import os
 import signal
 from pathlib import Path
 
-from dfs.cli.mount_table import read_mounts, unmount
+from dfs.cli.mount_table import unmount
+from dfs.fusefs.mount_point import list_mounts
 
 MARK = "DFS_TEST_RUN"
 
@@ -35,8 +36,8 @@ def find_processes() -> list[tuple[int, str]]:
 
 def find_mounts(below: Path) -> list[Path]:
     """Return all mount points below a folder, the innermost first."""
-    mounts = read_mounts(Path("/proc/self/mountinfo").read_text(errors="surrogateescape"))
-    return [mount.path for mount in reversed(mounts) if mount.path.is_relative_to(below)]
+    points = [Path(os.fsdecode(mounted.point)) for mounted in reversed(list_mounts())]
+    return [point for point in points if point.is_relative_to(below)]
 
 
 def remove_leftovers(below: Path) -> list[str]:

@@ -31,7 +31,9 @@ def line(point: bytes, device: bytes = b"0:47") -> bytes:
 
 @given(points=st.lists(PATHS, max_size=5))
 def test_any_mount_point_is_read_back(points: list[bytes]) -> None:
-    assert parse_mountinfo(b"".join(line(point) for point in points)) == [MountedAt(point, b"0:47") for point in points]
+    assert parse_mountinfo(b"".join(line(point) for point in points)) == [
+        MountedAt(point, b"0:47", b"fuse.dfs") for point in points
+    ]
 
 
 def test_device_on_top_is_found_and_gone_when_unmounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
