@@ -96,7 +96,7 @@ def open_store(
     return BlockStore(
         store=store,
         reading=Reading(store),
-        writing=Writing(store, settings.direct_bytes_min),
+        writing=Writing(store, settings.direct_bytes_min, settings.append_bytes_min),
         repairing=Repairing(store),
         fencing=Fencing(store),
         cleaning=Cleaning(store, syncing),

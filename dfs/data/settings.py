@@ -14,9 +14,11 @@ SEGMENT_BYTES: Final = 32 << 20
 OPEN_STRIPS_MAX: Final = 256
 """Strip files kept open."""
 DIRECT_BYTES_MIN: Final = 32 << 10
-"""New blocks go in place if one Put brings at least this much for a strip; less is cheaper through the journal, where many
+"""The first blocks of a strip go in place if they come to at least this much; less is cheaper through the journal, where many
 small files share one write and one fsync (decision record 5).
 """
+APPEND_BYTES_MIN: Final = 8 << 10
+"""Further new blocks of a strip go in place if one Put brings at least this much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +32,4 @@ class DataSettings:
     segment_bytes: int = SEGMENT_BYTES
     open_strips_max: int = OPEN_STRIPS_MAX
     direct_bytes_min: int = DIRECT_BYTES_MIN
+    append_bytes_min: int = APPEND_BYTES_MIN

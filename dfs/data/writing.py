@@ -1,8 +1,8 @@
 """Put: blocks are checked whole, compared with what is stored, then stored (design sections 4 and 6).
 
 Promises: nothing has an effect before everything was checked; a stored generation never falls; a bad record is in quarantine
-before it is written over; if the disk refuses, nothing of the request is visible. New blocks of a large request go in place, the
-map page last; everything else goes to the journal and the overlay. Called by the service. Never syncs.
+before it is written over; if the disk refuses, nothing of the request is visible. New blocks of a large file go in place, the map
+page last; everything else goes to the journal and the overlay. Called by the service. Never syncs.
 
 Lock order: see Store.
 """
@@ -44,9 +44,10 @@ class Plan:
 class Writing:
     """Carries out Put."""
 
-    def __init__(self, store: Store, direct_bytes_min: int) -> None:
+    def __init__(self, store: Store, direct_bytes_min: int, append_bytes_min: int) -> None:
         self._store = store
         self._direct_bytes_min = direct_bytes_min
+        self._append_bytes_min = append_bytes_min
 
     def put(self, ctx: CallContext, request: Put) -> Done:
         """Store the blocks. Raises: BadRequest, RequestTooLarge, StaleTicket, Conflict, DiskError leaves."""
@@ -75,7 +76,7 @@ class Writing:
         plan = Plan(incoming, store.strips.use(ino, incoming.role))
         try:
             store.require_residue(plan.strip, layers, incoming.residue)
-            is_large = incoming.count * store.geometry.block_size >= self._direct_bytes_min and not store.overlay.was_dropped(ino)
+            is_large = self._is_large(plan, layers) and not store.overlay.was_dropped(ino)
             if not _is_absent(plan.strip, layers, incoming.first, incoming.count):
                 self._compare(plan, layers, is_large=is_large)
             elif is_large:
@@ -87,6 +88,15 @@ class Writing:
                 store.strips.release(plan.strip)
             raise
         return plan
+
+    def _is_large(self, plan: Plan, layers: tuple[Pending, ...]) -> bool:
+        """Tell whether the new blocks of a segment are worth going in place, with what is pending before them."""
+        block_size = self._store.geometry.block_size
+        size_bytes = plan.incoming.count * block_size
+        if size_bytes < self._append_bytes_min:
+            return False
+        pending_bytes = sum(len(pending.records) for pending in layers) * block_size
+        return plan.strip is not None or size_bytes + pending_bytes >= self._direct_bytes_min
 
     def _compare(self, plan: Plan, layers: tuple[Pending, ...], *, is_large: bool) -> None:
         """Sort the blocks of a segment, of which some are not absent."""

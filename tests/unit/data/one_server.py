@@ -86,7 +86,11 @@ class OneServer:
 
     def _start(self) -> DataService:
         settings = DataSettings(
-            self.index, self.boot_id, direct_bytes_min=self._direct_bytes_min, open_strips_max=self._open_strips_max
+            self.index,
+            self.boot_id,
+            direct_bytes_min=self._direct_bytes_min,
+            append_bytes_min=self._direct_bytes_min // 2,
+            open_strips_max=self._open_strips_max,
         )
         service = DataService(
             settings=settings,
