@@ -8,6 +8,7 @@ by `make_parser`. Never reads configuration and builds nothing.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -51,17 +52,23 @@ def run_program(program: str, body: Callable[[], int]) -> int:
     An expected error is one line, `PROGRAM: what was expected, what was got`; anything else is a bug and shows its traceback.
     """
     try:
-        return body()
+        code = body()
+        sys.stdout.flush()  # here, where a reader that left can still be told from a bug
     except DfsError as error:
         print(f"{program}: {one_line(str(error))}", file=sys.stderr)
         return int(error.exit_code)
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)
         return int(ExitCode.FAILED)
+    except BrokenPipeError:
+        # `| head` has read enough. Python would write the rest at exit and complain: there is nowhere to write it to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(ExitCode.FAILED)
     except Exception as bug:  # noqa: BLE001 - the top of the program: a bug is shown whole, with the documented exit code
         traceback.print_exc()
         print(f"{program}: a bug: {one_line(repr(bug))}", file=sys.stderr)
         return int(ExitCode.FAILED)
+    return code
 
 
 def one_line(text: str) -> str:

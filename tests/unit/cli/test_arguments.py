@@ -6,6 +6,8 @@ Method: parsers and run_program called as the programs call them.
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 
 import pytest
 
@@ -82,3 +84,13 @@ def test_bug_shows_its_traceback_and_is_exit_1(capsys: pytest.CaptureFixture[str
 
     assert run_program("prog", body) == 1
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_reader_that_leaves_early_gets_no_traceback() -> None:
+    program = "import sys; from dfs.cli.arguments import run_program; sys.exit(run_program('p', lambda: print('x' * 100_000) or 0))"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 1
