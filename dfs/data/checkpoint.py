@@ -79,8 +79,8 @@ class Checkpoint:
             batch = inos[start : start + BATCH_INODES]
             for ino in batch:
                 self._write_inode(ino)
+            self._syncing.sync_many(batch)
             for ino in batch:
-                self._syncing.sync_strips(ino)
                 store.overlay.drained(ino)
         self._syncing.sync_changed()
         store.floors.save(self._floor_tables)

@@ -92,7 +92,7 @@ def open_store(
     if replayed.is_damaged:
         identification.distrust()
     store.journal.start(replayed.segments)
-    syncing = Syncing(store, tasks.keyed_lock())
+    syncing = Syncing(store, tasks)
     return BlockStore(
         store=store,
         reading=Reading(store),

