@@ -123,6 +123,18 @@ def test_crash_at_any_step_leads_to_one_cluster_afterwards(blank: MetaUnderTest,
     assert prepared == {opened.shape.cluster}
 
 
+def test_commit_is_sent_only_when_the_file_system_is_durable(blank: MetaUnderTest) -> None:
+    phases: list[object] = []
+
+    def look(server: ServerIndex, request: Request[object]) -> None:
+        if isinstance(request, CommitFormat):
+            phases.append(blank.running().store.read(lambda reader: reader.one("SELECT phase FROM cluster")))
+
+    blank.servers.before_answer = look
+    mount(blank)
+    assert phases == [(1,)] * 4
+
+
 def test_server_that_misses_the_commit_gets_it_later(blank: MetaUnderTest) -> None:
     def go_down(server: ServerIndex, request: Request[object]) -> None:
         if isinstance(request, CommitFormat) and server == 0:

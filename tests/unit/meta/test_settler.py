@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from dfs.core.block_messages import Fence, Identify
-from dfs.core.cluster_messages import RoleState
 from dfs.core.errors import GrantLost
 from dfs.core.ids import ROOT_INO, Ino, ServerIndex
 from dfs.core.meta_messages import Commit, EndSession, Open, Unlink
@@ -106,7 +105,7 @@ def test_server_that_loses_its_disk_during_the_fence_does_not_count(meta: MetaUn
     def lose(server: ServerIndex, request: Request[object]) -> None:
         if isinstance(request, Fence) and server == 1:
             identity = meta.servers.server(1).identity
-            meta.servers.server(1).identity = replace(identity, disk="another", primary=RoleState.REBUILDING)
+            meta.servers.server(1).identity = replace(identity, disk="another")
 
     meta.servers.before_answer = lose
     other, ino = holder_dies(meta, {})
