@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from bisect import bisect_left, insort
 from collections import OrderedDict
+from itertools import islice
 from typing import Final
 
 from dfs.core.errors import DiskError, DiskMissing
@@ -249,7 +250,7 @@ class Strips:
         surplus = len(self._open) - self._open_max
         if surplus <= 0:
             return []
-        old = [strip for strip in self._open.values() if not strip.pins][:surplus]
+        old = list(islice((strip for strip in self._open.values() if not strip.pins), surplus))
         for strip in old:
             del self._open[(strip.ino, strip.role)]
         return old
