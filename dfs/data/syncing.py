@@ -19,7 +19,7 @@ from dfs.data.store import Store
 from dfs.data.strips import SHARD_BITS
 
 SYNCS_AT_ONCE: Final = 4
-"""Measured on ext4: 400 new files take 0.51 ms each one by one, 0.12 ms each with 4 at once, and no less with 16."""
+"""Measured on ext4 with 2 cores: a checkpoint takes 1.46 ms per new file one by one, 0.85 ms with 4 at once."""
 
 
 class Syncing:
