@@ -6,6 +6,9 @@ server, as secondary copies to the next. Their bytes and checksums are put toget
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import cast
+
 from dfs.core.block_messages import Put, Segment
 from dfs.core.ids import BlockNo, Generation, Ino, ServerIndex, Ticket
 from dfs.core.limits import REQUEST_BLOCKS_MAX, REQUEST_DATA_BYTES_MAX
@@ -41,8 +44,8 @@ def _plan_round(
     for offset in range(min(servers, blocks)):
         pieces = [view[at : at + size] for at in range(offset * size, view.nbytes, servers * size)]
         start = BlockNo(first + offset)
-        numbers = range(start, start + len(pieces) * servers, servers)
-        sums = pack_checksums(checksums(ino, generation, zip(map(BlockNo, numbers), pieces, strict=True)))
+        numbers = cast("Iterable[BlockNo]", range(start, start + len(pieces) * servers, servers))
+        sums = pack_checksums(checksums(ino, generation, zip(numbers, pieces, strict=True)))
         body = b"".join(pieces)
         for role in Role:
             segment = Segment(role, start, len(pieces), pieces[-1].nbytes)

@@ -1,0 +1,82 @@
+"""Goal: a record verifies only as what it is: this block of this file, with these bytes (R8, I2). Method: properties; any one
+flipped bit, and any other identity, must not verify.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from dfs.core.ids import BlockNo, Generation, Ino
+from dfs.core.records import (
+    HEADER_BYTES,
+    Record,
+    checksum,
+    checksums,
+    pack_checksums,
+    pack_record,
+    parse_record,
+    unpack_checksums,
+)
+
+BLOCK_SIZE = 32
+INOS = st.integers(1, (1 << 40) - 1).map(Ino)
+BLOCKS = st.integers(0, 1 << 41).map(BlockNo)
+GENERATIONS = st.integers(1, (1 << 64) - 1).map(Generation)
+DATA = st.binary(min_size=1, max_size=BLOCK_SIZE)
+
+
+def packed(ino: Ino, block_no: BlockNo, generation: Generation, data: bytes) -> bytes:
+    return pack_record(Record(generation, checksum(ino, block_no, generation, data), data), BLOCK_SIZE)
+
+
+@given(INOS, BLOCKS, GENERATIONS, DATA)
+def test_record_is_read_as_it_was_written(ino: Ino, block_no: BlockNo, generation: Generation, data: bytes) -> None:
+    raw = packed(ino, block_no, generation, data)
+    assert len(raw) == HEADER_BYTES + BLOCK_SIZE
+    record = parse_record(raw, ino, block_no, BLOCK_SIZE)
+    assert record == Record(generation, checksum(ino, block_no, generation, data), data)
+
+
+@given(INOS, BLOCKS, GENERATIONS, DATA, st.data())
+def test_any_flipped_bit_that_matters_does_not_verify(
+    ino: Ino, block_no: BlockNo, generation: Generation, data: bytes, chance: st.DataObject
+) -> None:
+    raw = bytearray(packed(ino, block_no, generation, data))
+    bit = chance.draw(st.integers(0, 8 * (HEADER_BYTES + len(data)) - 1))
+    raw[bit // 8] ^= 1 << bit % 8
+    assert parse_record(raw, ino, block_no, BLOCK_SIZE) is None
+
+
+@given(INOS, BLOCKS, GENERATIONS, DATA, INOS, BLOCKS)
+def test_record_at_the_wrong_place_does_not_verify(
+    ino: Ino, block_no: BlockNo, generation: Generation, data: bytes, other_ino: Ino, other_block: BlockNo
+) -> None:
+    assume((ino, block_no) != (other_ino, other_block))
+    raw = packed(ino, block_no, generation, data)
+    assert parse_record(raw, other_ino, other_block, BLOCK_SIZE) is None
+
+
+@given(st.integers(0, HEADER_BYTES + BLOCK_SIZE - 1))
+def test_short_read_and_zeros_do_not_verify(size: int) -> None:
+    raw = packed(Ino(7), BlockNo(1), Generation(1), b"data")
+    assert parse_record(raw[:size], Ino(7), BlockNo(1), BLOCK_SIZE) is None
+    assert parse_record(bytes(HEADER_BYTES + BLOCK_SIZE), Ino(7), BlockNo(1), BLOCK_SIZE) is None
+
+
+def test_layout_on_disk_is_the_documented_one() -> None:
+    raw = packed(Ino(7), BlockNo(1), Generation(0x1122334455667788), b"data")
+    length, crc, generation = struct.unpack_from("<IIQ", raw)
+    assert (length, generation) == (4, 0x1122334455667788)
+    assert crc == zlib.crc32(struct.pack("<QQQI", 7, 1, generation, 4) + b"data")
+    assert raw[16:] == b"data" + bytes(BLOCK_SIZE - 4)
+
+
+@given(INOS, GENERATIONS, st.lists(st.tuples(BLOCKS, DATA), max_size=5))
+def test_checksums_of_many_blocks_are_those_of_each(ino: Ino, generation: Generation, blocks: list[tuple[BlockNo, bytes]]) -> None:
+    sums = checksums(ino, generation, blocks)
+    assert sums == [checksum(ino, number, generation, data) for number, data in blocks]
+    assert unpack_checksums(pack_checksums(sums)) == tuple(sums)
