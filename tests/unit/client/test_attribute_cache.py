@@ -1,0 +1,100 @@
+"""Goal: a repeated stat needs no call, own changes show at once, and no late answer brings an old state back. Method: a clock that
+tests move, and answers that arrive in every order.
+"""
+
+from __future__ import annotations
+
+from dfs.client.attribute_cache import AttributeCache
+from dfs.core.ids import Ino, Ticket
+from dfs.core.meta_messages import Attributes, Content
+from dfs.core.placement import Layout
+from tests.unit.client.parts import TASKS, ManualClock
+
+
+def inode(number: int, mode: int = 0o100644) -> Attributes:
+    content = Content(Layout(0, 4, 512), 0, (), Ticket(0))
+    return Attributes(Ino(number), mode, 1, 0, 0, 0, 0, 0, 0, content)
+
+
+def make(entries_max: int = 100, timeout_s: float = 1.0) -> tuple[AttributeCache, ManualClock]:
+    clock = ManualClock()
+    return AttributeCache(clock, TASKS, timeout_s, entries_max), clock
+
+
+def test_what_was_seen_is_believed_for_the_timeout_and_no_longer() -> None:
+    cache, clock = make()
+    cache.learn(cache.moment(), inode(5), b"/a")
+    clock.now_s += 0.9
+    assert cache.attributes_at(b"/a") == inode(5)
+    assert cache.attributes_of(Ino(5)) == inode(5)
+    clock.now_s += 0.1
+    assert cache.attributes_at(b"/a") is None
+    assert cache.attributes_of(Ino(5)) is None
+
+
+def test_timeout_of_zero_believes_nothing() -> None:
+    cache, _ = make(timeout_s=0.0)
+    cache.learn(cache.moment(), inode(5), b"/a")
+    assert cache.attributes_at(b"/a") is None
+
+
+def test_own_change_through_one_name_shows_under_all() -> None:
+    cache, _ = make()
+    cache.learn(cache.moment(), inode(5), b"/a")
+    cache.learn(cache.moment(), inode(5), b"/b")
+    cache.changed(cache.moment(), inode(5, 0o100600))
+    assert cache.attributes_at(b"/a") == cache.attributes_at(b"/b") == inode(5, 0o100600)
+
+
+def test_answer_asked_for_before_an_own_change_is_not_kept() -> None:
+    cache, _ = make()
+    asked = cache.moment()
+    cache.changed(cache.moment(), inode(5, 0o100600))
+    cache.learn(asked, inode(5, 0o100644), b"/a")
+    assert cache.attributes_of(Ino(5)) == inode(5, 0o100600)
+
+
+def test_answer_asked_for_before_a_name_was_removed_does_not_bring_it_back() -> None:
+    cache, _ = make()
+    asked = cache.moment()
+    cache.forget_name(b"/a")
+    cache.learn(asked, inode(5), b"/a")
+    cache.learn_listing(asked, [(b"/a", inode(5))])
+    assert cache.ino_at(b"/a") is None
+    cache.learn(cache.moment(), inode(5), b"/a")
+    assert cache.ino_at(b"/a") == 5
+
+
+def test_two_own_changes_under_way_at_once_leave_neither_answer() -> None:
+    cache, _ = make()
+    first, second = cache.moment(), cache.moment()
+    cache.changed(first, inode(5, 0o100600))
+    cache.changed(second, inode(5, 0o100640))
+    assert cache.attributes_of(Ino(5)) is None
+
+
+def test_answer_from_before_a_change_is_not_kept_although_the_note_of_the_change_was_evicted() -> None:
+    cache, _ = make(entries_max=3)
+    asked = cache.moment()
+    cache.forget_attributes(Ino(5))
+    for number in range(10, 20):
+        cache.learn(cache.moment(), inode(number))
+    cache.learn(asked, inode(5))
+    assert cache.attributes_of(Ino(5)) is None
+
+
+def test_moved_folder_takes_all_paths_with_it() -> None:
+    cache, _ = make()
+    cache.learn(cache.moment(), inode(5), b"/folder/a")
+    cache.forget_all_names()
+    assert cache.ino_at(b"/folder/a") is None
+    assert cache.attributes_of(Ino(5)) == inode(5)
+
+
+def test_cache_is_bounded_and_drops_the_oldest() -> None:
+    cache, _ = make(entries_max=10)
+    for number in range(1, 30):
+        cache.learn(cache.moment(), inode(number), b"/%d" % number)
+    assert cache.attributes_at(b"/29") == inode(29)
+    assert cache.attributes_at(b"/19") is None
+    assert cache.attributes_at(b"/20") == inode(20)
