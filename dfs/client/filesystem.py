@@ -82,7 +82,6 @@ class FileSystem:
             grants=grants,
             handles=handles,
             ops=ops,
-            clock=clock,
             random=random,
             tasks=tasks,
             events=events,

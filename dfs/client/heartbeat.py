@@ -18,7 +18,7 @@ from dfs.client.lease import Lease
 from dfs.client.meta_retry import PatientMeta
 from dfs.client.patience import Patience
 from dfs.client.session import Session
-from dfs.core.errors import DfsError, Interrupted, SessionExpired
+from dfs.core.errors import DfsError, Interrupted, NotFormatted, SessionExpired, Stopping, Unreachable
 from dfs.core.ids import Ino
 from dfs.core.interfaces import CallContext, Clock, Random, Tasks
 from dfs.core.limits import BATCH_INODES_MAX
@@ -79,15 +79,20 @@ class HeartbeatTask:
 
     def run(self, ctx: CallContext) -> None:
         """Send heartbeats until `ctx` says that the mount stops."""
-        patience = Patience(self._clock, self._random)
+        patience, told = Patience(self._clock, self._random), ""
         while ctx.cancelled() is None:
             try:
                 self._beat(ctx)
             except Interrupted:
                 return
+            except (Unreachable, Stopping, NotFormatted):
+                told = ""  # an outage, of which the operator is told elsewhere
             except DfsError as error:
-                LOG.debug("a heartbeat failed: %s", error)
+                if told != str(error):
+                    told = str(error)
+                    LOG.warning("the heartbeat fails: %s", error)
             else:
+                told = ""
                 patience = Patience(self._clock, self._random)
                 continue
             try:

@@ -18,10 +18,10 @@ from dfs.client.meta_retry import PatientMeta
 from dfs.client.op_numbers import OpNumbers
 from dfs.client.settings import MountSettings
 from dfs.core.cluster_messages import ServerAddress, Shape
-from dfs.core.errors import EndReason, Interrupted, NotFound, PeerStartError, StaleFile
+from dfs.core.errors import EndReason, Interrupted, NotFound, PeerStartError, SessionExpired, StaleFile
 from dfs.core.events import LEASE_LOST, Event
-from dfs.core.ids import SessionId
-from dfs.core.interfaces import POLL_S, CallContext, Clock, DataServers, EventSink, Random, Tasks, raise_if_cancelled
+from dfs.core.ids import NO_SESSION, SessionId
+from dfs.core.interfaces import POLL_S, CallContext, DataServers, EventSink, Random, Tasks, raise_if_cancelled
 from dfs.core.limits import BATCH_INODES_MAX
 from dfs.core.meta_messages import AssertOpens, EndSession, HeartbeatAnswer, OpenFile, OpenSession, SessionOpened
 
@@ -43,7 +43,6 @@ class Session:
         grants: Grants,
         handles: Handles,
         ops: OpNumbers,
-        clock: Clock,
         random: Random,
         tasks: Tasks,
         events: EventSink,
@@ -55,7 +54,6 @@ class Session:
         self._grants = grants
         self._handles = handles
         self._ops = ops
-        self._clock = clock
         self._random = random
         self._events = events
         self._mutex = tasks.mutex()
@@ -63,6 +61,9 @@ class Session:
         self._opened: SessionOpened | None = None
         self._epoch = 0
         self._is_renewing = False
+        self._nonce = b""
+        """Of an OpenSession that is not answered yet; empty: none."""
+        self._told_lost = NO_SESSION
         self._addresses: tuple[ServerAddress, ...] = ()
 
     # --- looking -----------------------------------------------------------------------------------------------------------
@@ -105,7 +106,9 @@ class Session:
             self._lease.lose()
             for unfinished in self._grants.forget_all(expired):
                 self._ops.end(unfinished.request.op)
-            self._events.emit(Event(LEASE_LOST), ctx)
+            if self._told_lost != expired:
+                self._told_lost = expired
+                self._events.emit(Event(LEASE_LOST), ctx)
             self._open(ctx)
         finally:
             with self._mutex:
@@ -147,14 +150,21 @@ class Session:
 
     def _open(self, ctx: CallContext) -> None:
         settings = self._settings
-        request = OpenSession(self._random.token_bytes(NONCE_BYTES), settings.host, settings.mount_path, settings.data_servers)
-        sent_s = self._clock.monotonic_s()
-        opened = self._meta.call(ctx, request)
+        while True:
+            # The same nonce after an interruption: meta may have opened the session already.
+            nonce = self._nonce = self._nonce or self._random.token_bytes(NONCE_BYTES)
+            request = OpenSession(nonce, settings.host, settings.mount_path, settings.data_servers)
+            try:
+                opened, sent_s = self._meta.call_timed(ctx, request)
+                break
+            except SessionExpired:
+                self._nonce = b""  # opened long ago, and expired since
         self._set_addresses(opened.data_servers, opened.shape.cluster)
         self._assert_opens(ctx, opened.session)
         self._epoch = opened.epoch
         with self._mutex:
             self._opened = opened
+            self._nonce = b""
         self._lease.renew(sent_s)
 
     def _set_addresses(self, addresses: tuple[ServerAddress, ...], cluster: str | None = None) -> None:
