@@ -59,7 +59,15 @@ class MemoryFile:
 
     def pwrite(self, parts: Sequence[Buffer], offset: int) -> None:
         data = b"".join(parts)
-        self._check("write", max(0, offset + len(data) - len(self._content.now)))
+        try:
+            self._check("write", max(0, offset + len(data) - len(self._content.now)))
+        except DiskFull:
+            fits = max(0, len(self._content.now) + (self._disk.free_bytes or 0) - offset)
+            self._store(data[:fits], offset)  # as a real disk: what fits is there
+            raise
+        self._store(data, offset)
+
+    def _store(self, data: bytes, offset: int) -> None:
         now = self._content.now
         if len(now) < offset + len(data):
             now.extend(bytes(offset + len(data) - len(now)))
@@ -109,6 +117,8 @@ class MemoryDisk:
         """(name, start, end) of byte ranges that can't be read."""
         self.operations_left: int | None = None
         """Disk operations until the process is killed; None: it lives."""
+        self.during_sync: tuple[str, Callable[[], None]] | None = None
+        """(part of a name, what happens while the next sync of such a file or folder runs)."""
         self.syncs: list[str] = []
         """Names of the files and folders synced, in their order."""
 
@@ -123,6 +133,9 @@ class MemoryDisk:
                 raise DiskFailed(operation, name, "told to fail")
         if operation == "sync":
             self.syncs.append(name)
+            if self.during_sync is not None and self.during_sync[0] in name:
+                (_, meanwhile), self.during_sync = self.during_sync, None
+                meanwhile()
         if self.is_read_only and operation in ("write", "truncate", "create", "remove", "replace", "rename", "make folder"):
             raise DiskReadOnly(operation, name, "told to be read-only")
         if growth_bytes and self.free_bytes is not None:

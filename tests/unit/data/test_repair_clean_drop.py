@@ -174,6 +174,12 @@ def test_fence_tells_the_end_of_the_valid_data_of_both_roles(server: OneServer) 
     assert server.fence(7, 5, Cut(0, Ticket(4))) == 512 + 3
 
 
+def test_fence_counts_the_newer_pending_block_and_not_the_longer_one_in_place(server: OneServer) -> None:
+    server.put(7, generation(3), (P, 0, [FULL] * 20))
+    server.put(7, generation(4), (P, 38, [b"abc"]))
+    assert server.fence(7, 4) == 38 * 512 + 3
+
+
 def test_fence_survives_a_power_cut_and_never_lowers_the_floor(server: OneServer) -> None:
     server.fence(7, 9)
     server.fence(7, 4)

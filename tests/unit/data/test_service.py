@@ -35,7 +35,7 @@ from dfs.core.errors import (
     UnknownMethod,
     WrongServer,
 )
-from dfs.core.events import DISK_GOES_ON, DISK_TROUBLE, UNCLEAN_START
+from dfs.core.events import DISK_GOES_ON, DISK_TROUBLE, JOURNAL_TORN, UNCLEAN_START
 from dfs.core.ids import Ino, ServerIndex, Ticket
 from dfs.core.meta_messages import ShowMeta
 from dfs.data.service import DataService
@@ -211,6 +211,7 @@ def test_put_on_a_full_disk_is_no_space_and_nothing_is_visible(
         assert {block.state for block in server.get(7, S, 1, count)} == {CopyState.ABSENT}
         disk.free_bytes = None
         server.kill()
+    assert not server.events.of(JOURNAL_TORN)
     server.put(7, generation(5), (P, 0, [FULL] * count))
     server.kill()
     assert server.get(7, P, 0, count)[-1].data == FULL
@@ -306,6 +307,29 @@ def test_sync_covers_journal_strip_and_the_folder_of_a_new_strip(server: OneServ
     disk.syncs.clear()
     server.sync(7)
     assert disk.syncs == []
+
+
+@pytest.mark.parametrize("part", ["7.p", "journal/0"])
+def test_what_is_put_while_a_sync_runs_is_synced_by_the_next(server: OneServer, disk: MemoryDisk, part: str) -> None:
+    server.put(7, generation(3), (P, 0, [FULL] * 20))
+    disk.during_sync = (part, lambda: server.put(7, generation(5), (P, 40, [b"x" * 512] * 20), (S, 3, [b"more"])))
+    server.sync(7)
+    assert disk.during_sync is None
+    server.sync(7)
+    disk.power_cut(lambda: False)
+    server.reboot()
+    assert server.get(7, P, 0, 40)[39].data == b"x" * 512
+    assert server.one(7, S, 3).data == b"more"
+
+
+def test_strip_dropped_while_it_is_synced_stays_gone(server: OneServer, disk: MemoryDisk) -> None:
+    server.put(7, generation(8), (P, 0, [FULL] * 20))
+    disk.during_sync = ("7.p", lambda: server.drop(7))
+    server.checkpoint()
+    assert disk.during_sync is None
+    for _ in range(2):
+        assert server.one(7, P, 0).state is CopyState.ABSENT
+        server.kill()
 
 
 # --- threads and a real folder ---------------------------------------------------------------------------------------
