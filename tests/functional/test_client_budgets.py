@@ -128,3 +128,16 @@ def test_write_of_10_mib_is_divided_into_requests_within_the_limits(mount: Mount
     with mount.counting() as calls:
         assert mount.fs.read(CTX, handle, len(data), 0) == data
     assert calls == {"Get": 8}
+
+
+def test_read_around_a_server_known_to_be_down_makes_one_call_to_each_of_the_others(cluster: LocalCluster, mount: Mount) -> None:
+    handle = new_file(mount, b"/degraded")
+    dead = cluster.wires[cluster.indexes[2]]
+    dead.is_down = True
+    counts = []
+    for _ in range(20):
+        with mount.counting() as calls:
+            assert mount.fs.read(CTX, handle, len(DATA), 0) == DATA
+        counts.append(calls["Get"])
+    dead.is_down = False
+    assert counts.count(3) >= 10

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from dfs.core.errors import AlreadyExists, BadHandle, Interrupted, NotFound, PeerStartError, StaleFile
+from dfs.core.block_messages import Put
+from dfs.core.errors import AlreadyExists, BadHandle, Interrupted, NoSpace, NotFound, PeerStartError, StaleFile
 from dfs.core.events import LEASE_LOST, META_GOES_ON, META_WAITS, SESSION_EXPIRED, WRITE_WAITS
 from dfs.core.ids import BlockNo
 from dfs.core.interfaces import PlainContext
@@ -142,11 +143,20 @@ def test_writer_that_waits_for_a_dead_server_gives_the_grant_to_one_that_need_no
 def test_grant_of_a_file_that_nobody_has_open_is_given_back_by_itself(mount: Mount, other: Mount) -> None:
     close(mount, new_file(mount, b"/file", b"12345"))
     mount.fs.truncate(CTX, b"/file", 3)
-    wait_until(lambda: mount.calls["Yield"] == 2, "the grant to be given back", 5.0)
+    wait_until(lambda: mount.background["Yield"] == 1, "the grant to be given back", 5.0)
     handle = other.fs.open(CTX, b"/file", O_RDWR)
     with other.counting() as calls:
         other.fs.write(CTX, handle, b"x", 0)
     assert calls["Acquire"] == 0
+
+
+def test_time_set_after_a_write_is_not_overwritten_by_its_commit(cluster: LocalCluster, mount: Mount, other: Mount) -> None:
+    handle = new_file(mount, b"/file", b"12345")
+    mount.fs.setattr(CTX, b"/file", AttributeChanges(mtime_ns=123_000))
+    assert mount.fs.getattr(CTX, b"/file").mtime_ns == 123_000
+    close(mount, handle)
+    assert other.fs.getattr(CTX, b"/file").mtime_ns == 123_000
+    assert other.fs.getattr(CTX, b"/file").content.size_bytes == 5
 
 
 # --- unlinked but open -----------------------------------------------------------------------------------------------------
@@ -207,7 +217,7 @@ def test_file_unlinked_while_open_survives_the_restart_of_meta(cluster: LocalClu
     mount.fs.unlink_open(CTX, b"/file", b"/.fuse_hidden1")
     cluster.stop_meta()
     cluster.start_meta()
-    wait_until(lambda: mount.calls["AssertOpens"] >= 1, "the opens to be asserted", 10.0)
+    wait_until(lambda: mount.background["AssertOpens"] >= 1, "the opens to be asserted", 10.0)
     time.sleep(0.2)
     assert mount.fs.read(CTX, handle, 10, 0) == b"kept"
     mount.fs.write(CTX, handle, b"!", 4)
@@ -315,6 +325,42 @@ def test_junk_of_a_mount_that_lost_its_session_in_a_write_is_not_seen(cluster: L
     stuck.result(10)
     assert text in (b"kept and more", b"keptJUNK and more")
     assert whole(other, b"/file") == b"keptJUNK" + text[8:]
+
+
+def test_append_whose_session_is_lost_on_the_way_is_there_once_or_not_at_all(
+    cluster: LocalCluster, mount: Mount, other: Mount
+) -> None:
+    close(mount, new_file(mount, b"/log", b"first "))
+    handle = mount.fs.open(CTX, b"/log", O_WRONLY | O_APPEND)
+    last = max(mount.fs.getattr(CTX, b"/log").content.layout.server_of(BlockNo(0), role) for role in Role)
+
+    def lose_session(request: object) -> None:
+        if isinstance(request, Put):
+            cluster.wires[last].hook = None
+            cluster.expire(mount)
+
+    cluster.wires[last].hook = lose_session
+    with pytest.raises(Interrupted, match="lease lost"):
+        mount.fs.write(CTX, handle, b"second ", 0)
+    mount.fs.write(CTX, handle, b"third", 0)
+    close(mount, handle)
+    assert whole(other, b"/log") in (b"first third", b"first second third")
+
+
+def test_junk_is_cut_although_its_grant_was_forgotten(cluster: LocalCluster, mount: Mount, other: Mount) -> None:
+    handle = new_file(mount, b"/file", b"kept")
+    ino = mount.fs.getattr(CTX, b"/file").ino
+    full = cluster.disks[mount.fs.getattr(CTX, b"/file").content.layout.server_of(BlockNo(2), Role.PRIMARY)]
+    full.free_bytes = 0
+    with pytest.raises(NoSpace):
+        mount.fs.write(CTX, handle, b"J" * 4000, 4)
+    full.free_bytes = None
+    mount.fs.fsync(CTX, handle)
+    mount.fs._grants.forget(ino)  # as when meta answers a commit with GrantLost
+    mount.fs.release(CTX, handle)
+    second = other.fs.open(CTX, b"/file", O_RDWR)
+    other.fs.write(CTX, second, b"end", 3000)
+    assert other.fs.read(CTX, second, 4000, 0) == b"kept" + bytes(2996) + b"end"
 
 
 # --- start and stop ----------------------------------------------------------------------------------------------------------

@@ -1,8 +1,9 @@
 """A whole cluster in this process: real MetaService, DataServices and FileSystems, wired directly, without RPC.
 
 Faults: a server that is down (`Wire.is_down`), an answer that is lost after the effect (`Wire.lose_answers`), a hook that sees
-every call (`Wire.hook`). Every mount counts its calls by request type (`Mount.calls`). Restarts keep the state folder. Stands in
-for dfs/rpc and dfs/cli; the clock, threads and database are the real ones, disks are in memory.
+every call (`Wire.hook`). Every mount counts its calls by request type: those made for its callers (`Mount.calls`) and those of its
+own tasks (`Mount.background`). Restarts keep the state. Stands in for dfs/rpc and dfs/cli; the clock, threads and database are the
+real ones, disks are in memory.
 """
 
 from __future__ import annotations
@@ -83,15 +84,28 @@ class Wire:
         return answer
 
 
+class Calls:
+    """Calls by request type: for callers, and by the mount's own tasks."""
+
+    def __init__(self) -> None:
+        self.made: Counter[str] = Counter()
+        self.background: Counter[str] = Counter()
+
+    def count(self, ctx: CallContext, request: Request[Any]) -> None:
+        """Count one call."""
+        counter = self.background if ctx.request_id in ("heartbeat", "recalls", "upkeep") else self.made
+        counter[type(request).__name__] += 1
+
+
 @dataclass
 class WiredMeta:
     """MetaApi of one caller, counting."""
 
     wire: Wire
-    calls: Counter[str]
+    calls: Calls
 
     def call(self, ctx: CallContext, request: Request[A]) -> A:
-        self.calls[type(request).__name__] += 1
+        self.calls.count(ctx, request)
         return self.wire.call(ctx, request)
 
 
@@ -100,7 +114,7 @@ class WiredServers:
     """DataServers of one caller, counting."""
 
     wires: Mapping[ServerIndex, Wire]
-    calls: Counter[str]
+    calls: Calls
     addresses: dict[ServerIndex, str] = field(default_factory=dict)
     cluster: str = ""
 
@@ -108,7 +122,7 @@ class WiredServers:
         raise_if_cancelled(ctx)
         answers: dict[ServerIndex, A | DfsError] = {}
         for server, request in calls.items():
-            self.calls[type(request).__name__] += 1
+            self.calls.count(ctx, request)
             try:
                 answers[server] = self.wires[server].call(ctx, request)
             except DfsError as error:
@@ -131,20 +145,27 @@ class Mount:
     """A mount of the cluster."""
 
     fs: FileSystem
-    calls: Counter[str]
+    counted: Calls
     events: RecordedEvents
     meta: Wire
 
+    @property
+    def calls(self) -> Counter[str]:
+        """Calls made for callers."""
+        return self.counted.made
+
+    @property
+    def background(self) -> Counter[str]:
+        """Calls made by the mount's own tasks."""
+        return self.counted.background
+
     @contextmanager
     def counting(self) -> Iterator[Counter[str]]:
-        """Count the calls made within; heartbeats are left out."""
+        """Count the calls made for callers within."""
         before = Counter(self.calls)
         made: Counter[str] = Counter()
         yield made
-        made.update(self.calls)
-        made.subtract(before)
-        for name in [name for name, count in made.items() if not count or name == "Heartbeat"]:
-            del made[name]
+        made.update(self.calls - before)
 
 
 class LocalCluster:
@@ -201,7 +222,7 @@ class LocalCluster:
 
     def start_meta(self) -> None:
         settings = MetaSettings(block_size=self._block_size, data_servers=self.addresses)
-        servers = WiredServers(self.wires, Counter())
+        servers = WiredServers(self.wires, Calls())
         self._meta = MetaService(settings, self._store_path, self.clock, self.random, self.tasks, servers, self.meta_events)
         self._meta.start()
         self.meta_wire.service = self._meta
@@ -246,7 +267,7 @@ class LocalCluster:
 
     def unstarted_mount(self, *, attr_timeout_s: float = 1.0, start_timeout_s: float = 10.0) -> Mount:
         """Make a mount whose start is the test's business."""
-        calls: Counter[str] = Counter()
+        calls = Calls()
         events = RecordedEvents()
         settings = MountSettings("localhost", b"/mnt", self.addresses, attr_timeout_s, start_timeout_s)
         own_wire = Wire("meta")
