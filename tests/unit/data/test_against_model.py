@@ -114,6 +114,8 @@ class History:
         self.model = Model()
         self.in_doubt: dict[Key, tuple[Version, Version]] = {}
         """Blocks that the step in which the server died may have changed: before, after."""
+        self.cuts: tuple[Cut, ...] = ()
+        """Those of a Clean in which the server died: meta still knows them, so every reader sends them along."""
 
     def run(self, step: Step) -> None:
         """Let the server, then the model take a step."""
@@ -132,6 +134,8 @@ class History:
         try:
             self.run(step)
         except Killed:
+            if step[0] == "clean":
+                self.cuts = (Cut(step[2], Ticket(model.ticket)),)
             getattr(self, f"note_{step[0]}")(*step[1:])
             for key in {*before, *model.now}:
                 if before.get(key) != model.now.get(key):
@@ -233,10 +237,9 @@ class History:
         """Start again after a kill in the middle of a step; each block in doubt is as it was or as it was to be."""
         self.server.kill()
         for key in {*self.model.now, *self.in_doubt}:
-            block = self.server.one(*key)
-            found = (block.generation, block.data) if block.state is CopyState.PRESENT else None
-            assert block.state in (CopyState.PRESENT, CopyState.ABSENT)
-            assert found in self.in_doubt.get(key, (self.model.now.get(key),))
+            state, found = self.found(key)
+            assert state in (CopyState.PRESENT, CopyState.ABSENT)
+            assert found in [self.seen(key, version) for version in self.in_doubt.get(key, (self.model.now.get(key),))]
 
     def check_after_power_cut(self, choices: list[bool]) -> None:
         """Let the machine stop, start again, and check what may be there."""
@@ -245,14 +248,26 @@ class History:
         self.server.reboot()
         model = self.model
         for key in {*model.now, *model.durable, *model.since}:
-            block = self.server.one(*key)
-            allowed = [model.durable.get(key), *model.since.get(key, [])]
-            if block.state is CopyState.UNKNOWN:
+            state, found = self.found(key)
+            allowed = [self.seen(key, version) for version in (model.durable.get(key), *model.since.get(key, []))]
+            if state is CopyState.UNKNOWN:
                 assert len(allowed) > 1, f"{key} is unknown, though it was synced"
                 continue
-            assert block.state in (CopyState.PRESENT, CopyState.ABSENT)
-            found = (block.generation, block.data) if block.state is CopyState.PRESENT else None
+            assert state in (CopyState.PRESENT, CopyState.ABSENT)
             assert found in allowed, f"{key} is neither its old nor its new content"
+
+    def found(self, key: Key) -> tuple[CopyState, Version]:
+        """Return what the server answers of a block to a reader who knows the cuts."""
+        block = self.server.one(*key, cuts=self.cuts)
+        return block.state, (block.generation, block.data) if block.state is CopyState.PRESENT else None
+
+    def seen(self, key: Key, version: Version) -> Version:
+        """Return what such a reader sees of a stored version."""
+        if version is None:
+            return None
+        gen, data = version
+        length = valid_length(self.cuts, BlockNo(key[2]), BLOCK, Generation(gen), len(data))
+        return (gen, data[:length]) if length else None
 
     def check_no_damage(self) -> None:
         assert not [event for kind in (CORRUPT_RECORD, JOURNAL_DAMAGED) for event in self.server.events.of(kind)]
