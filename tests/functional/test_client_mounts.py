@@ -143,7 +143,7 @@ def test_writer_that_waits_for_a_dead_server_gives_the_grant_to_one_that_need_no
 def test_grant_of_a_file_that_nobody_has_open_is_given_back_by_itself(mount: Mount, other: Mount) -> None:
     close(mount, new_file(mount, b"/file", b"12345"))
     mount.fs.truncate(CTX, b"/file", 3)
-    wait_until(lambda: mount.background["Yield"] == 1, "the grant to be given back", 5.0)
+    wait_until(lambda: mount.fs._grants.inodes() == [], "the grant to be given back", 5.0)
     handle = other.fs.open(CTX, b"/file", O_RDWR)
     with other.counting() as calls:
         other.fs.write(CTX, handle, b"x", 0)
