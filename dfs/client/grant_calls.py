@@ -1,6 +1,6 @@
 """The conversation with the meta-server about write grants: acquire, commit, cut away junk, truncate, give back.
 
-The rules are those of model/model.py beside the design (acquire, op_trunc, op_commit, op_yield). Everything here but commit is
+The rules are those of design section 6. Everything here but commit is
 called with the inode's turn held. A grant is forgotten before it is given back. A Yield, Close or Truncate whose caller is killed
 before meta has answered is `Unfinished`: whoever comes next for the inode, or the upkeep task, sends it again first.
 """

@@ -1,4 +1,4 @@
-"""Reading: both replicas of every block are consulted and verified, the bad one is repaired (R9, R11, I2 to I5; model: readblock).
+"""Reading: both replicas of every block are consulted and verified, the bad one is repaired (R9, R11, I2 to I5).
 
 One Get per server: it sends the blocks that it holds as primary, and tells state, generation and checksum of those it holds as
 secondary. A server known to be down is left out, and the other replica's server sends in its place. When the copies of all blocks

@@ -1,4 +1,4 @@
-"""One write(2): under the grant, with a new generation, to both replicas of every block it touches (R10, I1; model: op_write).
+"""One write(2): under the grant, with a new generation, to both replicas of every block it touches (R10, I1).
 
 Promises: when write() returns, all replicas have acknowledged and the lease was still valid; an O_APPEND offset is the size under
 the grant. A write that ends in any other way leaves a note (junk) so that meta cuts at the size before anything else is written.

@@ -1,7 +1,7 @@
 """Write grants: one client session at a time may write or truncate an inode (design section 6).
 
-Owns the grant table and everything that a holder says of a file's size. The rules are those of model/model.py beside the
-design: m_acquire, m_cut, m_commit, m_yield. Tickets are new numbers of the one series, so they rise.
+Owns the grant table and everything that a holder says of a file's size. Tickets are new numbers of
+the one series, so they rise.
 
 An operation number guards against late calls: a Yield or Close whose `op` is below the newest operation that was answered
 with the grant was sent before that answer and does not take the grant away again.
