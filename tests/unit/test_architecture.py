@@ -1,4 +1,4 @@
-"""Goal: a reader of ARCHITECTURE.md finds every module, and every link in the documents leads somewhere. Method: compare both ways."""
+"""Goal: a reader of ARCHITECTURE.md finds every module, and every link leads somewhere. Method: compare both ways."""
 
 from __future__ import annotations
 
