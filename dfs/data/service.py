@@ -31,7 +31,7 @@ from dfs.core.block_messages import (
     ShowData,
     Sync,
 )
-from dfs.core.cluster_messages import RoleState
+from dfs.core.cluster_messages import RoleState, Space
 from dfs.core.errors import (
     BadRequest,
     DiskError,
@@ -103,7 +103,7 @@ class DataService:
             PrepareFormat: self._prepare_format,
             CommitFormat: self._commit_format,
             NoteMark: self._note_mark,
-            ShowData: lambda ctx, request: DataStatus(self._identification.current.identity, self._disk.space(), self._progress()),
+            ShowData: lambda ctx, request: DataStatus(self._identification.current.identity, self._space(), self._progress()),
         }
 
     # --- Service ---------------------------------------------------------------------------------------------------------
@@ -269,6 +269,11 @@ class DataService:
 
     def _open_store(self) -> BlockStore:
         return open_store(self._settings, self._identification, self._condition, self._disk, self._tasks, self._events)
+
+    def _space(self) -> Space:
+        """Return what new blocks can use of the disk."""
+        space, blocks = self._disk.space(), self._blocks
+        return space if blocks is None else blocks.store.reserve.usable(space)
 
     def _progress(self) -> str:
         block = self._identification.current
