@@ -15,7 +15,7 @@ from dfs.data.reserve import RESERVE_BYTES_MAX, reserve_bytes
 from tests.harness.memory_disk import MemoryDisk
 from tests.unit.data.one_server import CONTEXT, OneServer, P, S, generation
 
-FREE_BYTES = 4 << 20
+FREE_BYTES = 1 << 20
 BLOCK = b"b" * 512
 RUN = [BLOCK] * 64
 
