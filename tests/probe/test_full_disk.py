@@ -52,7 +52,8 @@ def fill(path: Path) -> int:
             try:
                 written = os.write(fd, chunk(number))
             except OSError as error:
-                assert error.errno == errno.ENOSPC
+                if error.errno != errno.ENOSPC:
+                    raise
                 return acknowledged
             acknowledged += written
             if written < CHUNK_BYTES:
@@ -105,7 +106,8 @@ def test_full_disk_still_takes_overwrites_truncation_and_unlink_and_then_new_fil
         try:
             (cramped.mount().path / "next").write_bytes(content(CHUNK_BYTES))
         except OSError as error:
-            assert error.errno == errno.ENOSPC
+            if error.errno != errno.ENOSPC:
+                raise
             return False
         return True
 
