@@ -37,6 +37,8 @@ REQUEST_TIMEOUT_S: Final = 30.0
 """Time for a request to arrive once its first byte is there."""
 CALL_TIMEOUT_S: Final = 10.0
 """Time for an answer, beyond what the method itself may wait."""
+READ_PATIENCE_S: Final = 1.0
+"""A read turns to the other copies when a server has been silent for so long."""
 CONNECT_TIMEOUT_S: Final = 2.0
 
 HEARTBEAT_PARK_S: Final = 5.0
