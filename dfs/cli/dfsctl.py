@@ -12,8 +12,10 @@ from dfs.cli.arguments import make_parser, parse_address, run_program
 from dfs.cli.configuration import add_config_option, read_config
 from dfs.cli.dump_strip import dump_strip
 from dfs.cli.ls_blocks import PREFIX, find_place, list_blocks, show
+from dfs.cli.restore import restore_meta
 from dfs.cli.status import ANSWER_TIMEOUT_S, ask_cluster, to_json, to_text
 from dfs.cli.wiring import connect_data_servers, connect_meta
+from dfs.core.errors import ExitCode
 from dfs.core.interfaces import PlainContext
 
 PROGRAM: Final = "dfsctl"
@@ -40,10 +42,18 @@ def _run(argv: Sequence[str]) -> int:
     blocks.add_argument("--json", action="store_true", help="for programs: one JSON array")
     dump = commands.add_parser("dump-strip", help="what a strip file on a data server's disk says", allow_abbrev=False)
     dump.add_argument("file", type=Path, metavar="FILE")
+    meta = commands.add_parser("meta", help="what concerns the meta-server's state", allow_abbrev=False)
+    restore = meta.add_subparsers(dest="meta_command", required=True, metavar="COMMAND").add_parser(
+        "restore", help="bring the meta-server's state back into an empty state folder", allow_abbrev=False
+    )
+    restore.add_argument("--from-servers", action="store_true", required=True, help="from the newest snapshot on the data servers")
+    restore.add_argument("--state", type=Path, metavar="DIR", help="state folder, instead of the configured one")
+    add_config_option(restore)
     options = parser.parse_args(argv)
     run: dict[str, Callable[[argparse.Namespace], int]] = {
         "status": _status,
         "ls-blocks": _ls_blocks,
+        "meta": _restore,
         "dump-strip": lambda options: dump_strip(options.file),
     }
     return run[options.command](options)
@@ -70,6 +80,15 @@ def _ls_blocks(options: argparse.Namespace) -> int:
     )
     meta, servers = connect_meta(address, ANSWER_TIMEOUT_S), connect_data_servers(ANSWER_TIMEOUT_S)
     return show(list_blocks(PlainContext(), place, meta, servers), as_json=options.json)
+
+
+def _restore(options: argparse.Namespace) -> int:
+    config = read_config(options.config)
+    servers = connect_data_servers(ANSWER_TIMEOUT_S)
+    addresses = [server.address for server in config.servers]
+    for line in restore_meta(PlainContext(), options.state or Path(config.meta.state), addresses, servers):
+        print(line)
+    return ExitCode.DONE
 
 
 if __name__ == "__main__":

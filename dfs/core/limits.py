@@ -23,6 +23,10 @@ REQUEST_BLOCKS_MAX: Final = 16_384
 """Blocks of one Put or Get."""
 BATCH_INODES_MAX: Final = 4096
 """Inodes of one Drop or ListInodes."""
+SNAPSHOT_PART_BYTES_MAX: Final = 4 << 20
+"""Bytes of one StoreSnapshot or FetchSnapshot."""
+SNAPSHOT_BYTES_MAX: Final = 1 << 36
+"""A snapshot of the meta-server, compressed."""
 
 BODY_BYTES_MAX: Final = 16 << 20
 """Body of one HTTP request or answer."""

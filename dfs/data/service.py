@@ -20,15 +20,18 @@ from dfs.core.block_messages import (
     DataStatus,
     Drop,
     Fence,
+    FetchSnapshot,
     Get,
     Identify,
     Identity,
     ListInodes,
+    ListSnapshots,
     NoteMark,
     PrepareFormat,
     Put,
     Repair,
     ShowData,
+    StoreSnapshot,
     Sync,
 )
 from dfs.core.cluster_messages import RoleState, Space
@@ -54,6 +57,7 @@ from dfs.data.condition import Condition
 from dfs.data.opening import BlockStore, open_store
 from dfs.data.running_mark import LastStop, RunningMark
 from dfs.data.settings import DataSettings
+from dfs.data.snapshots import MetaSnapshots
 from dfs.data.superblock import Identification
 
 log = logging.getLogger(__name__)
@@ -81,6 +85,7 @@ class DataService:
         self._condition = Condition(tasks)
         self._identification = Identification(disk, tasks, random, settings.index)
         self._running = RunningMark(disk, settings.boot_id)
+        self._snapshots = MetaSnapshots(disk, tasks)
         self._format_lock = tasks.keyed_lock()
         self._mutex = tasks.mutex()
         self._changed = tasks.signal(self._mutex)
@@ -103,6 +108,9 @@ class DataService:
             PrepareFormat: self._prepare_format,
             CommitFormat: self._commit_format,
             NoteMark: self._note_mark,
+            StoreSnapshot: self._store_snapshot,
+            ListSnapshots: lambda ctx, request: self._snapshots.known(),
+            FetchSnapshot: lambda ctx, request: self._snapshots.fetch(request),
             ShowData: lambda ctx, request: DataStatus(self._identification.current.identity, self._space(), self._progress()),
         }
 
@@ -233,6 +241,10 @@ class DataService:
                 details = {"cluster": block.cluster, "servers": block.servers, "block_size": block.block_size}
                 self._events.emit(Event(DATA_SERVER_FORMATTED, server=self._settings.index, details=details), ctx)
         return block.identity
+
+    def _store_snapshot(self, ctx: CallContext, request: StoreSnapshot) -> Done:
+        self._formatted().store.reserve.claim(len(request.data), 0)
+        return self._snapshots.store(request)
 
     def _note_mark(self, ctx: CallContext, request: NoteMark) -> Done:
         check_number("mark", request.mark)

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
-from dfs.core.block_messages import BLOCK_METHODS, Clean, CommitFormat, Drop, Fence, PrepareFormat, Sync
+from dfs.core.block_messages import BLOCK_METHODS, Clean, CommitFormat, Drop, Fence, PrepareFormat, StoreSnapshot, Sync
 from dfs.core.errors import BadAnswer, BadRequest, DfsError, PeerError, RequestTooLarge, Unreachable
 from dfs.core.ids import ServerIndex
 from dfs.core.interfaces import CallContext
@@ -38,7 +38,7 @@ ALLOWANCES_S: Final[dict[type[Request[Any]], float]] = {
     Heartbeat: HEARTBEAT_PARK_S,
     Acquire: ACQUIRE_PARK_S,
     Truncate: ACQUIRE_PARK_S,
-    **dict.fromkeys((Sync, Fence, Clean, Drop, PrepareFormat, CommitFormat), SYNC_S),
+    **dict.fromkeys((Sync, Fence, Clean, Drop, PrepareFormat, CommitFormat, StoreSnapshot), SYNC_S),
 }
 """What a method itself may wait; others answer at once."""
 _NAME_OF: Final = {cls: name for methods in (META_METHODS, BLOCK_METHODS) for name, cls in methods.items()}
