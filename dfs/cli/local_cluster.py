@@ -253,6 +253,8 @@ def stop(cluster: LocalCluster) -> int:
     """Unmount and stop everything that runs, whatever state it is in."""
     _unmount(cluster)
     _end(cluster.mounter())
+    cluster.meta().signal(signal.SIGTERM)
+    _end(cluster.meta())  # before the data servers: it leaves them a snapshot
     servers = _servers_by_pid_file(cluster)
     for program in servers:
         program.signal(signal.SIGTERM)

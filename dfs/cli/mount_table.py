@@ -39,6 +39,13 @@ def find_mount(path: Path) -> MountedAt | None:
     return next((mounted for mounted in reversed(mount_point.list_mounts()) if mounted.point == wanted), None)
 
 
+def find_mount_above(path: str) -> MountedAt | None:
+    """Return the mount on which a path without symbolic links stands, or None."""
+    inside = os.fsencode(path) + b"/"
+    above = [mounted for mounted in mount_point.list_mounts() if inside.startswith(mounted.point.rstrip(b"/") + b"/")]
+    return max(reversed(above), key=lambda mounted: len(mounted.point), default=None)
+
+
 def is_mounted(path: Path) -> bool:
     """Tell whether a dfs file system is mounted at `path`, alive or dead."""
     mounted = find_mount(path)

@@ -91,7 +91,7 @@ class FileSystem:
         self._inodes = inodes = InodeAttributes(link=link, cache=cache, grants=grants, handles=handles)
         self._names = Names(link=link, cache=cache, inodes=inodes, grants=grants, calls=calls, handles=handles, closed=closed)
         health = ServerHealth(clock, random, tasks, events)
-        asking, replication = Asking(servers, health), Replication(servers, health)
+        asking, replication = Asking(servers, health, tasks, self._ending), Replication(servers, health)
         settling = Settling(asking, Repairing(servers, asking, health, clock, events), tasks, events)
         reader = Reader(asking, health, settling)
         writer = Writer(grants=grants, calls=calls, turns=turns, lease=lease, reader=reader, replication=replication)

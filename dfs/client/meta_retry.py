@@ -9,13 +9,15 @@ from __future__ import annotations
 from typing import Final, TypeVar
 
 from dfs.client.patience import Patience
-from dfs.core.errors import BadAnswer, DfsError, Interrupted, NotFormatted, ServerFailed, Stopping, Unreachable
+from dfs.core.errors import BadAnswer, DfsError, Interrupted, NotFormatted, PeerError, ServerFailed, Stopping, Unreachable
 from dfs.core.events import META_GOES_ON, META_WAITS, Event
 from dfs.core.interfaces import CallContext, Clock, EventSink, MetaApi, Random, Tasks
 from dfs.core.requests import Request
 
 A = TypeVar("A")
 
+AWAY: Final = (Unreachable, Stopping, NotFormatted, BadAnswer)
+"""Errors that mean: no meta-server there for now, or something else in its place that speaks nonsense."""
 FAILURES_MAX: Final = 3
 """How often a call is repeated that meets a bug: it may have been the moment, but hardly was."""
 _META: Final = "the meta-server"
@@ -42,7 +44,7 @@ class PatientMeta:
     def call(self, ctx: CallContext, request: Request[A]) -> A:
         """Return the answer, however long it takes.
 
-        Raises: Interrupted; whatever meta answers; ServerFailed or BadAnswer if it does so FAILURES_MAX times.
+        Raises: Interrupted; whatever meta answers; ServerFailed if it does so FAILURES_MAX times.
         """
         return self.call_timed(ctx, request)[0]
 
@@ -54,22 +56,22 @@ class PatientMeta:
             sent_s = self._clock.monotonic_s()
             try:
                 return self.try_once(ctx, request), sent_s
-            except (ServerFailed, BadAnswer):
+            except ServerFailed:
                 failures += 1
                 if failures == FAILURES_MAX:
                     raise
                 patience.wait(ctx)
-            except (Unreachable, Stopping, NotFormatted):
+            except AWAY:
                 patience.wait(ctx)  # until somebody ends it
 
     def try_once(self, ctx: CallContext, request: Request[A]) -> A:
         """Return the answer to a single call. Raises: whatever comes of it."""
         try:
             answer = self._meta.call(ctx, request)
-        except (Unreachable, Stopping, NotFormatted) as error:
+        except AWAY as error:
             self._note_failure(ctx, error)
             raise
-        except (Interrupted, ServerFailed, BadAnswer):
+        except (Interrupted, ServerFailed):
             raise
         except DfsError:
             self._note_answer(ctx)
@@ -77,14 +79,14 @@ class PatientMeta:
         self._note_answer(ctx)
         return answer
 
-    def _note_failure(self, ctx: CallContext, error: Unreachable | Stopping | NotFormatted) -> None:
-        reason = error.reason if isinstance(error, Unreachable) else str(error)
+    def _note_failure(self, ctx: CallContext, error: DfsError) -> None:
+        reason = error.reason if isinstance(error, PeerError) else str(error)
         with self._mutex:
             self._last_failure = str(error)
             if self._outage_began_s is not None:
                 return
             self._outage_began_s = self._clock.monotonic_s()
-            if isinstance(error, Unreachable):
+            if isinstance(error, PeerError):
                 self._peer = error.peer
             event = Event(META_WAITS, peer=self._peer, details={"reason": reason})
         self._events.emit(event, ctx)

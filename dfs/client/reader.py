@@ -9,6 +9,7 @@ StaleTicket tells it that the view is older than a cut which the servers know.
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
+from functools import partial
 
 from dfs.client.asking import Asking
 from dfs.client.copies import Stripe, other, take_all
@@ -20,6 +21,7 @@ from dfs.core.block_messages import Get, Run
 from dfs.core.errors import BadAnswer
 from dfs.core.ids import BlockNo, ServerIndex
 from dfs.core.interfaces import CallContext
+from dfs.core.limits import CALL_TIMEOUT_S, READ_PATIENCE_S
 from dfs.core.placement import Layout, Role
 from dfs.core.plan import plan_range
 from dfs.core.records import Buffer
@@ -55,8 +57,10 @@ class Reader:
         """Return the whole blocks first .. last, each filled up to the block size."""
         count = last - first + 1
         pieces: list[Buffer | None] = [None] * count
+        patience_s = READ_PATIENCE_S
         while True:
-            stripes = self._look(ctx, view, first, last)
+            stripes = self._look(ctx, view, first, last, patience_s)
+            patience_s = min(2 * patience_s, CALL_TIMEOUT_S)  # no copy in time: all its servers may be slow rather than hang
             unsettled: list[Stripe] = []
             for number, stripe in enumerate(stripes):
                 taken = self._take(ctx, view, stripe)
@@ -74,7 +78,7 @@ class Reader:
             missing = [BlockNo(first + index) for index, piece in enumerate(pieces) if piece is None]
             self._health.wait(ctx, {layout.server_of(block_no, role) for block_no in missing for role in Role})
 
-    def _look(self, ctx: CallContext, view: FileView, first: BlockNo, last: BlockNo) -> list[Stripe]:
+    def _look(self, ctx: CallContext, view: FileView, first: BlockNo, last: BlockNo, patience_s: float) -> list[Stripe]:
         """Ask every server that is not known to be down, all at once, for what it holds of the blocks first .. last."""
         layout, content = view.content.layout, view.content
         stripes = [
@@ -83,12 +87,16 @@ class Reader:
         ]
         calls: dict[ServerIndex, Get] = {}
         plan = plan_range(layout, first, last)
-        asked = {server for server in plan if self._health.may_try(server)}
+        asked = {
+            server
+            for server, runs in plan.items()
+            if self._asking.is_up(ctx, server, partial(Get, view.ino, content.newest_cut, content.cuts, (), runs))
+        }
         for server, runs in plan.items():
             if server in asked:
                 send, tell = _divide(layout, runs, asked)
                 calls[server] = Get(view.ino, content.newest_cut, content.cuts, send, tell)
-        for run, found in self._asking.get(ctx, calls):
+        for run, found in self._asking.get(ctx, calls, patience_s):
             stripes[run.first - first].found[run.role] = found
         return stripes
 

@@ -22,6 +22,7 @@ from dfs.core.errors import BadAnswer, DfsError, StaleTicket
 from dfs.core.events import COPY_REPAIRED, Event
 from dfs.core.ids import BlockNo, ServerIndex
 from dfs.core.interfaces import CallContext, Clock, DataServers, EventSink
+from dfs.core.limits import READ_PATIENCE_S
 from dfs.core.placement import Role
 from dfs.core.requests import Done
 
@@ -112,7 +113,7 @@ class Repairing:
             )
             for server, fault in faults.items()
         }
-        for server, answer in self._servers.call_all(ctx, calls).items():
+        for server, answer in self._servers.call_all(ctx, calls, READ_PATIENCE_S).items():
             self._note(ctx, view, server, faults[server], answer)
 
     def _note(self, ctx: CallContext, view: FileView, server: ServerIndex, fault: Fault, answer: Done | DfsError) -> None:

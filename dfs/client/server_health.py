@@ -37,6 +37,7 @@ class _Outage:
     is_tried: bool = True
     """Whether a caller is trying the server now; the others do not wait for the outcome."""
     felt_by: set[Purpose] = field(default_factory=set)
+    reason: str = ""
 
 
 class ServerHealth:
@@ -85,10 +86,22 @@ class ServerHealth:
                 outage.retry_at_s = now_s + delay_s(outage.failures, self._random.uniform(0, 1))
                 outage.failures += 1
                 outage.is_tried = False
-            is_news = purpose not in outage.felt_by
+            outage.reason = reason
+        self.feel(ctx, server, purpose)
+
+    def is_up(self, server: ServerIndex) -> bool:
+        """Tell whether the server answered when it was last called."""
+        return server not in self._outages
+
+    def feel(self, ctx: CallContext, server: ServerIndex, purpose: Purpose) -> None:
+        """Note that a call of this kind did without the server that is down; told once per outage."""
+        with self._mutex:
+            outage = self._outages.get(server)
+            if outage is None or purpose in outage.felt_by:
+                return
             outage.felt_by.add(purpose)
-        if is_news:
-            self._events.emit(Event(_BEGUN[purpose], server=server, details={"reason": reason}), ctx)
+            reason = outage.reason
+        self._events.emit(Event(_BEGUN[purpose], server=server, details={"reason": reason}), ctx)
 
     def note_answer(self, ctx: CallContext, server: ServerIndex) -> None:
         """Note that the server answered as it should."""

@@ -182,13 +182,13 @@ class PeerError(DfsError):
 class Unreachable(PeerError):
     """No connection, the connection broke, or no answer in time: the call may or may not have had its effect."""
 
-    template = "expected an answer from {peer}, got: {reason}"
+    template = "{peer} does not answer: {reason}"
 
 
 class BadAnswer(PeerError):
     """The peer's answer is not one of ours, or breaks the protocol."""
 
-    template = "expected a valid answer from {peer}, got: {reason}"
+    template = "{peer} does not answer as it should: {reason}"
 
 
 class ServerFailed(PeerError):

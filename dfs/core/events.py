@@ -209,5 +209,17 @@ DATA_SERVER_FORMATTED = EventKind(
     Level.INFO,
     "this server is now data server {server} of cluster {cluster}: {servers} servers, blocks of {block_size} bytes",
 )
+NO_NEW_BLOCKS = EventKind(
+    "NO_NEW_BLOCKS",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e30",
+    Level.ERROR,
+    "the disk of this server is full: {free} bytes free, {held} of them held in reserve; new blocks are refused",
+)
+NEW_BLOCKS_FIT = EventKind(
+    "NEW_BLOCKS_FIT",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e31",
+    Level.INFO,
+    "the disk of this server takes new blocks again: {free} bytes free",
+)
 
 ALL_KINDS: tuple[EventKind, ...] = tuple(value for value in list(globals().values()) if isinstance(value, EventKind))

@@ -212,9 +212,12 @@ class BlockApi(Protocol):
 class DataServers(Protocol):
     """All data servers, as meta, data servers and client see them."""
 
-    def call_all(self, ctx: CallContext, calls: Mapping[ServerIndex, Request[A]]) -> dict[ServerIndex, A | DfsError]:
+    def call_all(
+        self, ctx: CallContext, calls: Mapping[ServerIndex, Request[A]], patience_s: float | None = None
+    ) -> dict[ServerIndex, A | DfsError]:
         """Send one request to each server; all are written before any answer is read. Errors come back as values.
 
+        Arguments: `patience_s`: a server that is silent for so long is Unreachable, sooner than by the method's own time limit.
         Raises: Interrupted when ctx.cancelled() says so while waiting.
         """
 

@@ -23,6 +23,10 @@ REQUEST_BLOCKS_MAX: Final = 16_384
 """Blocks of one Put or Get."""
 BATCH_INODES_MAX: Final = 4096
 """Inodes of one Drop or ListInodes."""
+SNAPSHOT_PART_BYTES_MAX: Final = 4 << 20
+"""Bytes of one StoreSnapshot or FetchSnapshot."""
+SNAPSHOT_BYTES_MAX: Final = 1 << 36
+"""A snapshot of the meta-server, compressed."""
 
 BODY_BYTES_MAX: Final = 16 << 20
 """Body of one HTTP request or answer."""
@@ -37,6 +41,8 @@ REQUEST_TIMEOUT_S: Final = 30.0
 """Time for a request to arrive once its first byte is there."""
 CALL_TIMEOUT_S: Final = 10.0
 """Time for an answer, beyond what the method itself may wait."""
+READ_PATIENCE_S: Final = 1.0
+"""A read turns to the other copies when a server has been silent for so long."""
 CONNECT_TIMEOUT_S: Final = 2.0
 
 HEARTBEAT_PARK_S: Final = 5.0

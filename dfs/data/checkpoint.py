@@ -64,6 +64,7 @@ class Checkpoint:
         with store.journal.writing():
             store.journal.roll(segment)
             store.overlay.roll()
+            store.reserve.roll()
             self._floor_tables = store.floors.take_changed()
         self._is_unfinished = True
 
@@ -87,6 +88,7 @@ class Checkpoint:
         store.strips.sync_folders()
         store.journal.drop_old()
         store.overlay.finish()
+        store.reserve.finish()
         self._is_unfinished = False
 
     def _write_inode(self, ino: Ino) -> None:

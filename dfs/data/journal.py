@@ -177,6 +177,11 @@ class Journal:
         return self._cost_bytes >= self._segment_bytes and self._backlog_error is None
 
     @property
+    def size_bytes(self) -> int:
+        """What the segments of this process take on the disk."""
+        return sum([segment.size_bytes for segment in self._segments])
+
+    @property
     def has_entries(self) -> bool:
         """Tell whether there is anything that a checkpoint could drop."""
         return bool(self._old) or self._segments[-1].size_bytes > 0

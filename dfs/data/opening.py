@@ -25,6 +25,7 @@ from dfs.data.quarantine import Quarantine
 from dfs.data.reading import Reading
 from dfs.data.repairing import Repairing
 from dfs.data.replay import Replay
+from dfs.data.reserve import Reserve
 from dfs.data.settings import DataSettings
 from dfs.data.store import Store
 from dfs.data.strip_loading import StripLoader
@@ -65,19 +66,22 @@ def open_store(
     geometry = Geometry(block.servers, block.block_size)
     quarantine = Quarantine(disk)
     loader = StripLoader(geometry, settings.index, quarantine, events)
+    reserve = Reserve(disk, tasks, events, settings.index)
     store = Store(
         geometry=geometry,
         server=settings.index,
         identification=identification,
         strips=Strips(disk, tasks, geometry, loader, settings.open_strips_max),
         overlay=Overlay(tasks),
-        journal=Journal(disk, tasks, condition, settings.segment_bytes),
+        journal=Journal(disk, tasks, condition, min(settings.segment_bytes, reserve.segment_bytes_max)),
         floors=Floors(disk, tasks, quarantine),
         condition=condition,
         events=events,
         bad_records=BadRecords(settings.index, tasks, quarantine, events),
         inode_locks=tasks.keyed_lock(),
+        reserve=reserve,
     )
+    reserve.journal_bytes = lambda: store.journal.size_bytes
     quarantine.start()
     store.strips.start()
     store.floors.start()

@@ -20,18 +20,21 @@ from dfs.core.block_messages import (
     DataStatus,
     Drop,
     Fence,
+    FetchSnapshot,
     Get,
     Identify,
     Identity,
     ListInodes,
+    ListSnapshots,
     NoteMark,
     PrepareFormat,
     Put,
     Repair,
     ShowData,
+    StoreSnapshot,
     Sync,
 )
-from dfs.core.cluster_messages import RoleState
+from dfs.core.cluster_messages import RoleState, Space
 from dfs.core.errors import (
     BadRequest,
     DiskError,
@@ -54,6 +57,7 @@ from dfs.data.condition import Condition
 from dfs.data.opening import BlockStore, open_store
 from dfs.data.running_mark import LastStop, RunningMark
 from dfs.data.settings import DataSettings
+from dfs.data.snapshots import MetaSnapshots
 from dfs.data.superblock import Identification
 
 log = logging.getLogger(__name__)
@@ -81,6 +85,7 @@ class DataService:
         self._condition = Condition(tasks)
         self._identification = Identification(disk, tasks, random, settings.index)
         self._running = RunningMark(disk, settings.boot_id)
+        self._snapshots = MetaSnapshots(disk, tasks)
         self._format_lock = tasks.keyed_lock()
         self._mutex = tasks.mutex()
         self._changed = tasks.signal(self._mutex)
@@ -103,7 +108,10 @@ class DataService:
             PrepareFormat: self._prepare_format,
             CommitFormat: self._commit_format,
             NoteMark: self._note_mark,
-            ShowData: lambda ctx, request: DataStatus(self._identification.current.identity, self._disk.space(), self._progress()),
+            StoreSnapshot: self._store_snapshot,
+            ListSnapshots: lambda ctx, request: self._snapshots.known(),
+            FetchSnapshot: lambda ctx, request: self._snapshots.fetch(request),
+            ShowData: lambda ctx, request: DataStatus(self._identification.current.identity, self._space(), self._progress()),
         }
 
     # --- Service ---------------------------------------------------------------------------------------------------------
@@ -234,6 +242,10 @@ class DataService:
                 self._events.emit(Event(DATA_SERVER_FORMATTED, server=self._settings.index, details=details), ctx)
         return block.identity
 
+    def _store_snapshot(self, ctx: CallContext, request: StoreSnapshot) -> Done:
+        self._formatted().store.reserve.claim(len(request.data), 0)
+        return self._snapshots.store(request)
+
     def _note_mark(self, ctx: CallContext, request: NoteMark) -> Done:
         check_number("mark", request.mark)
         self._identification.note_mark(request.mark)
@@ -269,6 +281,11 @@ class DataService:
 
     def _open_store(self) -> BlockStore:
         return open_store(self._settings, self._identification, self._condition, self._disk, self._tasks, self._events)
+
+    def _space(self) -> Space:
+        """Return what new blocks can use of the disk."""
+        space, blocks = self._disk.space(), self._blocks
+        return space if blocks is None else blocks.store.reserve.usable(space)
 
     def _progress(self) -> str:
         block = self._identification.current

@@ -31,6 +31,7 @@ from dfs.data.geometry import RECORDS_PER_GROUP, Geometry, pieces
 from dfs.data.journal import Journal
 from dfs.data.journal_entries import Entry, Kind
 from dfs.data.overlay import Overlay, Pending
+from dfs.data.reserve import Reserve
 from dfs.data.strip import Group, Strip
 from dfs.data.strips import Strips
 from dfs.data.superblock import Identification
@@ -69,6 +70,7 @@ class Store:
     events: EventSink
     bad_records: BadRecords
     inode_locks: KeyedLock
+    reserve: Reserve
 
     def hold(self, ino: Ino) -> AbstractContextManager[None]:
         """Hold the keyed lock of an inode."""

@@ -10,6 +10,7 @@ Lock order: see Store.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from dfs.core.block_messages import CopyState, Put
 from dfs.core.errors import Conflict
@@ -18,11 +19,14 @@ from dfs.core.interfaces import CallContext
 from dfs.core.records import HEADER, Buffer, Record
 from dfs.core.requests import Done
 from dfs.data.checks import Incoming, check_put
-from dfs.data.geometry import pieces
+from dfs.data.geometry import MAP_PAGE_BYTES, pieces
 from dfs.data.journal_entries import Entry, Kind
 from dfs.data.overlay import Pending
 from dfs.data.store import Look, Store
 from dfs.data.strip import Strip
+
+PAGE_BYTES: Final = 4096
+"""What file systems give space out in."""
 
 
 @dataclass(slots=True)
@@ -35,6 +39,8 @@ class Plan:
     """Runs of the segment to be written in place: (first, count), both counted within the segment."""
     journalled: list[int] = field(default_factory=list)
     """Blocks of the segment for the journal."""
+    new_journalled: int = 0
+    """How many of them nothing is stored of yet: they will need space."""
     bad: list[tuple[int, Look]] = field(default_factory=list)
     """Blocks of the segment where something stands that does not verify."""
     conflict: BlockNo | None = None
@@ -62,6 +68,7 @@ class Writing:
                     plan = self._plan(request.ino, segment)
                     plans.append(plan)
                 _raise_conflict(request.ino, plans)
+                self._claim(plans)
                 self._execute(request.ino, plans)
             finally:
                 for plan in plans:
@@ -83,6 +90,7 @@ class Writing:
                 plan.direct.append((0, incoming.count))
             else:
                 plan.journalled += range(incoming.count)
+                plan.new_journalled = incoming.count
         except BaseException:
             if plan.strip is not None:
                 store.strips.release(plan.strip)
@@ -114,7 +122,9 @@ class Writing:
                     plan.direct.append((at, 1))
                 continue
             if look.record is None:
-                if look.state is not CopyState.ABSENT:
+                if look.state is CopyState.ABSENT:
+                    plan.new_journalled += 1
+                else:
                     plan.bad.append((at, look))
                 plan.journalled.append(at)
                 continue
@@ -124,6 +134,18 @@ class Writing:
                 plan.journalled.append(at)
             elif (stored > incoming.generation or look.record.checksum != incoming.checksums[at]) and plan.conflict is None:
                 plan.conflict = self._store.geometry.block_no(incoming.first + at, incoming.residue)
+
+    def _claim(self, plans: list[Plan]) -> None:
+        """Take the space that new blocks need. Raises: DiskFull."""
+        in_place = sum(self._growth_bytes(plan, sum(count for _, count in plan.direct)) for plan in plans)
+        self._store.reserve.claim(in_place, sum(self._growth_bytes(plan, plan.new_journalled) for plan in plans))
+
+    def _growth_bytes(self, plan: Plan, new_records: int) -> int:
+        """Return by how much new records let a strip grow; a new strip begins with a map page and fills whole pages."""
+        size_bytes = new_records * self._store.geometry.record_bytes
+        if not new_records or plan.strip is not None:
+            return size_bytes
+        return -(-(MAP_PAGE_BYTES + size_bytes) // PAGE_BYTES) * PAGE_BYTES
 
     def _execute(self, ino: Ino, plans: list[Plan]) -> None:
         """Write what was planned; nothing counts before all of it is written, save the maps, which need no further space."""

@@ -52,6 +52,8 @@ class MountedAt(NamedTuple):
     """major:minor, the file system's own for as long as anybody uses it."""
     type: bytes
     """File system type, "fuse.dfs" for ours."""
+    source: bytes
+    """What is mounted; the meta-server's address for ours."""
 
 
 def list_mounts() -> list[MountedAt]:
@@ -68,7 +70,8 @@ def parse_mountinfo(text: bytes) -> list[MountedAt]:
 def _parse_line(line: bytes) -> MountedAt:
     fields, _, source = line.partition(b" - ")
     parts = fields.split(b" ")
-    return MountedAt(_ESCAPE.sub(_unescape, parts[_POINT_FIELD]), parts[_DEVICE_FIELD], source.partition(b" ")[0])
+    kind, named = source.split(b" ")[:2]
+    return MountedAt(_ESCAPE.sub(_unescape, parts[_POINT_FIELD]), parts[_DEVICE_FIELD], kind, _ESCAPE.sub(_unescape, named))
 
 
 def find_device(point: bytes) -> bytes | None:

@@ -19,7 +19,7 @@ from typing import Final
 
 from dfs.core.block_messages import CommitFormat, Identify, Identity, PrepareFormat
 from dfs.core.cluster_messages import RoleState, Shape
-from dfs.core.errors import BadRequest, DfsError, NotFormatted, PeerError, WrongServer
+from dfs.core.errors import BadRequest, DfsError, NotFormatted, PeerError, Stopping, WrongServer
 from dfs.core.events import CLUSTER_FORMATTED, SERVER_REFUSED, Event
 from dfs.core.ids import ServerIndex
 from dfs.core.interfaces import CallContext, DataServers, EventSink, Random, Tasks
@@ -89,7 +89,7 @@ class Formatter:
         """Report what an operator must put right, once and not at every try."""
         if str(error) != self._refusal:
             self._refusal = str(error)
-            self._events.emit(Event(SERVER_REFUSED, peer=error.got, details={"reason": str(error)}), ctx)
+            self._events.emit(Event(SERVER_REFUSED, peer=error.got, details={"reason": f"expected {error.expected}"}), ctx)
 
     # --- a new file system ---------------------------------------------------------------------------------------------
 
@@ -125,7 +125,8 @@ class Formatter:
             if isinstance(answer, WrongServer):
                 raise answer
             if isinstance(answer, DfsError):
-                missing.append(f"data server {index} at {addresses[index]}: {answer}")
+                reason = answer.reason if isinstance(answer, PeerError) else str(answer)
+                missing.append(f"data server {index} at {addresses[index]}: {reason}")
             else:
                 found[index] = answer
         if missing:
@@ -201,10 +202,10 @@ def _require_blank(index: ServerIndex, address: str, identity: Identity, uuid: s
 def _is_proven(index: ServerIndex, address: str, answer: Identity | DfsError, shape: Shape) -> bool:
     """Tell whether the server at a new address is the one meant; False if it can't be reached. Raises: WrongServer."""
     expected = f"data server {index} of cluster {shape.cluster} at {address}"
-    if isinstance(answer, PeerError):
+    if isinstance(answer, (PeerError, Stopping)):
         return False
     if isinstance(answer, DfsError):
-        raise WrongServer(expected, str(answer)) from answer
+        raise WrongServer(expected, answer.got if isinstance(answer, WrongServer) else str(answer)) from answer
     if answer.index != index or answer.shape.cluster != shape.cluster:
         raise WrongServer(expected, f"data server {answer.index} of cluster {answer.shape.cluster or '(none yet)'}")
     return True

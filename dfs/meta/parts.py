@@ -36,6 +36,7 @@ from dfs.meta.session_calls import EXPIRY_TICK_S, SessionCalls
 from dfs.meta.sessions import SessionRow, Sessions, load_sessions
 from dfs.meta.settings import MetaSettings
 from dfs.meta.settler import Settler
+from dfs.meta.snapshots import SNAPSHOT_INTERVAL_S, SnapshotSender
 from dfs.meta.space import SpaceWatch
 from dfs.meta.store import Reader, Store, Transaction
 from dfs.meta.worker import Worker
@@ -77,10 +78,11 @@ class Workers:
     reclaimer: Worker
     formatter: Worker
     marks: Worker
+    snapshots: Worker
 
     def all(self) -> tuple[Worker, ...]:
         """Return them all."""
-        return (self.expirer, self.settler, self.cleaner, self.reclaimer, self.formatter, self.marks)
+        return (self.expirer, self.settler, self.cleaner, self.reclaimer, self.formatter, self.marks, self.snapshots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,7 @@ class Parts:
     opens: Opens
     recalls: Recalls
     space: SpaceWatch
+    snapshots: SnapshotSender
     handlers: Mapping[type[Request[Any]], Handler]
     workers: Workers
 
@@ -129,6 +132,7 @@ def build_parts(host: Host, store: Store) -> Parts:
         loaded.epoch,
         lambda: workers.settler.wake(),
     )
+    snapshots = SnapshotSender(store, cluster, host.servers, clock)
     worker = partial(Worker, tasks=tasks, clock=clock)
     workers = Workers(
         expirer=worker("expirer", session_calls.expire, period_s=EXPIRY_TICK_S),
@@ -137,6 +141,7 @@ def build_parts(host: Host, store: Store) -> Parts:
         reclaimer=worker("reclaimer", Reclaimer(store, cluster, host.servers).step, gather_s=0.5),
         formatter=worker("formatter", formatter.step, retry_s_max=2.0),
         marks=worker("marks", Marks(store, cluster, host.servers, numbers).step),
+        snapshots=worker("snapshots", snapshots.step, period_s=SNAPSHOT_INTERVAL_S, retry_s_min=60.0, retry_s_max=600.0),
     )
     if not loaded.sessions:
         removal.reap(loaded.orphans)
@@ -149,7 +154,7 @@ def build_parts(host: Host, store: Store) -> Parts:
         **_file_handlers(files),
     }
     space = SpaceWatch(cluster, host.servers, tasks, clock)
-    return Parts(store, cluster, sessions, opens, recalls, space, handlers, workers)
+    return Parts(store, cluster, sessions, opens, recalls, space, snapshots, handlers, workers)
 
 
 def _begin(tx: Transaction) -> _Loaded:
@@ -164,6 +169,7 @@ def _begin(tx: Transaction) -> _Loaded:
 def _formatted(workers: Workers) -> None:
     workers.formatter.wake()
     workers.marks.wake()
+    workers.snapshots.wake()
 
 
 def _session_handlers(calls: SessionCalls) -> dict[type[Request[Any]], Handler]:

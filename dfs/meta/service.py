@@ -66,6 +66,7 @@ class MetaService:
             worker.ask_to_stop()
         for worker in parts.workers.all():
             worker.join()
+        parts.snapshots.send_last()
         parts.store.close()
 
     def call(self, ctx: CallContext, request: Request[A]) -> A:

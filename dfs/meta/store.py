@@ -159,6 +159,16 @@ class Store:
         finally:
             self._give_reader(connection)
 
+    def copy(self) -> bytes:
+        """Return the database as one file's bytes, as of one moment; changes go on meanwhile. Raises: Stopping; ReadOnly."""
+        connection = self._take_reader()
+        try:
+            with _translated(self._path), contextlib.closing(sqlite3.connect(":memory:")) as copy:
+                connection.backup(copy)
+                return copy.serialize()
+        finally:
+            self._give_reader(connection)
+
     def change(self, work: Callable[[Transaction], A]) -> A:
         """Run `work` in a transaction and return what it returned, once that is durable.
 

@@ -7,12 +7,13 @@ no sense BadAnswer. Built by dfs/cli; used by any number of threads at once.
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
-from dfs.core.block_messages import BLOCK_METHODS, Clean, CommitFormat, Drop, Fence, PrepareFormat, Sync
+from dfs.core.block_messages import BLOCK_METHODS, Clean, CommitFormat, Drop, Fence, PrepareFormat, StoreSnapshot, Sync
 from dfs.core.errors import BadAnswer, BadRequest, DfsError, PeerError, RequestTooLarge, Unreachable
 from dfs.core.ids import ServerIndex
 from dfs.core.interfaces import CallContext
@@ -37,7 +38,7 @@ ALLOWANCES_S: Final[dict[type[Request[Any]], float]] = {
     Heartbeat: HEARTBEAT_PARK_S,
     Acquire: ACQUIRE_PARK_S,
     Truncate: ACQUIRE_PARK_S,
-    **dict.fromkeys((Sync, Fence, Clean, Drop, PrepareFormat, CommitFormat), SYNC_S),
+    **dict.fromkeys((Sync, Fence, Clean, Drop, PrepareFormat, CommitFormat, StoreSnapshot), SYNC_S),
 }
 """What a method itself may wait; others answer at once."""
 _NAME_OF: Final = {cls: name for methods in (META_METHODS, BLOCK_METHODS) for name, cls in methods.items()}
@@ -164,9 +165,12 @@ class DataServersClient:
             raise answer
         return answer
 
-    def call_all(self, ctx: CallContext, calls: Mapping[ServerIndex, Request[A]]) -> dict[ServerIndex, A | DfsError]:
+    def call_all(
+        self, ctx: CallContext, calls: Mapping[ServerIndex, Request[A]], patience_s: float | None = None
+    ) -> dict[ServerIndex, A | DfsError]:
         """Send one request to each server; all are written before any answer is read. Errors come back as values.
 
+        Arguments: `patience_s`: a server that is silent for so long is Unreachable, sooner than by the method's own time limit.
         Raises: Interrupted when ctx.cancelled() says so while waiting.
         """
         line = self._line
@@ -180,6 +184,8 @@ class DataServersClient:
                 continue
             try:
                 call = line.prepare(ctx, address, f"{self._role} {server} at {address}", request, f"{cluster}/{server}")
+                if patience_s is not None:
+                    call = dataclasses.replace(call, timeout_s=min(call.timeout_s, patience_s))
                 prepared.append((server, call))
             except (BadRequest, RequestTooLarge) as error:
                 answers[server] = error

@@ -135,7 +135,7 @@ class _Flight:
             self._attempt(now_s, events)
         if self.outcome is None and now_s >= self.ends_s:
             what = "no connection" if self._connecting else "no answer"
-            limit_s = CONNECT_TIMEOUT_S if self._connecting else self._call.timeout_s
+            limit_s = min(CONNECT_TIMEOUT_S, self._call.timeout_s) if self._connecting else self._call.timeout_s
             self._fail(Unreachable(self._call.peer, f"{what} within {limit_s:g} s"))
 
     def close(self) -> None:
@@ -161,7 +161,7 @@ class _Flight:
         self._reused = False
         self._connecting = True
         self._unsent = memoryview(self._call.payload)
-        self.ends_s = now_s + CONNECT_TIMEOUT_S
+        self.ends_s = now_s + min(CONNECT_TIMEOUT_S, self._call.timeout_s)
         try:
             self._connection = self._pool.open(self._call.address)
         except (OSError, BadRequest) as error:

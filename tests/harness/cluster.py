@@ -133,7 +133,7 @@ class Cluster:
         for mount in self._mounts.values():
             if mount.is_running():
                 assert mount.unmount() == 0, mount.log_text()
-        for program in (*self._data, self.meta):
+        for program in (self.meta, *self._data):
             if program.is_running():
                 assert program.stop() == 0, program.log_text()
 

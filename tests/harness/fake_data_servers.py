@@ -120,7 +120,9 @@ class FakeDataServers:
 
     # --- DataServers ---------------------------------------------------------------------------------------------------
 
-    def call_all(self, ctx: CallContext, calls: Mapping[ServerIndex, Request[A]]) -> dict[ServerIndex, A | DfsError]:
+    def call_all(
+        self, ctx: CallContext, calls: Mapping[ServerIndex, Request[A]], patience_s: float | None = None
+    ) -> dict[ServerIndex, A | DfsError]:
         raise_if_cancelled(ctx)
         answers: dict[ServerIndex, A | DfsError] = {}
         for server, request in calls.items():

@@ -86,6 +86,7 @@ class MemoryFile:
         self._check("truncate")
         now = self._content.now
         if size_bytes < len(now):
+            self._disk.give_back(len(now) - size_bytes)
             del now[size_bytes:]
         else:
             now.extend(bytes(size_bytes - len(now)))
@@ -111,6 +112,7 @@ class MemoryDisk:
         self._folders: set[str] = {""}
         self.free_bytes: int | None = None
         """Bytes that files may still grow by; None: any number."""
+        self.total_bytes = 1 << 40
         self.is_read_only = False
         self.fail_on: set[tuple[str, str]] = set()
         self.unreadable: set[tuple[str, int, int]] = set()
@@ -143,6 +145,11 @@ class MemoryDisk:
                 raise DiskFull(operation, name, "told to be full")
             self.free_bytes -= growth_bytes
 
+    def give_back(self, size_bytes: int) -> None:
+        """Count bytes as free again."""
+        if self.free_bytes is not None:
+            self.free_bytes += size_bytes
+
     def open(self, name: str, *, create: bool = False) -> MemoryFile:
         with self._mutex:
             content = self._files.get(name)
@@ -165,6 +172,8 @@ class MemoryDisk:
         content = Content()
         content.now, content.synced = bytearray(data), bytearray(data)
         with self._mutex:
+            if name in self._files:
+                self.give_back(len(self._files[name].now))
             self._files[name] = content
             self.sync_folder(_folder_of(name))
 
@@ -180,9 +189,7 @@ class MemoryDisk:
             if name not in self._files:
                 raise DiskMissing("remove", name, "no such file")
             self.check("remove", name)
-            content = self._files.pop(name)
-            if self.free_bytes is not None:
-                self.free_bytes += len(content.now)
+            self.give_back(len(self._files.pop(name).now))
 
     def make_folder(self, name: str) -> None:
         with self._mutex:
@@ -205,7 +212,7 @@ class MemoryDisk:
                     self._settle_name(entry, keep=True)
 
     def space(self) -> Space:
-        return Space(1 << 40, (1 << 39) if self.free_bytes is None else self.free_bytes, "memory")
+        return Space(self.total_bytes, (1 << 39) if self.free_bytes is None else self.free_bytes, "memory")
 
     # --- what only tests do ----------------------------------------------------------------------------------------------
 

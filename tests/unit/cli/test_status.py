@@ -48,7 +48,9 @@ class RoteServers:
     def set_addresses(self, addresses: Mapping[ServerIndex, str], cluster: str) -> None:
         self.addresses, self.cluster = dict(addresses), cluster
 
-    def call_all(self, ctx: CallContext, calls: Mapping[ServerIndex, Request[A]]) -> dict[ServerIndex, A | DfsError]:
+    def call_all(
+        self, ctx: CallContext, calls: Mapping[ServerIndex, Request[A]], patience_s: float | None = None
+    ) -> dict[ServerIndex, A | DfsError]:
         return {server: cast("A | DfsError", self._answers[server]) for server in calls}
 
     def call(self, ctx: CallContext, server: ServerIndex, request: Request[A]) -> A:

@@ -32,7 +32,7 @@ def line(point: bytes, device: bytes = b"0:47") -> bytes:
 @given(points=st.lists(PATHS, max_size=5))
 def test_any_mount_point_is_read_back(points: list[bytes]) -> None:
     assert parse_mountinfo(b"".join(line(point) for point in points)) == [
-        MountedAt(point, b"0:47", b"fuse.dfs") for point in points
+        MountedAt(point, b"0:47", b"fuse.dfs", b"127.0.0.1:9000") for point in points
     ]
 
 
