@@ -5,7 +5,7 @@ A test loses disks, kills servers, takes them down, and rebuilds step by step. W
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from dfs.core.block_messages import (
@@ -58,6 +58,8 @@ class Ring:
         self.down: set[int] = set()
         self.asked: list[tuple[int, Request[object]]] = []
         """Every call between servers."""
+        self.on_the_way: Callable[[Request[object]], None] = lambda request: None
+        """Called between a server's answer to another one and its arrival."""
         self._direct_bytes_min = direct_bytes_min
         self._services: dict[int, DataService] = {}
         for index in self.indexes:
@@ -231,7 +233,9 @@ class Neighbours:
         raise_if_cancelled(ctx)
         self._ring.asked.append((server, request))
         try:
-            return self._ring.call(server, request)
+            answer = self._ring.call(server, request)
+            self._ring.on_the_way(request)
+            return answer
         except Stopping as error:
             raise Unreachable(f"data server {server}", "stopping") from error
 
