@@ -208,7 +208,7 @@ class LocalCluster:
         self._data[server] = service = DataService(
             settings=settings,
             disk=self.disks[server],
-            neighbours=WiredServers(self.wires, Counter()),
+            neighbours=WiredServers(self.wires, Calls()),
             clock=self.clock,
             random=self.random,
             tasks=self.tasks,
