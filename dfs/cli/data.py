@@ -59,7 +59,7 @@ def _run_configured(argv: Sequence[str]) -> int:
         program=PROGRAM,
         level=config.log.level,
         index=options.index,
-        address=server.address,
+        addresses=[each.address for each in config.servers],
         folder=Path(server.state),
         require_mount=config.data.require_mount,
     )
@@ -79,7 +79,7 @@ def _run_original(argv: Sequence[str]) -> int:
         program=SCRIPT,
         level=LogLevel.INFO,
         index=options.index,
-        address=f"127.0.0.1:{ports[options.index]}",
+        addresses=[f"127.0.0.1:{port}" for port in ports],
         folder=options.state or Path(STATE.format(index=options.index)),
         require_mount=False,
     )

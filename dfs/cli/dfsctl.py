@@ -1,4 +1,7 @@
-"""`dfsctl`: looking at a cluster and its disks. Reads arguments and hands over to one module per subcommand."""
+"""`dfsctl`: looking at a cluster and its disks. Reads arguments and hands over to one module per subcommand.
+
+Two subcommands change something, and each asks for a word that says so: `accept-loss --yes` and `meta restore --from-servers`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from dfs.cli.arguments import make_parser, parse_address, run_program
+from dfs.cli import lost
+from dfs.cli.arguments import OneLineParser, make_parser, parse_address, run_program
 from dfs.cli.configuration import add_config_option, read_config
 from dfs.cli.dump_strip import dump_strip
 from dfs.cli.ls_blocks import PREFIX, find_place, list_blocks, show
@@ -16,13 +20,15 @@ from dfs.cli.restore import restore_meta
 from dfs.cli.status import ANSWER_TIMEOUT_S, ask_cluster, to_json, to_text
 from dfs.cli.wiring import connect_data_servers, connect_meta
 from dfs.core.errors import ExitCode
-from dfs.core.interfaces import PlainContext
+from dfs.core.interfaces import DataServers, MetaApi, PlainContext
 
 PROGRAM: Final = "dfsctl"
 EPILOG: Final = """\
 Exit status of status: 0 healthy, 1 degraded, 2 data at risk (two neighbouring servers are not healthy). Of ls-blocks: 0 both
-copies of all blocks are good, 1 some are not. Of dump-strip: 0 everything verifies, 1 something does not. All: 2 wrong
-usage, 3 wrong configuration, 5 the meta-server does not answer."""
+copies of all blocks are good, 1 some are not. Of lost: 0 nothing is lost, 1 something is. Of dump-strip: 0 everything
+verifies, 1 something does not. All: 2 wrong usage, 3 wrong configuration, 5 a server that is needed does not answer."""
+
+Command = Callable[[argparse.Namespace], int]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,40 +40,58 @@ def _run(argv: Sequence[str]) -> int:
     parser = make_parser(PROGRAM, "Look at a dfs cluster and its disks.", EPILOG)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     status = commands.add_parser("status", help="how the cluster is doing", allow_abbrev=False)
-    _add_where(status)
+    _add_cluster(status, _status)
     status.add_argument("--json", action="store_true", help="for programs: one JSON object")
     blocks = commands.add_parser("ls-blocks", help="where a file's blocks are and whether they verify", allow_abbrev=False)
     blocks.add_argument("path", metavar="PATH", help=f"a file below a mount, or {PREFIX}PATH from the root of the file system")
-    _add_where(blocks)
+    _add_cluster(blocks, _ls_blocks)
     blocks.add_argument("--json", action="store_true", help="for programs: one JSON array")
+    listing = commands.add_parser("lost", help="which files have blocks of which no copy is left", allow_abbrev=False)
+    _add_cluster(listing, _lost)
+    listing.add_argument("--everywhere", action="store_true", help="look at every block, not only at those of two lost neighbours")
+    listing.add_argument("--json", action="store_true", help="for programs: one JSON array")
+    accept = commands.add_parser("accept-loss", help="let lost blocks read as never written", allow_abbrev=False)
+    _add_cluster(accept, _accept_loss)
+    accept.add_argument("--yes", action="store_true", required=True, help="yes: what `dfsctl lost` lists will read as zeros")
+    meta = commands.add_parser("meta", help="what concerns the meta-server's state", allow_abbrev=False)
+    _add_restore(meta.add_subparsers(dest="meta_command", required=True, metavar="COMMAND"))
     dump = commands.add_parser("dump-strip", help="what a strip file on a data server's disk says", allow_abbrev=False)
     dump.add_argument("file", type=Path, metavar="FILE")
-    meta = commands.add_parser("meta", help="what concerns the meta-server's state", allow_abbrev=False)
-    restore = meta.add_subparsers(dest="meta_command", required=True, metavar="COMMAND").add_parser(
+    dump.set_defaults(run=lambda options: dump_strip(options.file))
+    options = parser.parse_args(argv)
+    run: Command = options.run
+    return run(options)
+
+
+def _add_restore(commands: argparse._SubParsersAction[OneLineParser]) -> None:
+    restore = commands.add_parser(
         "restore", help="bring the meta-server's state back into an empty state folder", allow_abbrev=False
     )
     restore.add_argument("--from-servers", action="store_true", required=True, help="from the newest snapshot on the data servers")
     restore.add_argument("--state", type=Path, metavar="DIR", help="state folder, instead of the configured one")
     add_config_option(restore)
-    options = parser.parse_args(argv)
-    run: dict[str, Callable[[argparse.Namespace], int]] = {
-        "status": _status,
-        "ls-blocks": _ls_blocks,
-        "meta": _restore,
-        "dump-strip": lambda options: dump_strip(options.file),
-    }
-    return run[options.command](options)
+    restore.set_defaults(run=_restore)
 
 
-def _add_where(command: argparse.ArgumentParser) -> None:
+def _add_cluster(command: argparse.ArgumentParser, run: Command) -> None:
+    """Let a subcommand take --config or --meta, and name the function that runs it."""
     where = command.add_mutually_exclusive_group()
     add_config_option(where)
     where.add_argument("--meta", type=parse_address, metavar="HOST:PORT", help="the meta-server, without a configuration")
+    command.set_defaults(run=run)
+
+
+def _connect(options: argparse.Namespace, mounted_from: str = "") -> tuple[str, MetaApi, DataServers]:
+    """Return the meta-server's address, and clients of it and of the data servers.
+
+    `mounted_from`: the address to take when the command line names neither a meta-server nor a configuration.
+    """
+    address: str = options.meta or (mounted_from if options.config is None else "") or read_config(options.config).meta.address
+    return address, connect_meta(address, ANSWER_TIMEOUT_S), connect_data_servers(ANSWER_TIMEOUT_S)
 
 
 def _status(options: argparse.Namespace) -> int:
-    address: str = options.meta or read_config(options.config).meta.address
-    meta, servers = connect_meta(address, ANSWER_TIMEOUT_S), connect_data_servers(ANSWER_TIMEOUT_S)
+    address, meta, servers = _connect(options)
     report = ask_cluster(PlainContext(), address, meta, servers)
     print(to_json(report) if options.json else to_text(report))
     return report.health()
@@ -75,10 +99,7 @@ def _status(options: argparse.Namespace) -> int:
 
 def _ls_blocks(options: argparse.Namespace) -> int:
     place = find_place(options.path)
-    address: str = (
-        options.meta or (place.meta_address if options.config is None else "") or read_config(options.config).meta.address
-    )
-    meta, servers = connect_meta(address, ANSWER_TIMEOUT_S), connect_data_servers(ANSWER_TIMEOUT_S)
+    _, meta, servers = _connect(options, place.meta_address)
     return show(list_blocks(PlainContext(), place, meta, servers), as_json=options.json)
 
 
@@ -88,6 +109,25 @@ def _restore(options: argparse.Namespace) -> int:
     addresses = [server.address for server in config.servers]
     for line in restore_meta(PlainContext(), options.state or Path(config.meta.state), addresses, servers):
         print(line)
+    return ExitCode.DONE
+
+
+def _lost(options: argparse.Namespace) -> int:
+    _, meta, servers = _connect(options)
+    found = []
+    for file in lost.find_lost(PlainContext(), meta, servers, everywhere=options.everywhere):
+        found.append(file)
+        if not options.json:
+            print(lost.to_text(file))
+    if options.json:
+        print(lost.to_json(found))
+    return ExitCode.FAILED if found else ExitCode.DONE
+
+
+def _accept_loss(options: argparse.Namespace) -> int:
+    _, meta, servers = _connect(options)
+    for server, identity in lost.accept_loss(PlainContext(), meta, servers).items():
+        print(f"data server {server}: primary {identity.primary}, secondary {identity.secondary}")
     return ExitCode.DONE
 
 

@@ -8,6 +8,7 @@ dfsctl.py; never reads arguments or files.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -56,18 +57,22 @@ def run_meta_server(*, program: str, level: LogLevel, address: str, folder: Path
     _run(service, server, f"meta-server at {address}", folder, require_mount=False)
 
 
-def run_data_server(*, program: str, level: LogLevel, index: ServerIndex, address: str, folder: Path, require_mount: bool) -> None:
+def run_data_server(
+    *, program: str, level: LogLevel, index: ServerIndex, addresses: Sequence[str], folder: Path, require_mount: bool
+) -> None:
     """Run a data server until SIGTERM.
 
-    Arguments: the program's name for its log, the least important level, which data server it is, host:port, the state folder, and
-    whether that must be a mount point.
+    Arguments: the program's name for its log, the least important level, which data server it is, host:port of all data servers in
+    order of index, the state folder, and whether that must be a mount point.
     Raises: StartError leaves, and DfsError if it can't go on.
     """
     setup_logging(level, program)
+    clock, address = SystemClock(), addresses[index]
     service = DataService(
-        settings=DataSettings(index=index, boot_id=boot_id()),
+        settings=DataSettings(index=index, boot_id=boot_id(), addresses=tuple(addresses)),
         disk=LocalDisk(folder),
-        clock=SystemClock(),
+        neighbours=DataServersClient(clock=clock),
+        clock=clock,
         random=SystemRandom(),
         tasks=ThreadTasks(),
         events=JournalEvents(),

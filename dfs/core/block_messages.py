@@ -125,6 +125,55 @@ class Inventory:
     more: bool
 
 
+class PulledStrip(NamedTuple):
+    """Verified records of one strip, for a server that lost its disk. A record that is not named was never written, or is void."""
+
+    ino: Ino
+    residue: int
+    """Block number modulo N of all blocks of the strip."""
+    indexes: bytes
+    """u64 little-endian each: block number // N, rising."""
+    headers: bytes
+    """16 bytes each, as on disk: dfs/core/records.py."""
+    data: bytes
+    """The records' data without padding, one after the other."""
+    bad: bytes
+    """u64 each: records that are there but can't be vouched for; whoever copies must not call them absent."""
+    is_known: bool
+    """False: a map page is lost, so that records may be missing here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """Part of what a server holds in one role, in rising order of inode and record."""
+
+    disk: str
+    """Of the server's state folder: after it was replaced, whoever copies begins anew."""
+    state: RoleState
+    """Of the role: only what was copied from a complete one is complete."""
+    strips: tuple[PulledStrip, ...]
+    next_ino: Ino
+    next_index: int
+    """Where the next Pull begins."""
+    next_end: int
+    """Records of the strip at which it begins; 0 if it begins a strip."""
+    highest: Ino
+    """About the highest inode of which there are strips, to tell progress by."""
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FloorList:
+    """Part of a server's floors, rising by inode."""
+
+    disk: str
+    floors: bytes
+    """u64 inode and u64 ticket each, little-endian."""
+    last: Ino
+    """After which the next ListFloors begins."""
+    more: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Fenced:
     """How far a server's valid data of an inode reaches after the cuts sent along, in bytes of the file; 0 for none."""
@@ -249,6 +298,35 @@ class ListInodes(Request[Inventory]):
     limit: int
 
 
+# --- rebuilding ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Pull(Request[Pulled]):
+    """Return verified records of one role from (ino, index) on, about `data_bytes` of them at most.
+
+    Asked by the neighbour that holds the other replica of the same blocks and lost its own.
+    """
+
+    role: Role
+    ino: Ino
+    index: int
+    data_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListFloors(Request[FloorList]):
+    """Return up to `limit` floors of inodes above `after`, also of inodes without blocks."""
+
+    after: Ino
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptLoss(Request[Identity]):
+    """Count lost roles as complete: from now on what is missing there reads as never written. An operator's decision."""
+
+
 # --- the server ----------------------------------------------------------------------------------------------------------
 
 
@@ -322,6 +400,9 @@ BLOCK_METHODS: Final[dict[str, type[Request[object]]]] = {
     "clean": Clean,
     "drop": Drop,
     "list_inodes": ListInodes,
+    "pull": Pull,
+    "list_floors": ListFloors,
+    "accept_loss": AcceptLoss,
     "identify": Identify,
     "prepare_format": PrepareFormat,
     "commit_format": CommitFormat,

@@ -222,4 +222,35 @@ NEW_BLOCKS_FIT = EventKind(
     "the disk of this server takes new blocks again: {free} bytes free",
 )
 
+REBUILD_STARTED = EventKind(
+    "REBUILD_STARTED",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e40",
+    Level.WARNING,
+    "the {role} strips of this server are copied from server {peer}, which is {source}: {reason}",
+)
+REBUILD_PROGRESS = EventKind(
+    "REBUILD_PROGRESS",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e41",
+    Level.INFO,
+    "copying the {role} strips from server {peer}: {progress}",
+)
+REBUILD_FINISHED = EventKind(
+    "REBUILD_FINISHED",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e42",
+    Level.INFO,
+    "the {role} strips are {state}: {progress}",
+)
+DATA_LOST = EventKind(
+    "DATA_LOST",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e43",
+    Level.CRITICAL,
+    "data is lost: {what}; reading it fails until it is overwritten or the loss is accepted (dfsctl lost, dfsctl accept-loss)",
+)
+DISK_FAILED = EventKind(
+    "DISK_FAILED",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e44",
+    Level.CRITICAL,
+    "the disk of this server fails: {reason}; {what}",
+)
+
 ALL_KINDS: tuple[EventKind, ...] = tuple(value for value in list(globals().values()) if isinstance(value, EventKind))

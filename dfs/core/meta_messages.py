@@ -77,6 +77,26 @@ class Listing:
     """Whether names after the last entry remain."""
 
 
+class NamedFile(NamedTuple):
+    """A name of a regular file that has content."""
+
+    path: bytes
+    """From the root, with a leading slash."""
+    ino: Ino
+    content: Content
+
+
+@dataclass(frozen=True, slots=True)
+class FileList:
+    """Some names of regular files."""
+
+    files: tuple[NamedFile, ...]
+    next_folder: Ino
+    next_name: bytes
+    """After which the next ListFiles begins."""
+    more: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Holding:
     """What a holder says of an inode that it wrote under a grant: committed with its ticket, an older ticket is ignored."""
@@ -382,6 +402,17 @@ class ShowMeta(Request[MetaStatus]):
     """Return the state of the meta-server, its data servers' addresses and its client sessions."""
 
 
+@dataclass(frozen=True, slots=True)
+class ListFiles(Request[FileList]):
+    """Look at up to `limit` (1 .. 4096) names of the whole file system after (folder, name), and return those of regular files
+    that have content. Begins with (0, empty). For administrators: NotPermitted unless the caller is root.
+    """
+
+    folder: Ino
+    name: bytes
+    limit: int
+
+
 META_METHODS: Final[dict[str, type[Request[object]]]] = {
     "open_session": OpenSession,
     "heartbeat": Heartbeat,
@@ -407,5 +438,6 @@ META_METHODS: Final[dict[str, type[Request[object]]]] = {
     "close": Close,
     "statfs": StatFileSystem,
     "status": ShowMeta,
+    "list_files": ListFiles,
 }
 """Method name on the wire -> request."""

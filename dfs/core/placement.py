@@ -43,6 +43,13 @@ class Layout(NamedTuple):
         return BlockNo(offset // self.block_size)
 
 
+def twin_of(server: ServerIndex, role: Role, servers: int) -> tuple[ServerIndex, Role]:
+    """Return the server and the role that hold the other replica of all blocks that `server` holds in `role`."""
+    if role is Role.PRIMARY:
+        return ServerIndex((server + 1) % servers), Role.SECONDARY
+    return ServerIndex((server - 1) % servers), Role.PRIMARY
+
+
 def record_index(block_no: BlockNo, servers: int) -> int:
     """Return the record number of a block within its strip."""
     return block_no // servers

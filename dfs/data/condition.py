@@ -6,6 +6,8 @@ refused and the host's service loop, which asks through check(), ends the proces
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from dfs.core.errors import DiskError, NotTrusted
 from dfs.core.interfaces import Tasks
 
@@ -13,15 +15,20 @@ from dfs.core.interfaces import Tasks
 class Condition:
     """Remembers the first error after which the server must end."""
 
-    def __init__(self, tasks: Tasks) -> None:
+    def __init__(self, tasks: Tasks, on_failure: Callable[[DiskError], None]) -> None:
+        """`on_failure` is told the first error, once, before anybody else is."""
         self._mutex = tasks.mutex()
+        self._on_failure = on_failure
         self._error: DiskError | None = None
 
     def fail(self, error: DiskError) -> NotTrusted:
         """Note that the server can't go on; return what the caller is to be told."""
         with self._mutex:
-            if self._error is None:
+            is_first = self._error is None
+            if is_first:
                 self._error = error
+        if is_first:
+            self._on_failure(error)
         return NotTrusted(str(error))
 
     @property

@@ -48,6 +48,6 @@ class Dropping:
         if not 1 <= request.limit <= BATCH_INODES_MAX or request.after < 0:
             raise BadRequest(f"a limit of {request.limit} inodes after {request.after}")
         wanted = request.limit + 1
-        inos = {*self._store.strips.inos_above(request.after, wanted), *self._store.overlay.inos_above(request.after, wanted)}
-        rising = sorted(inos)
+        pending = self._store.overlay.inos_above(request.after, wanted)  # first: a checkpoint moves inodes from here to the strips
+        rising = sorted({*pending, *self._store.strips.inos_above(request.after, wanted)})
         return Inventory(tuple(rising[: request.limit]), len(rising) > request.limit)

@@ -19,10 +19,11 @@ Lock order: this object's mutex is the innermost, and no disk is touched under i
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from typing import Final
 
 from dfs.core.errors import DiskMissing
@@ -32,6 +33,7 @@ from dfs.data.quarantine import Quarantine
 
 FOLDER: Final = "floors"
 SHARD_BITS: Final = 12
+SHARD_NAME: Final = re.compile("[0-9a-f]{7}")
 MAGIC: Final = b"DFSF"
 VERSION: Final = 1
 HEADER: Final = struct.Struct("<4sII")
@@ -129,6 +131,22 @@ class Floors:
         with self._mutex:
             if table.remove(ino):
                 self._changed.add(ino >> SHARD_BITS)
+
+    def above(self, after: Ino, limit: int) -> list[tuple[Ino, Ticket]]:
+        """Return up to `limit` floors of inodes above `after`, rising. Raises: DiskError leaves."""
+        with self._mutex:
+            shards = set(self._tables)
+        shards |= {int(name, 16) for name in self._disk.list_folder(FOLDER) if SHARD_NAME.fullmatch(name)}
+        found: list[tuple[Ino, Ticket]] = []
+        for shard in sorted(shard for shard in shards if shard >= (after + 1) >> SHARD_BITS):
+            table = self._table(Ino(shard << SHARD_BITS))
+            with self._mutex:
+                start = bisect_right(table.inos, after)
+                end = start + limit - len(found)
+                found += [(Ino(i), Ticket(t)) for i, t in zip(table.inos[start:end], table.tickets[start:end], strict=True)]
+            if len(found) == limit:
+                break
+        return found
 
     def take_changed(self) -> set[int]:
         """Return the tables to be written by save(), and count them as written."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from dfs.core.interfaces import Disk, EventSink, Tasks
 from dfs.core.placement import Role
+from dfs.data.absorbing import Absorbing
 from dfs.data.bad_records import BadRecords
 from dfs.data.checkpoint import Checkpoint
 from dfs.data.cleaning import Cleaning
@@ -20,6 +21,7 @@ from dfs.data.floors import Floors
 from dfs.data.geometry import Geometry
 from dfs.data.journal import Journal
 from dfs.data.journal_entries import Kind
+from dfs.data.lending import Lending
 from dfs.data.overlay import Overlay
 from dfs.data.quarantine import Quarantine
 from dfs.data.reading import Reading
@@ -46,6 +48,8 @@ class BlockStore:
     fencing: Fencing
     cleaning: Cleaning
     dropping: Dropping
+    lending: Lending
+    absorbing: Absorbing
     syncing: Syncing
     checkpoint: Checkpoint
 
@@ -105,6 +109,8 @@ def open_store(
         fencing=Fencing(store),
         cleaning=Cleaning(store, syncing),
         dropping=Dropping(store),
+        lending=Lending(store),
+        absorbing=Absorbing(store, settings.direct_bytes_min),
         syncing=syncing,
         checkpoint=Checkpoint(store, syncing, tasks),
     )

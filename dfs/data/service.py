@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar, cast
 
 from dfs.core.block_messages import (
+    AcceptLoss,
     Clean,
     CommitFormat,
     DataStatus,
@@ -24,10 +25,12 @@ from dfs.core.block_messages import (
     Get,
     Identify,
     Identity,
+    ListFloors,
     ListInodes,
     ListSnapshots,
     NoteMark,
     PrepareFormat,
+    Pull,
     Put,
     Repair,
     ShowData,
@@ -48,13 +51,16 @@ from dfs.core.errors import (
     Stopping,
     UnknownMethod,
 )
-from dfs.core.events import DATA_SERVER_FORMATTED, UNCLEAN_START, Event
-from dfs.core.interfaces import CallContext, Clock, Disk, EventSink, Random, Task, Tasks
+from dfs.core.events import DATA_SERVER_FORMATTED, DISK_FAILED, UNCLEAN_START, Event
+from dfs.core.interfaces import CallContext, Clock, DataServers, Disk, EventSink, Random, Task, Tasks
 from dfs.core.limits import BLOCK_SIZES, SERVERS_MAX, SERVERS_MIN
 from dfs.core.requests import Done, Request
+from dfs.data.adopting import Former
 from dfs.data.checks import check_ino, check_number
 from dfs.data.condition import Condition
+from dfs.data.disk_trouble import DiskTrouble
 from dfs.data.opening import BlockStore, open_store
+from dfs.data.rebuilding import Rebuilding
 from dfs.data.running_mark import LastStop, RunningMark
 from dfs.data.settings import DataSettings
 from dfs.data.snapshots import MetaSnapshots
@@ -75,15 +81,25 @@ class DataService:
     """One data server; implements BlockApi and Service."""
 
     def __init__(
-        self, *, settings: DataSettings, disk: Disk, clock: Clock, random: Random, tasks: Tasks, events: EventSink
+        self,
+        *,
+        settings: DataSettings,
+        disk: Disk,
+        neighbours: DataServers,
+        clock: Clock,
+        random: Random,
+        tasks: Tasks,
+        events: EventSink,
     ) -> None:
         self._settings = settings
         self._disk = disk
         self._clock = clock
         self._tasks = tasks
         self._events = events
-        self._condition = Condition(tasks)
+        self._condition = Condition(tasks, self._give_up)
+        self._trouble = DiskTrouble(settings.index, tasks, events)
         self._identification = Identification(disk, tasks, random, settings.index)
+        self._rebuilding = Rebuilding(settings, disk, self._identification, neighbours, clock, tasks, events, self._adopt)
         self._running = RunningMark(disk, settings.boot_id)
         self._snapshots = MetaSnapshots(disk, tasks)
         self._format_lock = tasks.keyed_lock()
@@ -98,12 +114,15 @@ class DataService:
         self._handlers: dict[type, Handler] = {
             Put: self._put,
             Get: lambda ctx, request: self._formatted().reading.get(ctx, request),
-            Repair: lambda ctx, request: self._formatted().repairing.repair(ctx, request),
+            Repair: self._repair,
             Sync: self._sync,
             Fence: lambda ctx, request: self._formatted().fencing.fence(ctx, request),
             Clean: self._clean,
-            Drop: lambda ctx, request: self._formatted().dropping.drop(request),
+            Drop: self._drop,
             ListInodes: lambda ctx, request: self._formatted().dropping.list_inodes(request),
+            Pull: lambda ctx, request: self._formatted().lending.pull(ctx, request),
+            ListFloors: lambda ctx, request: self._formatted().lending.list_floors(ctx, request),
+            AcceptLoss: self._accept_loss,
             Identify: lambda ctx, request: self._identification.current.identity,
             PrepareFormat: self._prepare_format,
             CommitFormat: self._commit_format,
@@ -123,11 +142,13 @@ class DataService:
             last = self._running.begin()
             if last in (LastStop.PROCESS, LastStop.MACHINE):
                 self._events.emit(Event(UNCLEAN_START, server=self._settings.index, details={"what": last.value}))
+            self._rebuilding.start()
             if self._identification.current.is_formatted:
-                self._blocks = self._open_store()
+                self._open_store()
         except DiskError as error:
             raise StateError("a state folder that can be read and written", str(error)) from error
         self._task = self._tasks.spawn(f"data-{self._settings.index}-checkpoint", self._run)
+        self._rebuilding.spawn()
 
     def status(self) -> str:
         """Return one line on what the server is doing."""
@@ -149,6 +170,7 @@ class DataService:
             self._is_stopping = True
         self._changed.notify_all()
         self._wait_for_calls()
+        self._rebuilding.stop(STOP_WAIT_S)
         if self._task is not None:
             self._task.join(STOP_WAIT_S)
         try:
@@ -175,8 +197,10 @@ class DataService:
         except DiskFull as error:
             raise NoSpace() from error
         except DiskReadOnly as error:
+            self._trouble.tell(error, ctx)
             raise ReadOnly() from error
         except DiskError as error:
+            self._trouble.tell(error, ctx)
             raise NotTrusted(str(error)) from error
         finally:
             self._leave()
@@ -204,7 +228,9 @@ class DataService:
 
     def _put(self, ctx: CallContext, request: Put) -> Done:
         blocks = self._formatted()
+        self._rebuilding.require_floors({segment.role for segment in request.segments})
         done = blocks.writing.put(ctx, request)
+        self._trouble.note_written()
         if blocks.store.journal.wants_checkpoint:
             self._changed.notify_all()
         return done
@@ -218,9 +244,32 @@ class DataService:
         blocks.syncing.sync(request.ino)
         return Done()
 
+    def _repair(self, ctx: CallContext, request: Repair) -> Done:
+        blocks = self._formatted()
+        self._rebuilding.require_floors((request.role,))
+        return blocks.repairing.repair(ctx, request)
+
     def _clean(self, ctx: CallContext, request: Clean) -> Identity:
+        """Execute cuts; what becomes complete meanwhile may have been copied behind them, so it does not count."""
+        before = self._identification.current
         self._formatted().cleaning.clean(ctx, request)
-        return self._identification.current.identity
+        after = self._identification.current
+        if (before.primary, before.secondary) != (after.primary, after.secondary):
+            raise NotTrusted(f"data server {after.index} was {before.primary} and {before.secondary} when the cleaning began")
+        return after.identity
+
+    def _drop(self, ctx: CallContext, request: Drop) -> Done:
+        """Remove inodes; confirmed only by a server that was complete before, else they could be copied back afterwards."""
+        blocks = self._formatted()
+        is_confirmed = self._rebuilding.is_complete()
+        done = blocks.dropping.drop(request)
+        if not is_confirmed:
+            raise NotTrusted(f"data server {self._settings.index} drops again when it is complete")
+        return done
+
+    def _accept_loss(self, ctx: CallContext, request: AcceptLoss) -> Identity:
+        self._formatted()
+        return self._identification.accept_loss().identity
 
     # --- formatting ------------------------------------------------------------------------------------------------------
 
@@ -237,7 +286,7 @@ class DataService:
         with self._format_lock.hold("format"):
             block = self._identification.commit(request.cluster)
             if self._blocks is None:
-                self._blocks = self._open_store()
+                self._open_store()
                 details = {"cluster": block.cluster, "servers": block.servers, "block_size": block.block_size}
                 self._events.emit(Event(DATA_SERVER_FORMATTED, server=self._settings.index, details=details), ctx)
         return block.identity
@@ -245,6 +294,13 @@ class DataService:
     def _store_snapshot(self, ctx: CallContext, request: StoreSnapshot) -> Done:
         self._formatted().store.reserve.claim(len(request.data), 0)
         return self._snapshots.store(request)
+
+    def _adopt(self, former: Former) -> None:
+        """Be again what the neighbours say that this server was. Raises: DiskError leaves."""
+        with self._format_lock.hold("format"):
+            block = self._identification.adopt(former.shape, former.mark)
+            if block.is_formatted and self._blocks is None:
+                self._open_store()
 
     def _note_mark(self, ctx: CallContext, request: NoteMark) -> Done:
         check_number("mark", request.mark)
@@ -279,8 +335,10 @@ class DataService:
             while self._calls and (left_s := until_s - self._clock.monotonic_s()) > 0:
                 self._changed.wait(left_s)
 
-    def _open_store(self) -> BlockStore:
-        return open_store(self._settings, self._identification, self._condition, self._disk, self._tasks, self._events)
+    def _open_store(self) -> None:
+        blocks = open_store(self._settings, self._identification, self._condition, self._disk, self._tasks, self._events)
+        self._rebuilding.attach(blocks)
+        self._blocks = blocks
 
     def _space(self) -> Space:
         """Return what new blocks can use of the disk."""
@@ -288,7 +346,13 @@ class DataService:
         return space if blocks is None else blocks.store.reserve.usable(space)
 
     def _progress(self) -> str:
-        block = self._identification.current
-        if RoleState.SUSPECT in (block.primary, block.secondary):
-            return "suspect: not compared with the neighbours yet"
-        return ""
+        return "; ".join(text for text in (self._trouble.describe(), self._rebuilding.describe()) if text)
+
+    def _give_up(self, error: DiskError) -> None:
+        """Tell that a sync failed, and see to it that the next start does not trust what is on this disk (design section 8)."""
+        what = "the process ends, because what was not synced may be lost; it is compared with the neighbours after its next start"
+        self._events.emit(Event(DISK_FAILED, server=self._settings.index, details={"reason": str(error), "what": what}))
+        try:
+            self._identification.distrust()
+        except DiskError as second:
+            log.error("the superblock still calls this disk complete: %s", second)

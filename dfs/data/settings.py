@@ -28,6 +28,8 @@ class DataSettings:
     index: ServerIndex
     boot_id: str
     """Identifies the running kernel: another one at the next start tells that the machine stopped in between."""
+    addresses: tuple[str, ...] = ()
+    """host:port of all data servers in order of index, of which the neighbours are asked; empty: it never rebuilds."""
     sync_interval_s: float = SYNC_INTERVAL_S
     segment_bytes: int = SEGMENT_BYTES
     open_strips_max: int = OPEN_STRIPS_MAX

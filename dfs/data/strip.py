@@ -11,7 +11,7 @@ from dfs.core.ids import BlockNo, Ino
 from dfs.core.interfaces import File
 from dfs.core.placement import Role
 from dfs.core.records import Buffer
-from dfs.data.geometry import ALL_RECORDS, Geometry, pieces
+from dfs.data.geometry import ALL_RECORDS, MAP_PAGE_BYTES, RECORDS_PER_GROUP, Geometry, pieces
 from dfs.data.map_page import MapPage, pack_map_page
 
 
@@ -99,6 +99,21 @@ class Strip:
             return
         self._write_page(group.number, group.slot, present, synced)
         group.present, group.synced = present, synced
+
+    def mark_unknown(self, index: int) -> None:
+        """Say that nothing is known of a record, unless it is present. Raises: DiskError leaves."""
+        number, at = divmod(index, RECORDS_PER_GROUP)
+        group = self.groups.get(number) or self._allocate(number)
+        bit = 1 << at
+        if not group.present & bit:
+            self.write_map(group, group.present, group.synced | bit)
+
+    def lose_place(self) -> None:
+        """Say durably that a group is missing of which not even the number is known. Raises: DiskError leaves."""
+        if not self.has_unplaced:
+            self.file.pwrite([bytes(MAP_PAGE_BYTES)], self.slots * self.geometry.group_bytes)  # a map page that does not verify
+            self.slots += 1
+            self.has_unplaced = True
 
     def begin_sync(self) -> dict[int, int]:
         """Return what a sync of the file that begins now will have synced: group number -> bitmap."""

@@ -215,6 +215,11 @@ class Strips:
                 break
         return found[:limit]
 
+    @property
+    def highest(self) -> Ino:
+        """No inode above this one has a strip file."""
+        return Ino(self._highest)
+
     def close(self) -> None:
         """Close all strips; nobody uses one any more."""
         with self._mutex:

@@ -142,6 +142,45 @@ class Identification:
 
         return self._change(committed)
 
+    def adopt(self, shape: Shape, mark: int) -> Superblock:
+        """Be what a blank server was before it lost its disk, as its neighbours tell. Raises: DiskError leaves.
+
+        Nothing happens if the server is not blank any more: it was prepared meanwhile.
+        """
+
+        def adopted(block: Superblock) -> Superblock:
+            if block.cluster:
+                return block
+            return replace(
+                block,
+                cluster=shape.cluster,
+                servers=shape.servers,
+                block_size=shape.block_size,
+                primary=RoleState.REBUILDING,
+                secondary=RoleState.REBUILDING,
+                mark=max(block.mark, mark),
+            )
+
+        return self._change(adopted)
+
+    def set_state(self, role: Role, old: RoleState, new: RoleState) -> bool:
+        """Change the state of a role, unless it is not `old` any more; tell whether it is `new`. Raises: DiskError leaves."""
+
+        def changed(block: Superblock) -> Superblock:
+            if block.state_of(role) is not old:
+                return block
+            return replace(block, primary=new) if role is Role.PRIMARY else replace(block, secondary=new)
+
+        return self._change(changed).state_of(role) is new
+
+    def accept_loss(self) -> Superblock:
+        """Count lost roles as complete. Raises: DiskError leaves."""
+
+        def accepted(state: RoleState) -> RoleState:
+            return RoleState.COMPLETE if state is RoleState.LOST else state
+
+        return self._change(lambda b: replace(b, primary=accepted(b.primary), secondary=accepted(b.secondary)))
+
     def note_mark(self, mark: int) -> None:
         """Remember a number mark if it is the highest. Raises: DiskError leaves."""
         self._change(lambda block: replace(block, mark=mark) if block.mark < mark else block)

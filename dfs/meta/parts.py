@@ -21,6 +21,7 @@ from dfs.meta.answers import Answers
 from dfs.meta.attributes import AttributeChanger
 from dfs.meta.cleaner import Cleaner
 from dfs.meta.cluster import Cluster
+from dfs.meta.file_list import list_files
 from dfs.meta.files import Files
 from dfs.meta.formatter import Formatter
 from dfs.meta.grants import Grants
@@ -189,6 +190,7 @@ def _reading_handlers(store: Store) -> dict[type[Request[Any]], Handler]:
         m.Lookup: reads(reading.lookup),
         m.ReadLink: reads(reading.read_link),
         m.ListFolder: reads(reading.list_folder),
+        m.ListFiles: reads(list_files),
     }
 
 

@@ -7,7 +7,7 @@ know. Until then the grant is not free. The fence's ticket is durable before any
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from dfs.core.block_messages import Fence, Fenced, Identify, Identity
 from dfs.core.cluster_messages import RoleState
@@ -26,8 +26,17 @@ class _End(NamedTuple):
     """What one server's answer to a fence is worth."""
 
     end_bytes: int
-    as_primary: bool
-    as_secondary: bool
+    primary: RoleState
+    secondary: RoleState
+    """BLANK: it was not the same before and after, so it says nothing."""
+
+    @property
+    def is_final(self) -> bool:
+        """Tell whether asking again would not tell more."""
+        return {self.primary, self.secondary} <= {RoleState.COMPLETE, RoleState.LOST}
+
+
+NOTHING: Final = _End(0, RoleState.BLANK, RoleState.BLANK)
 
 
 class _Unsettled(NamedTuple):
@@ -77,7 +86,7 @@ class Settler:
     def _fence(self, ctx: CallContext, inode: _Unsettled, reachable: dict[ServerIndex, Identity]) -> dict[ServerIndex, int]:
         """Fence the servers whose answer is still needed; return how far data reaches on those that answered."""
         known = self._ends.get(inode.fence, {})
-        needed = [i for i in reachable if i not in known or not (known[i].as_primary and known[i].as_secondary)]
+        needed = [i for i in reachable if i not in known or not known[i].is_final]
         answers = self._servers.call_all(ctx, {i: Fence(inode.ino, inode.fence, inode.cuts) for i in needed})
         return {i: answer.end_bytes for i, answer in answers.items() if isinstance(answer, Fenced)}
 
@@ -88,11 +97,15 @@ class Settler:
     def _is_enough(self, ends: dict[ServerIndex, _End]) -> bool:
         """Tell whether for every two neighbours one has answered that holds all of their common blocks."""
         servers = len(self._cluster.indexes())
-        nothing = _End(0, False, False)
         return servers > 0 and all(
-            ends.get(ServerIndex(i), nothing).as_primary or ends.get(ServerIndex((i + 1) % servers), nothing).as_secondary
+            _holds_all(ends.get(ServerIndex(i), NOTHING).primary, ends.get(ServerIndex((i + 1) % servers), NOTHING).secondary)
             for i in range(servers)
         )
+
+
+def _holds_all(primary: RoleState, secondary: RoleState) -> bool:
+    """Tell whether two neighbours' roles together hold all that there is of their common blocks."""
+    return RoleState.COMPLETE in (primary, secondary) or primary is secondary is RoleState.LOST
 
 
 def _load(reader: Reader) -> list[_Unsettled]:
@@ -104,10 +117,7 @@ def _load(reader: Reader) -> list[_Unsettled]:
 
 def _judge(end_bytes: int, before: Identity | None, after: Identity | None) -> _End:
     if before is None or after is None or before.disk != after.disk:
-        return _End(end_bytes, as_primary=False, as_secondary=False)
-    complete = RoleState.COMPLETE
-    return _End(
-        end_bytes,
-        as_primary=before.primary is complete and after.primary is complete,
-        as_secondary=before.secondary is complete and after.secondary is complete,
-    )
+        return _End(end_bytes, RoleState.BLANK, RoleState.BLANK)
+    primary = before.primary if before.primary is after.primary else RoleState.BLANK
+    secondary = before.secondary if before.secondary is after.secondary else RoleState.BLANK
+    return _End(end_bytes, primary, secondary)

@@ -1,7 +1,7 @@
 """Goal: the rules that dfs was born from, R1 to R6 and R8 to R12, hold for ordinary programs on a real mount.
 
 Method: real processes and a real FUSE mount; files are made with the system's own calls, servers are killed with SIGKILL, and
-what stands on the servers is read from their disks and by a stock XML-RPC client. R7 (rebuild) is not built yet.
+what stands on the servers is read from their disks and by a stock XML-RPC client. R7 (rebuild) is in test_rebuild.py.
 """
 
 from __future__ import annotations

@@ -206,10 +206,11 @@ class LocalCluster:
     # --- servers -------------------------------------------------------------------------------------------------------------
 
     def start_data(self, server: ServerIndex) -> None:
-        settings = DataSettings(index=server, boot_id="boot")
+        settings = DataSettings(index=server, boot_id="boot", addresses=self.addresses)
         self._data[server] = service = DataService(
             settings=settings,
             disk=self.disks[server],
+            neighbours=WiredServers(self.wires, Calls()),
             clock=self.clock,
             random=self.random,
             tasks=self.tasks,

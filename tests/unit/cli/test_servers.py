@@ -59,7 +59,7 @@ def test_metaserver_with_the_original_arguments_listens_on_loopback(ran: list[di
 
 def test_dataserver_with_the_original_arguments_takes_the_port_at_its_index(ran: list[dict[str, Any]]) -> None:
     assert data.main_dataserver(["2", "9100", "9101", "9102"]) == 0
-    assert (ran[0]["index"], ran[0]["address"]) == (2, "127.0.0.1:9102")
+    assert (ran[0]["index"], ran[0]["addresses"][2]) == (2, "127.0.0.1:9102")
     assert ran[0]["folder"] == Path("dfs-state/data-2")
     assert not ran[0]["require_mount"]
 
@@ -84,7 +84,7 @@ def test_data_with_a_configuration_named_by_the_environment_takes_its_section(
 ) -> None:
     monkeypatch.setenv("DFS_CONFIG", str(config_file))
     assert data.main(["1"]) == 0
-    assert (ran[0]["address"], ran[0]["folder"], ran[0]["require_mount"]) == ("127.0.0.1:9601", Path("/srv/one"), True)
+    assert (ran[0]["addresses"][1], ran[0]["folder"], ran[0]["require_mount"]) == ("127.0.0.1:9601", Path("/srv/one"), True)
 
 
 @pytest.mark.parametrize(

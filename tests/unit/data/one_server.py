@@ -32,6 +32,7 @@ from dfs.data.settings import DataSettings
 from dfs.host.randomness import SystemRandom
 from dfs.host.tasks import ThreadTask, ThreadTasks
 from tests.harness.fake_clock import FakeClock
+from tests.harness.fake_data_servers import FakeDataServers
 from tests.harness.recorded_events import RecordedEvents
 
 P, S = Role.PRIMARY, Role.SECONDARY
@@ -46,7 +47,7 @@ class IdleTasks(ThreadTasks):
     """
 
     def spawn(self, name: str, function: Callable[[], None]) -> ThreadTask:
-        if not name.endswith("-checkpoint"):
+        if not name.endswith(("-checkpoint", "-rebuild-primary", "-rebuild-secondary")):
             function()
         return super().spawn(name, lambda: None)
 
@@ -100,6 +101,7 @@ class OneServer:
         service = DataService(
             settings=settings,
             disk=self.disk,
+            neighbours=FakeDataServers(0),
             clock=FakeClock(),
             random=SystemRandom(),
             tasks=IdleTasks(),

@@ -45,6 +45,7 @@ from dfs.host.disk import LocalDisk
 from dfs.host.randomness import SystemRandom
 from dfs.host.tasks import ThreadTasks
 from tests.harness.fake_clock import FakeClock
+from tests.harness.fake_data_servers import FakeDataServers
 from tests.harness.memory_disk import MemoryDisk
 from tests.harness.recorded_events import RecordedEvents
 from tests.harness.waiting import wait_until
@@ -68,6 +69,7 @@ def blank(disk: MemoryDisk, index: int = 0) -> DataService:
     service = DataService(
         settings=DataSettings(ServerIndex(index), "boot"),
         disk=disk,
+        neighbours=FakeDataServers(0),
         clock=FakeClock(),
         random=SystemRandom(),
         tasks=IdleTasks(),
@@ -343,6 +345,7 @@ class RealServer(OneServer):
         service = DataService(
             settings=settings,
             disk=self.disk,
+            neighbours=FakeDataServers(0),
             clock=SystemClock(),
             random=SystemRandom(),
             tasks=ThreadTasks(),

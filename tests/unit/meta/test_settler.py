@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from dfs.core.block_messages import Fence, Identify
+from dfs.core.cluster_messages import RoleState
 from dfs.core.errors import GrantLost
 from dfs.core.ids import ROOT_INO, Ino, ServerIndex
 from dfs.core.meta_messages import Commit, EndSession, Open, Unlink
@@ -139,3 +140,23 @@ def test_file_removed_while_it_is_settled_is_settled_no_more(meta: MetaUnderTest
     meta.servers.bring_up()
     meta.clock.advance(5)
     wait_until(lambda: not meta.running().store.read(lambda reader: reader.all("SELECT 1 FROM grant_ UNION SELECT 1 FROM reclaim")))
+
+
+def test_two_neighbours_that_lost_their_common_blocks_do_not_hold_a_file_up_for_ever(meta: MetaUnderTest) -> None:
+    first, second = meta.servers.server(1), meta.servers.server(2)
+    first.identity = replace(first.identity, primary=RoleState.LOST)
+    second.identity = replace(second.identity, secondary=RoleState.LOST)
+    _, ino = holder_dies(meta, {1: 700, 2: 300})
+    wait_until(lambda: meta.content(ino).size_bytes == 700)
+
+
+def test_lost_role_does_not_stand_for_a_neighbour_that_is_away(meta: MetaUnderTest) -> None:
+    server = meta.servers.server(1)
+    server.identity = replace(server.identity, primary=RoleState.LOST)
+    meta.servers.take_down(2)
+    other, ino = holder_dies(meta, {1: 700})
+    retry(meta)
+    assert not is_free(other, ino)
+    meta.servers.bring_up()
+    meta.clock.advance(5)
+    wait_until(lambda: bool(meta.content(ino).cuts))
