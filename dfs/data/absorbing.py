@@ -8,6 +8,7 @@ Called by a role's rebuild. Never syncs, and never decides whether a role is com
 from __future__ import annotations
 
 import struct
+import zlib
 from itertools import groupby
 
 from dfs.core.block_messages import CopyState, PulledStrip
@@ -15,7 +16,7 @@ from dfs.core.errors import BadRequest
 from dfs.core.ids import BlockNo, Generation, Ino, Ticket
 from dfs.core.interfaces import CallContext
 from dfs.core.placement import Role
-from dfs.core.records import HEADER, Record, checksum, pack_record
+from dfs.core.records import HEADER, IDENTITY, Record, pack_record
 from dfs.data.checks import check_ino
 from dfs.data.floors import ENTRY as FLOOR
 from dfs.data.geometry import Geometry
@@ -115,6 +116,7 @@ def parse_strip(pulled: PulledStrip, geometry: Geometry) -> tuple[dict[int, Reco
         raise BadRequest(f"residue {pulled.residue} of inode {pulled.ino}")
     if len(pulled.indexes) % 8 or len(pulled.bad) % 8 or len(pulled.headers) != len(pulled.indexes) // 8 * HEADER.size:
         raise BadRequest(f"records of inode {pulled.ino} that can't be taken apart")
+    crc32, identity, block_size = zlib.crc32, IDENTITY.pack, geometry.block_size
     records: dict[int, Record] = {}
     at = 0
     for (index,), (length, summed, generation) in zip(
@@ -123,7 +125,7 @@ def parse_strip(pulled: PulledStrip, geometry: Geometry) -> tuple[dict[int, Reco
         data = pulled.data[at : at + length]
         at += length
         block_no = geometry.block_no(index, pulled.residue)
-        if not 1 <= length <= geometry.block_size or checksum(pulled.ino, block_no, Generation(generation), data) != summed:
+        if not 1 <= length <= block_size or crc32(data, crc32(identity(pulled.ino, block_no, generation, length))) != summed:
             raise BadRequest(f"block {block_no} of inode {pulled.ino} does not verify")
         records[index] = Record(Generation(generation), summed, data)
     if at != len(pulled.data):

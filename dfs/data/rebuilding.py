@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 BLANK_POLL_S: Final = 1.0
 """How often a blank server asks its neighbours."""
+FIRST_S: Final = 0.2
+"""Pause before the first call, so that this server listens before it asks others; nothing depends on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,7 @@ class Rebuilding:
     # --- background ------------------------------------------------------------------------------------------------------
 
     def _run(self, role: Role) -> None:
+        self._wait(FIRST_S)
         while not self._is_stopping:
             try:
                 delay_s = self.step(role)
@@ -154,9 +157,13 @@ class Rebuilding:
                 log.warning("copying waits: %s", error)
                 delay_s = BLANK_POLL_S
             if delay_s:
-                with self._mutex:
-                    if not self._is_stopping:
-                        self._signal.wait(delay_s)
+                self._wait(delay_s)
+
+    def _wait(self, duration_s: float) -> None:
+        """Wait, unless the server stops."""
+        with self._mutex:
+            if not self._is_stopping:
+                self._signal.wait(duration_s)
 
     def _addresses(self) -> dict[ServerIndex, str]:
         return {ServerIndex(index): address for index, address in enumerate(self._settings.addresses)}

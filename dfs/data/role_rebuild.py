@@ -168,7 +168,7 @@ class RoleRebuild:
         if course is Course.SALVAGE:
             self._lose(state)
         self._cursor = Cursor(identity.disk, is_salvage=course is Course.SALVAGE)
-        self._tell_start("suspect" if state is RoleState.SUSPECT else "the disk was lost", state, source)
+        self._tell_start("something may be missing" if state is RoleState.SUSPECT else "the disk was lost", state, source)
         return 0.0
 
     def _look_again(self, ctx: CallContext) -> float:

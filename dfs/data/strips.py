@@ -10,6 +10,7 @@ Lock order: the keyed lock of an inode, then of a folder, then this object's mut
 from __future__ import annotations
 
 import logging
+import re
 from bisect import bisect_left, insort
 from collections import OrderedDict
 from itertools import islice
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 FOLDER: Final = "strips"
 SHARD_BITS: Final = 12
 """Inodes that differ only in so many low bits share a folder."""
+
+HEX: Final = re.compile("[0-9a-f]+")
 
 StripKey = tuple[Ino, Role]
 
@@ -263,7 +266,7 @@ class Strips:
 
 def _parse_hex(name: str, digits: int) -> int:
     """Return the number that a file name of so many lower-case hex digits says, -1 for any other name."""
-    if len(name) != digits or any(digit not in "0123456789abcdef" for digit in name):
+    if len(name) != digits or HEX.fullmatch(name) is None:
         log.warning("%s is none of our names in %s; it is left alone", name, FOLDER)
         return -1
     return int(name, 16)
