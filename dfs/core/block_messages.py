@@ -115,6 +115,9 @@ class DataStatus:
     identity: Identity
     space: Space
     progress: str
+    """How far a rebuild is, for people; empty when there is none."""
+    trouble: str = ""
+    """What is wrong with the server's disk, for people; empty when nothing is."""
 
 
 @dataclass(frozen=True, slots=True)

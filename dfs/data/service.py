@@ -130,7 +130,7 @@ class DataService:
             StoreSnapshot: self._store_snapshot,
             ListSnapshots: lambda ctx, request: self._snapshots.known(),
             FetchSnapshot: lambda ctx, request: self._snapshots.fetch(request),
-            ShowData: lambda ctx, request: DataStatus(self._identification.current.identity, self._space(), self._progress()),
+            ShowData: self._show,
         }
 
     # --- Service ---------------------------------------------------------------------------------------------------------
@@ -266,6 +266,10 @@ class DataService:
         if not is_confirmed:
             raise NotTrusted(f"data server {self._settings.index} drops again when it is complete")
         return done
+
+    def _show(self, ctx: CallContext, request: ShowData) -> DataStatus:
+        identity = self._identification.current.identity
+        return DataStatus(identity, self._space(), self._rebuilding.describe(), self._trouble.describe())
 
     def _accept_loss(self, ctx: CallContext, request: AcceptLoss) -> Identity:
         self._formatted()

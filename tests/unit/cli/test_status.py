@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 import pytest
@@ -87,6 +88,13 @@ def test_status_of_a_healthy_cluster_as_json_has_exactly_the_documented_members(
         "servers": [server, server | {"index": 1, "address": "127.0.0.1:9101", "progress": "comparing 5 of 9 strips"}],
         "mounts": [{"id": 7, "host": "host", "path": "/mnt/\\xff"}],
     }
+
+
+def test_status_of_a_server_whose_disk_fails_says_so_and_is_degraded() -> None:
+    failing = replace(data_status(1), trouble="the disk fails: write journal/1: Input/output error")
+    report = ask_cluster(PlainContext(), "m:1", RoteMeta(meta_status()), RoteServers({0: data_status(0), 1: failing}))
+    assert report.health() is Health.DEGRADED
+    assert "the disk fails" in to_text(report)
 
 
 def test_status_with_a_dead_server_of_two_shows_it_and_is_at_risk_only_with_both() -> None:

@@ -494,12 +494,12 @@ def test_read_only_disk_is_told_once_and_shown_until_it_takes_writes_again() -> 
         with pytest.raises((ReadOnly, NotTrusted)):
             ring.put_run(2, role, block, generation(9), [b"x"])
     assert len(ring.events[ServerIndex(0)].of(DISK_FAILED)) == 1
-    assert "disk fails" in ring.call(0, ShowData()).progress
+    assert "disk fails" in ring.call(0, ShowData()).trouble
     assert ring.read(2, block) == blocks_of(40, 2)[block]
     ring.disks[ServerIndex(0)].is_read_only = False
     ring.disks[ServerIndex(0)].fail_on.clear()
     ring.put_run(2, role, block, generation(9), [b"x"])
-    assert ring.call(0, ShowData()).progress == ""
+    assert ring.call(0, ShowData()).trouble == ""
 
 
 def test_unreadable_file_is_unknown_and_the_other_copy_is_read() -> None:
