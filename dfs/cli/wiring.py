@@ -20,6 +20,7 @@ from dfs.core.interfaces import DataServers, MetaApi, PlainContext, Service
 from dfs.core.meta_messages import META_METHODS
 from dfs.data.service import DataService
 from dfs.data.settings import DataSettings
+from dfs.host.allocator import keep_freed_memory
 from dfs.host.clock import SystemClock
 from dfs.host.disk import LocalDisk
 from dfs.host.journal import JournalEvents, setup_logging
@@ -43,6 +44,7 @@ def run_meta_server(*, program: str, level: LogLevel, address: str, folder: Path
     Raises: StartError leaves, and DfsError if it can't go on.
     """
     setup_logging(level, program)
+    keep_freed_memory()
     clock = SystemClock()
     service = MetaService(
         settings=settings,
@@ -67,6 +69,7 @@ def run_data_server(
     Raises: StartError leaves, and DfsError if it can't go on.
     """
     setup_logging(level, program)
+    keep_freed_memory()
     clock, address = SystemClock(), addresses[index]
     service = DataService(
         settings=DataSettings(index=index, boot_id=boot_id(), addresses=tuple(addresses)),
