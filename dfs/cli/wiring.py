@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Final
 
 import dfs
-from dfs.core.block_messages import BLOCK_METHODS, Identify
+from dfs.core.block_messages import BLOCK_METHODS
 from dfs.core.config import LogLevel
 from dfs.core.ids import ServerIndex
-from dfs.core.interfaces import DataServers, MetaApi, PlainContext, Service
+from dfs.core.interfaces import DataServers, MetaApi, Service
 from dfs.core.meta_messages import META_METHODS
 from dfs.data.service import DataService
 from dfs.data.settings import DataSettings
@@ -86,15 +86,9 @@ def run_data_server(
         methods=BLOCK_METHODS,
         api=service,
         version=dfs.__version__,
-        identity=lambda: _name_server(service),
+        identity=service.name,
     )
     _run(service, server, f"data server {index} at {address}", folder, require_mount=require_mount)
-
-
-def _name_server(service: DataService) -> str:
-    """Return CLUSTER/INDEX, by which calls say whom they mean; a blank server's cluster is empty."""
-    identity = service.call(PlainContext(), Identify())
-    return f"{identity.shape.cluster}/{identity.index}"
 
 
 def _run(service: Service, server: RpcServer, what: str, folder: Path, *, require_mount: bool) -> None:
