@@ -3,11 +3,13 @@
 VENV ?= .venv
 MNT ?= mnt
 PORT_BASE ?= 9000
+ROUNDS ?= 3
+LINES ?=
 PYTHON := $(VENV)/bin/python
 CLUSTER := $(PYTHON) -m dfs.cli.local_cluster
 CHECKED := dfs tests scripts
 
-.PHONY: help machine up down check lint unit test format clean
+.PHONY: help machine up down check lint unit test bench format clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -35,6 +37,9 @@ unit: machine
 
 test: lint ## Everything: lint, types, and all tests, those with real processes and mounts too
 	@$(PYTHON) -m pytest -q
+
+bench: machine ## Measure beside the null file system and the stock XML-RPC server (LINES=sequential,wire ROUNDS=1)
+	@$(PYTHON) -m tests.bench --rounds $(ROUNDS) --lines "$(LINES)" --json build/bench.json
 
 format: machine ## Lay the code out and mend what can be mended without thinking
 	@$(VENV)/bin/ruff check --fix $(CHECKED)

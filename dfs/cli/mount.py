@@ -27,6 +27,7 @@ from dfs.core.interfaces import ROOT_CALLER, Caller, PlainContext
 from dfs.fusefs.binding import load_binding
 from dfs.fusefs.mount_point import check_mount_point, show
 from dfs.fusefs.mounting import Mount, MountOptions
+from dfs.host.allocator import keep_freed_memory
 from dfs.host.clock import SystemClock
 from dfs.host.journal import JournalEvents, setup_logging
 from dfs.host.notify import SystemdNotify
@@ -127,6 +128,7 @@ def run_mount(plan: MountPlan) -> int:
     binding = load_binding()
     point = check_mount_point(plan.mount_point)
     setup_logging(plan.level.value, plan.program)
+    keep_freed_memory()
     stop, clock, notify, events, random = StopRequest(), SystemClock(), SystemdNotify(), JournalEvents(), SystemRandom()
     prefix = random.token_bytes(PREFIX_BYTES).hex()
     filesystem = FileSystem(

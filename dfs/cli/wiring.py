@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Final
 
 import dfs
-from dfs.core.block_messages import BLOCK_METHODS, Identify
+from dfs.core.block_messages import BLOCK_METHODS
 from dfs.core.config import LogLevel
 from dfs.core.ids import ServerIndex
-from dfs.core.interfaces import DataServers, MetaApi, PlainContext, Service
+from dfs.core.interfaces import DataServers, MetaApi, Service
 from dfs.core.meta_messages import META_METHODS
 from dfs.data.service import DataService
 from dfs.data.settings import DataSettings
+from dfs.host.allocator import keep_freed_memory
 from dfs.host.clock import SystemClock
 from dfs.host.disk import LocalDisk
 from dfs.host.journal import JournalEvents, setup_logging
@@ -43,6 +44,7 @@ def run_meta_server(*, program: str, level: LogLevel, address: str, folder: Path
     Raises: StartError leaves, and DfsError if it can't go on.
     """
     setup_logging(level, program)
+    keep_freed_memory()
     clock = SystemClock()
     service = MetaService(
         settings=settings,
@@ -67,6 +69,7 @@ def run_data_server(
     Raises: StartError leaves, and DfsError if it can't go on.
     """
     setup_logging(level, program)
+    keep_freed_memory()
     clock, address = SystemClock(), addresses[index]
     service = DataService(
         settings=DataSettings(index=index, boot_id=boot_id(), addresses=tuple(addresses)),
@@ -83,15 +86,9 @@ def run_data_server(
         methods=BLOCK_METHODS,
         api=service,
         version=dfs.__version__,
-        identity=lambda: _name_server(service),
+        identity=service.name,
     )
     _run(service, server, f"data server {index} at {address}", folder, require_mount=require_mount)
-
-
-def _name_server(service: DataService) -> str:
-    """Return CLUSTER/INDEX, by which calls say whom they mean; a blank server's cluster is empty."""
-    identity = service.call(PlainContext(), Identify())
-    return f"{identity.shape.cluster}/{identity.index}"
 
 
 def _run(service: Service, server: RpcServer, what: str, folder: Path, *, require_mount: bool) -> None:

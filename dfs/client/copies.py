@@ -16,7 +16,7 @@ from dfs.core.block_messages import COPY_FORMAT, Blocks, Copy, CopyState, Run, u
 from dfs.core.errors import BadAnswer
 from dfs.core.ids import BlockNo, Generation, Ino, ServerIndex
 from dfs.core.placement import Layout, Role
-from dfs.core.records import IDENTITY, Buffer, checksum
+from dfs.core.records import IDENTITY, Buffer, checksum, identity_sums
 
 PRESENT: Final = int(CopyState.PRESENT)
 ABSENT: Final = int(CopyState.ABSENT)
@@ -83,6 +83,8 @@ def take_all(server: ServerIndex, ino: Ino, layout: Layout, stripe: Stripe, foun
     assert data is not None
     size = layout.block_size
     zeros = bytes(size)
+    if (whole := _take_full(ino, layout, stripe, found.copies, data)) is not None:
+        return whole
     crc32, pack = zlib.crc32, IDENTITY.pack
     number: int = stripe.first
     at = 0
@@ -101,6 +103,21 @@ def take_all(server: ServerIndex, ino: Ino, layout: Layout, stripe: Stripe, foun
         number += layout.servers
     if at != data.nbytes:
         raise bad_answer(server, f"{data.nbytes} bytes of data for copies of {at}")
+    return pieces
+
+
+def _take_full(ino: Ino, layout: Layout, stripe: Stripe, copies: bytes, data: memoryview) -> list[Buffer] | None:
+    """Return the blocks of a stripe if all are full and verify, as nearly always: without a step of Python for each."""
+    size, count = layout.block_size, stripe.blocks
+    if data.nbytes != count * size:
+        return None
+    states, lengths, sums, generations = zip(*COPY_FORMAT.iter_unpack(copies), strict=True)
+    if states.count(PRESENT) != count or lengths.count(size) != count:
+        return None
+    pieces: list[Buffer] = [data[at : at + size] for at in range(0, count * size, size)]
+    numbers = range(stripe.first, stripe.first + count * layout.servers, layout.servers)
+    if tuple(map(zlib.crc32, pieces, identity_sums(ino, numbers, generations, size))) != sums:
+        return None
     return pieces
 
 

@@ -18,7 +18,7 @@ from dfs.client.meta_link import MetaLink
 from dfs.client.names import parent_of
 from dfs.client.open_flags import OpenMode, open_mode
 from dfs.client.patience import pause
-from dfs.client.reader import Reader
+from dfs.client.read_ahead import ReadAhead
 from dfs.client.replication import Replication
 from dfs.client.turns import Turns
 from dfs.client.writer import Writer
@@ -44,7 +44,7 @@ class Files:
         handles: Handles,
         closed: ClosedFiles,
         turns: Turns,
-        reader: Reader,
+        reading: ReadAhead,
         writer: Writer,
         replication: Replication,
         clock: Clock,
@@ -57,7 +57,7 @@ class Files:
         self._handles = handles
         self._closed = closed
         self._turns = turns
-        self._reader = reader
+        self._reading = reading
         self._writer = writer
         self._replication = replication
         self._clock = clock
@@ -97,6 +97,7 @@ class Files:
             opened = self._link.change(ctx, request, finish=finish)
             self._grants.adopt(expectation, opened.grant)
         file = OpenFile(opened.attributes.ino, ops[-1])
+        self._reading.drop(file.ino)
         handle = self._handles.add(file, path, wanted)
         name = None if self._handles.alias(path) is not None else path
         if is_new:
@@ -125,7 +126,7 @@ class Files:
         view = self._inodes.view(ctx, handle.ino, handle.path)
         while True:
             try:
-                return self._reader.read(ctx, view, size_bytes, offset)
+                return self._reading.read(ctx, number, view, size_bytes, offset)
             except StaleTicket:
                 newer = self._inodes.newer_view(ctx, view, handle.path)
                 if newer.content.newest_cut <= view.content.newest_cut:
@@ -139,7 +140,10 @@ class Files:
             raise BadHandle(handle.path)
         if offset < 0:
             raise InvalidArgument(handle.path)
-        return self._writer.write(ctx, handle.ino, handle.path, data, None if handle.mode.append else offset)
+        try:
+            return self._writer.write(ctx, handle.ino, handle.path, data, None if handle.mode.append else offset)
+        finally:
+            self._reading.drop(handle.ino)
 
     def truncate(self, ctx: CallContext, path: bytes, size_bytes: int, number: int | None) -> None:
         """Set the size of what stands at `path`, or of what a handle has open for writing."""
@@ -151,8 +155,11 @@ class Files:
         if handle is not None and not handle.mode.write:
             raise InvalidArgument(handle.path)
         ino = self._inodes.at(ctx, path).ino if handle is None else handle.ino
-        with self._turns.hold(ctx, ino):
-            self._calls.truncate(ctx, ino, size_bytes, by_handle=handle is not None)
+        try:
+            with self._turns.hold(ctx, ino):
+                self._calls.truncate(ctx, ino, size_bytes, by_handle=handle is not None)
+        finally:
+            self._reading.drop(ino)
         self._cache.forget_attributes(ino)
 
     # --- closing -----------------------------------------------------------------------------------------------------------
@@ -193,6 +200,7 @@ class Files:
 
     def release(self, ctx: CallContext, number: int) -> None:
         """Forget a handle; with the last one of an inode, let go of everything that was held for it."""
+        self._reading.forget(number)
         handle, file = self._handles.remove(number)
         if file is not None:
             self.close(ctx, file)

@@ -24,6 +24,7 @@ from dfs.client.meta_link import MetaLink
 from dfs.client.meta_retry import PatientMeta
 from dfs.client.names import Names
 from dfs.client.op_numbers import OpNumbers
+from dfs.client.read_ahead import ReadAhead
 from dfs.client.reader import Reader
 from dfs.client.recalls import RecallTask
 from dfs.client.repairing import Repairing
@@ -104,7 +105,7 @@ class FileSystem:
             handles=handles,
             closed=closed,
             turns=turns,
-            reader=reader,
+            reading=ReadAhead(reader, clock, tasks),
             writer=writer,
             replication=replication,
             clock=clock,

@@ -6,14 +6,11 @@ server, as secondary copies to the next. Their bytes and checksums are put toget
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import cast
-
 from dfs.core.block_messages import Put, Segment
 from dfs.core.ids import BlockNo, Generation, Ino, ServerIndex, Ticket
 from dfs.core.limits import REQUEST_BLOCKS_MAX, REQUEST_DATA_BYTES_MAX
 from dfs.core.placement import Layout, Role
-from dfs.core.records import Buffer, checksums, pack_checksums
+from dfs.core.records import Buffer, pack_checksums, run_checksums
 
 
 def blocks_at_once(layout: Layout) -> int:
@@ -44,8 +41,8 @@ def _plan_round(
     for offset in range(min(servers, blocks)):
         pieces = [view[at : at + size] for at in range(offset * size, view.nbytes, servers * size)]
         start = BlockNo(first + offset)
-        numbers = cast("Iterable[BlockNo]", range(start, start + len(pieces) * servers, servers))
-        sums = pack_checksums(checksums(ino, generation, zip(numbers, pieces, strict=True)))
+        numbers = range(start, start + len(pieces) * servers, servers)
+        sums = pack_checksums(run_checksums(ino, generation, numbers, pieces))
         body = b"".join(pieces)
         for role in Role:
             segment = Segment(role, start, len(pieces), pieces[-1].nbytes)

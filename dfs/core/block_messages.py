@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -66,6 +67,13 @@ COPY_FORMAT: Final = struct.Struct("<B3xIIQ")
 def pack_copies(copies: list[Copy]) -> bytes:
     """Return copies as they travel, COPY_FORMAT.size bytes each."""
     return b"".join([COPY_FORMAT.pack(*copy) for copy in copies])
+
+
+def pack_present(lengths: Sequence[int], checksums: Sequence[int], generations: Sequence[int]) -> bytes:
+    """Return PRESENT copies as they travel."""
+    fields = [CopyState.PRESENT.value] * (4 * len(lengths))
+    fields[1::4], fields[2::4], fields[3::4] = lengths, checksums, generations
+    return struct.pack("<" + "B3xIIQ" * len(lengths), *fields)
 
 
 def unpack_copies(packed: bytes) -> list[Copy]:

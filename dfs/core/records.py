@@ -16,9 +16,10 @@ of a block carry the same checksum and can be compared without sending the data.
 
 from __future__ import annotations
 
+import functools
 import struct
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from dfs.core.ids import BlockNo, Generation, Ino
@@ -45,10 +46,54 @@ def checksum(ino: Ino, block_no: BlockNo, generation: Generation, data: Buffer) 
     return zlib.crc32(view, zlib.crc32(IDENTITY.pack(ino, block_no, generation, view.nbytes)))
 
 
-def checksums(ino: Ino, generation: Generation, blocks: Iterable[tuple[BlockNo, Buffer]]) -> list[int]:
-    """Return the checksums of several blocks written under one generation, in their order."""
-    crc32, pack = zlib.crc32, IDENTITY.pack
-    return [crc32(data, crc32(pack(ino, number, generation, len(data)))) for number, data in blocks]
+def run_checksums(ino: Ino, generation: Generation, numbers: range, blocks: Sequence[Buffer]) -> list[int]:
+    """Return the checksums of several blocks written under one generation: all as long as the first, the last maybe shorter."""
+    length = len(blocks[0])
+    sums = identity_sums(ino, numbers, [generation] * len(numbers), length)
+    if len(blocks[-1]) != length:
+        sums[-1] = zlib.crc32(IDENTITY.pack(ino, numbers[-1], generation, len(blocks[-1])))
+    return list(map(zlib.crc32, blocks, sums))
+
+
+def identity_sums(ino: Ino, numbers: range, generations: Sequence[int], length: int) -> list[int]:
+    """Return the CRC-32 of each block's identity, all of `length` bytes: where the sum over its data begins.
+
+    CRC-32 is affine: with ^ for exclusive or, and inputs of one size, crc(a ^ b) = crc(a) ^ crc(b) ^ crc(0). So what a block's
+    number adds is looked up, and what inode, generation and length add is computed once: a third of the cost of packing each.
+    """
+    starts = {generation: zlib.crc32(IDENTITY.pack(ino, 0, generation, length)) for generation in set(generations)}
+    if len(starts) == 1:
+        [start] = starts.values()
+        return [start ^ part for part in _number_sums(numbers)]
+    return [starts[generation] ^ part for generation, part in zip(generations, _number_sums(numbers), strict=True)]
+
+
+NUMBERS_BITS: Final = 12
+"""Low bits of a block number that are looked up together."""
+_NO_IDENTITY: Final = zlib.crc32(bytes(IDENTITY.size))
+
+
+def _number_sum(number: int) -> int:
+    """Return what a block's number adds to the CRC-32 of its identity."""
+    return zlib.crc32(IDENTITY.pack(0, number, 0, 0)) ^ _NO_IDENTITY
+
+
+@functools.cache
+def _low_number_sums() -> tuple[int, ...]:
+    return tuple(map(_number_sum, range(1 << NUMBERS_BITS)))
+
+
+def _number_sums(numbers: range) -> list[int]:
+    """Return what each of the block numbers adds."""
+    table, mask = _low_number_sums(), (1 << NUMBERS_BITS) - 1
+    sums: list[int] = []
+    while len(sums) < len(numbers):
+        number = numbers[len(sums)]
+        low = number & mask
+        part = table[low : low + (len(numbers) - len(sums)) * numbers.step : numbers.step]
+        high = _number_sum(number - low)
+        sums += [high ^ each for each in part] if number > mask else part
+    return sums
 
 
 def pack_record(record: Record, block_size: int) -> bytes:

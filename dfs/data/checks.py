@@ -6,7 +6,6 @@ every block verifies, and nothing is named twice. Raises BadRequest or RequestTo
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Final
@@ -14,10 +13,11 @@ from typing import Final
 from dfs.core.block_messages import Get, Put, Repair, Run, Segment
 from dfs.core.cuts import Cut
 from dfs.core.errors import BadRequest, RequestTooLarge
-from dfs.core.ids import COUNTER_MAX, NUMBER_MAX, BlockNo, Generation, Ino, Ticket, ticket_of
+from dfs.core.ids import COUNTER_MAX, NUMBER_MAX, Generation, Ino, Ticket, ticket_of
 from dfs.core.limits import BATCH_INODES_MAX, FILE_BYTES_MAX, REQUEST_BLOCKS_MAX, REQUEST_DATA_BYTES_MAX
 from dfs.core.placement import Role
-from dfs.core.records import IDENTITY, checksum, unpack_checksums
+from dfs.core.plan import blocks_of
+from dfs.core.records import checksum, run_checksums, unpack_checksums
 from dfs.data.geometry import Geometry
 
 GENERATION_MAX: Final = NUMBER_MAX << 24 | COUNTER_MAX
@@ -66,7 +66,6 @@ def check_put(request: Put, geometry: Geometry) -> list[Incoming]:
 
 def _split(request: Put, geometry: Geometry) -> list[Incoming]:
     """Cut the data of a Put into blocks and verify each."""
-    crc32, identity = zlib.crc32, IDENTITY.pack
     ino, generation, servers, block_size = request.ino, request.generation, geometry.servers, geometry.block_size
     sums = unpack_checksums(request.checksums)
     view = memoryview(request.data)
@@ -76,11 +75,10 @@ def _split(request: Put, geometry: Geometry) -> list[Incoming]:
         own_sums = sums[taken : taken + segment.blocks]
         blocks = [view[at : at + block_size] for at in range(start, end, block_size)]
         blocks[-1] = view[end - segment.last_length : end]
-        number = segment.first
-        for block, expected in zip(blocks, own_sums, strict=True):
-            if crc32(block, crc32(identity(ino, number, generation, len(block)))) != expected:
-                raise BadRequest(f"the checksum of block {number} is wrong")
-            number = BlockNo(number + servers)
+        numbers = blocks_of(segment, servers)
+        if (found := tuple(run_checksums(ino, generation, numbers, blocks))) != own_sums:
+            wrong = next(number for number, a, b in zip(numbers, found, own_sums, strict=True) if a != b)
+            raise BadRequest(f"the checksum of block {wrong} is wrong")
         result.append(Incoming(segment, servers, generation, own_sums, blocks))
         start, taken = end, taken + segment.blocks
     return result

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -26,13 +25,13 @@ class Geometry:
     block_size: int
     record_bytes: int = field(init=False)
     group_bytes: int = field(init=False)
-    records: struct.Struct = field(init=False)
-    """One record: length, checksum, generation, padded data."""
+    record_format: str = field(init=False)
+    """For struct, one record: length, checksum, generation, padded data."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "record_bytes", HEADER_BYTES + self.block_size)
         object.__setattr__(self, "group_bytes", MAP_PAGE_BYTES + RECORDS_PER_GROUP * self.record_bytes)
-        object.__setattr__(self, "records", struct.Struct(f"<IIQ{self.block_size}s"))
+        object.__setattr__(self, "record_format", f"IIQ{self.block_size}s")
 
     def block_no(self, index: int, residue: int) -> BlockNo:
         """Return the block number of record `index` in a strip whose blocks are `residue` modulo N."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from dfs.core.block_messages import COPY_FORMAT, Blocks, Copy, CopyState, Get, Run
+from dfs.core.block_messages import COPY_FORMAT, Blocks, Copy, CopyState, Get, Run, pack_present
 from dfs.core.cuts import newest_ticket, valid_length
 from dfs.core.errors import DiskFailed
 from dfs.core.ids import COUNTER_BITS, NO_GENERATION, BlockNo, Generation
@@ -78,9 +78,9 @@ class Reading:
             for block_no, record in zip(blocks_of(run, self._store.geometry.servers), records, strict=True):
                 self._answer_one(request, run.role, BlockNo(block_no), record, answer)
             return
-        pack = COPY_FORMAT.pack
-        answer.copies += [pack(PRESENT, len(block), summed, generation) for generation, summed, block in records]
-        answer.data += [record[2] for record in records]
+        generations, sums, blocks = zip(*records, strict=True)
+        answer.copies.append(pack_present(list(map(len, blocks)), sums, generations))
+        answer.data += blocks
 
     def _answer_looks(self, ctx: CallContext, request: Get, run: Run, looks: list[Look], answer: Answer) -> None:
         """Answer a run record by record."""

@@ -184,6 +184,11 @@ class DataService:
             log.error("the stop is not clean: %s", error)
         self._blocks = None
 
+    def name(self) -> str:
+        """Return CLUSTER/INDEX, by which calls say whom they mean; a blank server's cluster is empty. Asked at every call."""
+        block = self._identification.current
+        return f"{block.cluster}/{block.index}"
+
     # --- BlockApi --------------------------------------------------------------------------------------------------------
 
     def call(self, ctx: CallContext, request: Request[A]) -> A:

@@ -10,6 +10,7 @@ writing(); then the mutexes, for memory only. No task ever holds the keyed locks
 
 from __future__ import annotations
 
+import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -23,7 +24,7 @@ from dfs.core.events import FLOORS_LOST, Event
 from dfs.core.ids import Ino, ServerIndex, Ticket
 from dfs.core.interfaces import CallContext, EventSink, KeyedLock
 from dfs.core.placement import Role
-from dfs.core.records import IDENTITY, Record, parse_record
+from dfs.core.records import IDENTITY, Record, identity_sums, parse_record
 from dfs.data.bad_records import BadRecords
 from dfs.data.condition import Condition
 from dfs.data.floors import Floors
@@ -133,28 +134,31 @@ class Store:
         return found
 
     def _verified_in_place(self, strip: Strip, first: int, count: int) -> list[PlainRecord] | None:
-        geometry, ino, block_size, step = self.geometry, strip.ino, self.geometry.block_size, self.geometry.servers
-        crc32, identity = zlib.crc32, IDENTITY.pack
+        geometry, block_size, step = self.geometry, self.geometry.block_size, self.geometry.servers
         run: list[PlainRecord] = []
-        block_no: int = strip.block_no(first)
-        for number, at, part in pieces(first, count):
+        for number, slot, part in pieces(first, count):
             group = strip.groups.get(number)
             mask = (1 << part) - 1
-            if group is None or group.present >> at & mask != mask:
+            if group is None or group.present >> slot & mask != mask:
                 return None
             try:
-                raw = strip.read(group, at, part)
+                raw = strip.read(group, slot, part)
             except DiskFailed:
                 return None  # look() reads record by record, and tells which can't be read
-            for length, summed, generation, block in geometry.records.iter_unpack(raw):
-                if length != block_size:
-                    if not 0 < length < block_size:
-                        return None
-                    block = block[:length]
-                if crc32(block, crc32(identity(ino, block_no, generation, length))) != summed:
+            fields = struct.unpack("<" + geometry.record_format * part, raw)  # all at once: a third of the cost of one by one
+            lengths, sums, generations, blocks = (fields[column::4] for column in range(4))
+            start = strip.block_no(first + len(run))
+            numbers = range(start, start + part * step, step)
+            identities = identity_sums(strip.ino, numbers, generations, block_size)
+            for at in [at for at, length in enumerate(lengths) if length != block_size]:
+                length = lengths[at]
+                if not 0 < length < block_size:
                     return None
-                run.append((generation, summed, block))
-                block_no += step
+                blocks = (*blocks[:at], blocks[at][:length], *blocks[at + 1 :])
+                identities[at] = zlib.crc32(IDENTITY.pack(strip.ino, numbers[at], generations[at], length))
+            if tuple(map(zlib.crc32, blocks, identities)) != sums:
+                return None
+            run += zip(generations, sums, blocks, strict=True)
         return run
 
     def look(self, strip: Strip | None, layers: tuple[Pending, ...], first: int, count: int) -> list[Look]:

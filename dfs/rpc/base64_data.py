@@ -23,29 +23,33 @@ def encode_standard(data: Buffer) -> bytes:
     return binascii.b2a_base64(data, newline=False)
 
 
-def decode_standard(text: str) -> bytes:
-    """Return the bytes that base64 `text` stands for; spaces and line ends in it mean nothing.
+def decode_standard(text: str | Buffer) -> bytes:
+    """Return the bytes that base64 `text` (or ASCII) stands for; spaces and line ends in it mean nothing.
 
     Raises: ValueError if it is not base64, or its padding is missing.
     """
     try:
         data = binascii.a2b_base64(text, strict_mode=True)
     except ValueError:
-        text = text.translate(_SPACE)
+        text = _without_space(text)
         data = binascii.a2b_base64(text, strict_mode=True)
     if len(text) != (len(data) + 2) // 3 * 4:
         raise ValueError("padding where none belongs")
     return data
 
 
-def decode_accelerated(text: str) -> bytes:
+def decode_accelerated(text: str | Buffer) -> bytes:
     """Return the same as decode_standard, eight times faster. Needs pybase64."""
     try:
         data: bytes = _fast.b64decode(text, validate=True)
     except ValueError:
-        data = _fast.b64decode(text.translate(_SPACE), validate=True)
+        data = _fast.b64decode(_without_space(text), validate=True)
     return data
 
 
+def _without_space(text: str | Buffer) -> str:
+    return (text if isinstance(text, str) else bytes(text).decode("ascii")).translate(_SPACE)
+
+
 encode: Final[Callable[[Buffer], bytes]] = encode_standard if _fast is None else _fast.b64encode
-decode: Final[Callable[[str], bytes]] = decode_standard if _fast is None else decode_accelerated
+decode: Final[Callable[[str | Buffer], bytes]] = decode_standard if _fast is None else decode_accelerated

@@ -15,7 +15,6 @@ from dfs.core.records import (
     HEADER_BYTES,
     Record,
     checksum,
-    checksums,
     pack_checksums,
     pack_record,
     parse_record,
@@ -75,8 +74,6 @@ def test_layout_on_disk_is_the_documented_one() -> None:
     assert raw[16:] == b"data" + bytes(BLOCK_SIZE - 4)
 
 
-@given(INOS, GENERATIONS, st.lists(st.tuples(BLOCKS, DATA), max_size=5))
-def test_checksums_of_many_blocks_are_those_of_each(ino: Ino, generation: Generation, blocks: list[tuple[BlockNo, bytes]]) -> None:
-    sums = checksums(ino, generation, blocks)
-    assert sums == [checksum(ino, number, generation, data) for number, data in blocks]
+@given(st.lists(st.integers(0, (1 << 32) - 1), max_size=5))
+def test_checksums_arrive_as_they_were_packed(sums: list[int]) -> None:
     assert unpack_checksums(pack_checksums(sums)) == tuple(sums)

@@ -1,0 +1,135 @@
+"""`make bench`: measures dfs and, beside it in every round, the null file system and the stock XML-RPC server.
+
+The rounds go through all lines and take dfs and its ceiling in turn, so that what else the machine does falls on both. A real
+cluster of one meta-server, four data servers with blocks of 512 bytes and one mount, in a temporary folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final
+
+from tests.bench.block_by_block import write_block_by_block
+from tests.bench.file_loads import LOADS, Load, Rate
+from tests.bench.report import Report
+from tests.bench.sizes import MIB, TINY, Sizes
+from tests.bench.wire_loads import OURS, STOCK, Wire
+from tests.harness.cluster import Cluster, MountProgram
+from tests.harness.leftovers import remove_leftovers
+from tests.harness.program import Program, module_command
+
+NULL: Final = "null"
+EXTRA_LOADS: Final = ("block_by_block", "wire")
+LOAD_NAMES: Final = (*(load.__name__ for load in LOADS), *EXTRA_LOADS)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Measure and print; the exit status does not judge."""
+    options = _parse(argv)
+    sizes = TINY if options.tiny else Sizes(sequential_bytes=options.mib * MIB)
+    report = Report()
+    with tempfile.TemporaryDirectory(prefix="dfs-bench-", dir=options.folder) as folder:
+        try:
+            _measure(Path(folder), report, options.lines, options.rounds, sizes)
+        finally:
+            left = remove_leftovers(Path(folder))
+    if left:
+        print("left behind: " + "; ".join(left), file=sys.stderr)
+    print(f"medians of {options.rounds} rounds; processor time per MiB, call or file, of the mount and of all servers together")
+    print(report.table())
+    if options.json is not None:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        about = {"python": platform.python_version(), "kernel": platform.release(), "processors": os.cpu_count()}
+        options.json.write_text(json.dumps({"about": about, "rounds": options.rounds, "lines": report.plain()}, indent=1) + "\n")
+        print(f"all values: {options.json}")
+    return 0
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench", description="Measure dfs beside the ceilings of this machine.")
+    parser.add_argument("--rounds", type=int, default=3, help="how often everything is measured (default: %(default)s)")
+    parser.add_argument("--lines", type=_load_names, default=LOAD_NAMES, help=f"some of {','.join(LOAD_NAMES)} (default: all)")
+    parser.add_argument("--mib", type=int, default=128, help="size of the large file (default: %(default)s)")
+    parser.add_argument("--tiny", action="store_true", help="do next to nothing, to see that it works")
+    parser.add_argument("--json", type=Path, help="also write all values to this file")
+    parser.add_argument("--folder", type=Path, help="where the servers keep their state (default: a temporary folder)")
+    return parser.parse_args(argv)
+
+
+def _load_names(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(",")) if text else LOAD_NAMES
+    unknown = [name for name in names if name not in LOAD_NAMES]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"expected some of {','.join(LOAD_NAMES)}, got {','.join(unknown)}")
+    return names
+
+
+def _measure(folder: Path, report: Report, names: Sequence[str], rounds: int, sizes: Sizes) -> None:
+    loads = [load for load in LOADS if load.__name__ in names]
+    with ExitStack() as stack:
+        wire = Wire() if "wire" in names else None
+        if wire is not None:
+            stack.callback(wire.close)
+        if wire is None or len(names) > 1:
+            cluster = stack.enter_context(Cluster(folder / "cluster"))
+            cluster.start(mounts=1)
+            null = stack.enter_context(_null_mount(folder))
+        for number in range(1, rounds + 1):
+            print(f"round {number} of {rounds}", file=sys.stderr)
+            for load in loads:
+                _measure_files(report, cluster, null, load, sizes)
+            if "block_by_block" in names:
+                report.add(write_block_by_block(cluster, cluster.mount().path, sizes), beside=NULL, is_ceiling=False)
+            if wire is not None:
+                for kind in (OURS, STOCK):
+                    for rate in wire.measure(kind, sizes):
+                        report.add(rate, beside=STOCK, is_ceiling=kind == STOCK)
+        if wire is None or len(names) > 1:
+            cluster.assert_quiet()
+
+
+def _measure_files(report: Report, cluster: Cluster, null: MountProgram, load: Load, sizes: Sizes) -> None:
+    for rate, cpu_ms in _with_cpu(cluster, load(cluster.mount().path, sizes)):
+        report.add(rate, beside=NULL, is_ceiling=False, cpu_ms=cpu_ms)
+    for rate in load(null.path, sizes):
+        report.add(rate, beside=NULL, is_ceiling=True)
+
+
+def _with_cpu(cluster: Cluster, rates: Iterator[Rate]) -> Iterator[tuple[Rate, tuple[float, float]]]:
+    """Add the processor time in ms that the mount and all servers used from one rate to the next."""
+    mount, *servers = cluster.programs()
+    before = _cpu_ms(mount, servers)
+    for rate in rates:
+        after = _cpu_ms(mount, servers)
+        yield rate, (after[0] - before[0], after[1] - before[1])
+        before = _cpu_ms(mount, servers)
+
+
+def _cpu_ms(mount: Program, servers: Sequence[Program]) -> tuple[float, float]:
+    return mount.cpu_s() * 1000, sum(server.cpu_s() for server in servers) * 1000
+
+
+@contextmanager
+def _null_mount(folder: Path) -> Iterator[MountProgram]:
+    """Mount the null file system."""
+    path = folder / NULL
+    command = module_command("tests.bench.null_filesystem", path)
+    mount = MountProgram(NULL, command, folder / "null.log", folder, path)
+    try:
+        mount.start()
+        mount.wait_ready()
+        yield mount
+    finally:
+        mount.end_for_sure()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
