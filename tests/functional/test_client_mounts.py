@@ -285,7 +285,7 @@ def test_mount_whose_session_expired_goes_on_in_a_new_one(cluster: LocalCluster,
     handle = new_file(mount, b"/file", b"one ")
     old = cluster.expire(mount)
     assert mount.fs.write(CTX, handle, b"two", 4) == 3
-    assert mount.fs.session != old
+    wait_until(lambda: mount.fs.session != old, "a new session")
     assert mount.fs.read(CTX, handle, 10, 0) == b"one two"
     close(mount, handle)
     assert whole(cluster.mount(), b"/file") == b"one two"
@@ -340,11 +340,15 @@ def test_append_whose_session_is_lost_on_the_way_is_there_once_or_not_at_all(
             cluster.expire(mount)
 
     cluster.wires[last].hook = lose_session
-    with pytest.raises(Interrupted, match="lease lost"):
-        mount.fs.write(CTX, handle, b"second ", 0)
+    possible = [b"first second third"]
+    try:
+        mount.fs.write(CTX, handle, b"second ", 0)  # succeeds if it was stored before the servers were fenced
+    except Interrupted as ended:
+        assert "lease lost" in str(ended)  # noqa: PT017
+        possible.append(b"first third")
     mount.fs.write(CTX, handle, b"third", 0)
     close(mount, handle)
-    assert whole(other, b"/log") in (b"first third", b"first second third")
+    assert whole(other, b"/log") in possible
 
 
 def test_junk_is_cut_although_its_grant_was_forgotten(cluster: LocalCluster, mount: Mount, other: Mount) -> None:
