@@ -41,6 +41,7 @@ from dfs.meta.snapshots import SNAPSHOT_INTERVAL_S, SnapshotSender
 from dfs.meta.space import SpaceWatch
 from dfs.meta.store import Reader, Store, Transaction
 from dfs.meta.worker import Worker
+from dfs.meta.xattrs import XattrChanger, get_xattr, list_xattrs
 
 Handler = Callable[[CallContext, Any], Any]
 Work = Callable[[Transaction, CallContext, Any], Any]
@@ -151,7 +152,7 @@ def build_parts(host: Host, store: Store) -> Parts:
     handlers = {
         **_session_handlers(session_calls),
         **_reading_handlers(store),
-        **_name_handlers(answers, names, Renames(removal, clock), AttributeChanger(clock)),
+        **_name_handlers(answers, names, Renames(removal, clock), AttributeChanger(clock), XattrChanger(clock)),
         **_file_handlers(files),
     }
     space = SpaceWatch(cluster, host.servers, tasks, clock)
@@ -191,11 +192,13 @@ def _reading_handlers(store: Store) -> dict[type[Request[Any]], Handler]:
         m.ReadLink: reads(reading.read_link),
         m.ListFolder: reads(reading.list_folder),
         m.ListFiles: reads(list_files),
+        m.GetXattr: reads(get_xattr),
+        m.ListXattrs: reads(list_xattrs),
     }
 
 
 def _name_handlers(
-    answers: Answers, names: Names, renames: Renames, changer: AttributeChanger
+    answers: Answers, names: Names, renames: Renames, changer: AttributeChanger, xattrs: XattrChanger
 ) -> dict[type[Request[Any]], Handler]:
     def changes(work: Work, on_repeat: OnRepeat | None = None) -> Handler:
         def handle(ctx: CallContext, request: Change[Any]) -> Any:
@@ -214,6 +217,8 @@ def _name_handlers(
         m.RemoveFolder: changes(names.remove_folder),
         m.Rename: changes(renames.rename),
         m.SetAttributes: changes(changer.set_attributes),
+        m.SetXattr: changes(xattrs.set),
+        m.RemoveXattr: changes(xattrs.remove),
     }
 
 
