@@ -46,6 +46,11 @@ class InodeAttributes:
             raise InvalidArgument(path)
         return Place(ROOT_INO, path[1:])
 
+    def ino_at(self, path: bytes) -> Ino | None:
+        """Return the inode that a path is known to lead to, without a call."""
+        alias = self._handles.alias(path)
+        return self._cache.ino_at(path) if alias is None else alias
+
     def at(self, ctx: CallContext, path: bytes) -> Attributes:
         """Return the attributes of what stands at a path: no call if it was seen lately, else one. Raises: NotFound and others."""
         ino = self._handles.alias(path)

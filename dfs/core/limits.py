@@ -7,6 +7,9 @@ from typing import Final
 NAME_BYTES_MAX: Final = 255
 """One name in a folder."""
 PATH_BYTES_MAX: Final = 4096
+"""What a program may say in one system call."""
+TREE_PATH_BYTES_MAX: Final = 65_536
+"""A path from the root: relative paths lead deeper than PATH_BYTES_MAX, and the kernel's whole path is what we get."""
 SYMLINK_BYTES_MAX: Final = 4095
 LINKS_MAX: Final = 65_000
 FILE_BYTES_MAX: Final = 1 << 50

@@ -1,7 +1,7 @@
 """Extended attributes: which names exist and who may read and change them (xattr(7)), as pure rules.
 
-`user.*`: files and folders only, for whoever may read or write them. `trusted.*`: root only, invisible to others. `security.*`: kept
-for security modules, changed by root only; all may read. Everything else is not supported: `system.*` (ACLs are refused) and
+`user.*`: files and folders only, for whoever may read or write them. `trusted.*`: root only, invisible to others. `security.*`:
+kept for security modules, changed by root only; all may read. Everything else is not supported: `system.*` (ACLs are refused) and
 `security.capability`, which would have to vanish at each write of the file.
 """
 

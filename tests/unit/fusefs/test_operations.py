@@ -22,6 +22,7 @@ from dfs.core.placement import Layout
 from dfs.fusefs.binding import UTIME_NOW, UTIME_OMIT, RawCaller, SetTime, Stat
 from dfs.fusefs.operation_context import OperationContexts
 from dfs.fusefs.operations import Operations, is_hiding, to_changes
+from dfs.fusefs.page_cache import PageCache
 
 ATTRIBUTES = Attributes(Ino(7), stat.S_IFREG | 0o640, 1, 10, 20, 0, 1, 2, 3, Content(Layout(0, 2, 512), 1025, (), NO_TICKET))
 
@@ -33,6 +34,8 @@ class Info:
     flags: int = 0
     fh: int = 0
     keep_cache: int = 0
+    lock_owner: int = 0
+    flock_release: int = 0
 
 
 class RecordingFileSystem:
@@ -43,8 +46,8 @@ class RecordingFileSystem:
         self.answers: dict[str, Any] = {"getattr": ATTRIBUTES}
 
     def __getattr__(self, name: str) -> Any:
-        def call(ctx: CallContext, *arguments: Any) -> Any:
-            self.calls.append((name, *arguments))
+        def call(ctx: CallContext, *arguments: Any, **named: Any) -> Any:
+            self.calls.append((name, *arguments, *named.values()))
             answer = self.answers.get(name)
             if isinstance(answer, BaseException):
                 raise answer
@@ -85,7 +88,8 @@ def service() -> RecordingFileSystem:
 def operations(service: RecordingFileSystem) -> Operations:
     """Return operations over a recording service."""
     kernel = Kernel()
-    return Operations(filesystem=service, contexts=OperationContexts(kernel, "t"), events=kernel, connection=kernel)
+    pages = PageCache(lambda path, ino: service.calls.append(("drop pages", path, ino)))
+    return Operations(filesystem=service, contexts=OperationContexts(kernel, "t"), events=kernel, connection=kernel, pages=pages)
 
 
 def test_names_are_the_bytes_that_the_kernel_sent(operations: Operations, service: RecordingFileSystem) -> None:
