@@ -123,12 +123,16 @@ class Files:
             raise BadHandle(handle.path)
         if offset < 0 or size_bytes < 0:
             raise InvalidArgument(handle.path)
-        view = self._inodes.view(ctx, handle.ino, handle.path)
+        return self.read_inode(ctx, handle.ino, handle.path, size_bytes, offset)
+
+    def read_inode(self, ctx: CallContext, ino: Ino, path: bytes, size_bytes: int, offset: int) -> bytes:
+        """Return bytes of an inode; fewer only at the end of the file. `path` is for messages."""
+        view = self._inodes.view(ctx, ino, path)
         while True:
             try:
                 return self._reading.read(ctx, number, view, size_bytes, offset)
             except StaleTicket:
-                newer = self._inodes.newer_view(ctx, view, handle.path)
+                newer = self._inodes.newer_view(ctx, view, path)
                 if newer.content.newest_cut <= view.content.newest_cut:
                     pause(ctx, self._clock, RETRY_DELAY_S_MIN)  # meta is about to make the cut that the server was told of
                 view = newer
@@ -223,6 +227,10 @@ class Files:
 
     def _has_nothing_to_tell(self, ino: Ino) -> bool:
         return self._grants.view(ino) is None and not self._grants.has_junk(ino) and self._grants.unfinished(ino) is None
+
+    def forget(self, ino: Ino) -> None:
+        """Note an own change of an inode."""
+        self._cache.forget_attributes(ino)
 
     def handle(self, number: int) -> Handle:
         """Return an open handle. Raises: BadHandle, StaleFile."""

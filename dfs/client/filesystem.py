@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+from dfs.client.allocation import Allocation
 from dfs.client.asking import Asking
 from dfs.client.attribute_cache import AttributeCache
 from dfs.client.contexts import BackgroundContext, GuardedContext
@@ -38,6 +39,7 @@ from dfs.client.settling import Settling
 from dfs.client.turns import Turns
 from dfs.client.upkeep import UpkeepTask
 from dfs.client.writer import Writer
+from dfs.client.written_blocks import WrittenBlocks
 from dfs.client.xattrs import Xattrs
 from dfs.core.cluster_messages import Shape
 from dfs.core.errors import DfsError, EndReason, Interrupted
@@ -104,7 +106,7 @@ class FileSystem:
         settling = Settling(asking, Repairing(servers, asking, health, clock, events), tasks, events)
         reader = Reader(asking, health, settling)
         writer = Writer(grants=grants, calls=calls, turns=turns, lease=lease, reader=reader, replication=replication)
-        self._files = Files(
+        self._files = files = Files(
             link=link,
             cache=cache,
             inodes=inodes,
@@ -118,6 +120,8 @@ class FileSystem:
             replication=replication,
             clock=clock,
         )
+        self._allocation = Allocation(link=link, files=files, inodes=inodes, calls=calls, turns=turns, writer=writer)
+        self._written = WrittenBlocks(servers, clock, tasks, settings.attr_timeout_s)
         self._recalls = RecallTask(grants=grants, calls=calls, turns=turns, cache=cache, clock=clock, random=random, tasks=tasks)
         self._upkeep = UpkeepTask(
             link=link, locks=locks, grants=grants, calls=calls, handles=handles, turns=turns, cache=cache, tasks=tasks
@@ -199,6 +203,10 @@ class FileSystem:
             return self._inodes.of(ctx, self._files.handle(handle).ino)
         return self._inodes.at(ctx, path)
 
+    def written_bytes(self, ctx: CallContext, attributes: Attributes) -> int:
+        """Return how many bytes of an inode are stored, holes not counted."""
+        return self._written.bytes_of(ctx, attributes)
+
     def access(self, ctx: CallContext, path: bytes, mode: int) -> None:
         """Check that the caller may read (4), write (2) or execute (1); 0: that the path exists. Raises: AccessDenied."""
         require_access(self._inodes.at(ctx, path), ctx.caller, mode, path)
@@ -274,6 +282,10 @@ class FileSystem:
     def truncate(self, ctx: CallContext, path: bytes, size_bytes: int, handle: int | None = None) -> None:
         """Set the size of the inode at `path`, or of the one that `handle` has open for writing."""
         self._files.truncate(ctx, path, size_bytes, handle)
+
+    def fallocate(self, ctx: CallContext, handle: int, mode: int, offset: int, length: int) -> None:
+        """Check for room, or make zeros, as the system call says of `mode`. Raises: NotSupported, NoSpace."""
+        self._allocation.allocate(ctx, handle, mode, offset, length)
 
     def flush(self, ctx: CallContext, handle: int) -> None:
         """Make what was written visible to other mounts: a descriptor is being closed."""

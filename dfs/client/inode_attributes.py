@@ -100,10 +100,10 @@ class InodeAttributes:
         if held is None:
             return attributes
         content: Content = attributes.content._replace(size_bytes=held.content.size_bytes)
+        shown = attributes._replace(content=content, is_sparse=attributes.is_sparse or held.is_sparse)
         if not held.unsaved or not held.mtime_ns:
-            return attributes._replace(content=content)
-        ctime_ns = max(attributes.ctime_ns, held.mtime_ns)
-        return attributes._replace(content=content, mtime_ns=held.mtime_ns, ctime_ns=ctime_ns)
+            return shown
+        return shown._replace(mtime_ns=held.mtime_ns, ctime_ns=max(attributes.ctime_ns, held.mtime_ns))
 
     def _ask(self, ctx: CallContext, ino: Ino) -> Attributes:
         asked = self._cache.moment()

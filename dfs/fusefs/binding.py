@@ -299,6 +299,10 @@ def _loop_class(module: ModuleType, threads: KeptThreads) -> Any:
             self.operations("flock", info.contents, operation)
             return 0
 
+        def fallocate(self, path: bytes | None, mode: int, offset: int, length: int, info: Any) -> int:
+            self.operations("fallocate", info.contents, mode, offset, length)
+            return 0
+
         def statfs(self, path: bytes, buffer: Any) -> int:
             space: Space = self.operations("statfs", path.decode(self.encoding))
             for name, value in zip(space._fields, space, strict=True):

@@ -20,6 +20,9 @@ class FileSystemApi(Protocol):
     def getattr(self, ctx: CallContext, path: bytes, handle: int | None) -> Attributes:
         """Return the attributes of the inode at `path`, or of the one that `handle` has open."""
 
+    def written_bytes(self, ctx: CallContext, attributes: Attributes) -> int:
+        """Return how many bytes of an inode are stored, holes not counted."""
+
     def readlink(self, ctx: CallContext, path: bytes) -> bytes:
         """Return a symbolic link's target."""
 
@@ -67,6 +70,9 @@ class FileSystemApi(Protocol):
 
     def write(self, ctx: CallContext, handle: int, data: bytes, offset: int) -> int:
         """Write all of `data` (for an O_APPEND handle at the file's end) to both replicas; return its length."""
+
+    def fallocate(self, ctx: CallContext, handle: int, mode: int, offset: int, length: int) -> object:
+        """Check for room, or make zeros, as the system call says of `mode`."""
 
     def flush(self, ctx: CallContext, handle: int) -> object:
         """Make what was written visible to other mounts: a descriptor is being closed."""

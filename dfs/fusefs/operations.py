@@ -126,7 +126,10 @@ class Operations:
 
     def getattr(self, ctx: OperationContext, path: str | None, info: FileInfo | None) -> Stat:
         """Return what stat and fstat show."""
-        return to_stat(self._filesystem.getattr(ctx, _name(path), None if info is None else info.fh))
+        attributes = self._filesystem.getattr(ctx, _name(path), None if info is None else info.fh)
+        if not attributes.is_sparse:
+            return to_stat(attributes)
+        return to_stat(attributes)._replace(blocks=_stat_blocks(self._filesystem.written_bytes(ctx, attributes)))
 
     def access(self, ctx: OperationContext, path: str, mode: int) -> None:
         """Check what the caller may do; the kernel asks only where it does not check permissions itself."""
@@ -210,6 +213,11 @@ class Operations:
         """Write for a program, or write a shared mapping back."""
         with self._writes.writing(info.fh):
             return self._filesystem.write(ctx, info.fh, data, offset)
+
+    def fallocate(self, ctx: OperationContext, info: FileInfo, mode: int, offset: int, length: int) -> None:
+        """Check for room, or make zeros."""
+        with self._writes.writing(info.fh):
+            self._filesystem.fallocate(ctx, info.fh, mode, offset, length)
 
     def flush(self, ctx: OperationContext, path: str | None, info: FileInfo) -> None:
         """Make the writes visible: a descriptor of an open file is being closed."""
@@ -354,11 +362,15 @@ def to_stat(attributes: Attributes) -> Stat:
         rdev=attributes.rdev,
         size=size_bytes,
         blksize=IO_SIZE_BYTES,
-        blocks=-(-size_bytes // STAT_BLOCK_BYTES),
+        blocks=_stat_blocks(size_bytes),
         atime_ns=attributes.atime_ns,
         mtime_ns=attributes.mtime_ns,
         ctime_ns=attributes.ctime_ns,
     )
+
+
+def _stat_blocks(size_bytes: int) -> int:
+    return -(-size_bytes // STAT_BLOCK_BYTES)
 
 
 def to_changes(atime: SetTime, mtime: SetTime) -> AttributeChanges:

@@ -258,7 +258,7 @@ def test_file_that_grew_under_a_lock_is_seen_whole_at_once(file: tuple[Path, Pat
             fcntl.flock(reader, fcntl.LOCK_UN)
 
 
-INCREMENTS = 60
+INCREMENTS = 30
 COUNTER = """
 import fcntl, os, sys
 fd = os.open(sys.argv[1], os.O_RDWR)
@@ -282,7 +282,7 @@ def test_counter_incremented_under_locks_by_processes_of_both_mounts_loses_nothi
 DATABASE_WRITER = """
 import sqlite3, sys
 with sqlite3.connect(sys.argv[1], timeout=60) as database:
-    for number in range(20):
+    for number in range(8):
         database.execute("INSERT INTO t VALUES (?, ?)", (sys.argv[2], number))
         database.commit()
 """
@@ -299,7 +299,7 @@ def test_database_written_through_two_mounts_is_whole(two_mounts: tuple[Path, Pa
     assert [writer.wait(200) for writer in writers] == [0] * 4
     with sqlite3.connect(other / "db") as database:
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        assert database.execute("SELECT count(DISTINCT who || '-' || number) FROM t").fetchone() == (80,)
+        assert database.execute("SELECT count(DISTINCT who || '-' || number) FROM t").fetchone() == (32,)
 
 
 def test_locks_outlive_a_restart_of_the_meta_server(make_cluster: Callable[..., Cluster]) -> None:

@@ -231,6 +231,12 @@ class MemoryFileSystem:
             opened.node.times["mtime"] = time.time_ns()
             return len(data)
 
+    def fallocate(self, ctx: CallContext, handle: int, mode: int, offset: int, length: int) -> None:
+        raise errors.NotSupported
+
+    def written_bytes(self, ctx: CallContext, attributes: Attributes) -> int:
+        return attributes.content.size_bytes
+
     def flush(self, ctx: CallContext, handle: int) -> None:
         self._wait_if_stuck(ctx, self._handles[handle].name, b"flush")
 
