@@ -167,7 +167,7 @@ class Grants:
             held = self._held[ino] = replace(held, counter=held.counter + 1)
             return held.generation()
 
-    def wrote(self, ino: Ino, ticket: Ticket, end_bytes: int, tail: Tail | None, *, leaves_hole: bool) -> bool:
+    def wrote(self, ino: Ino, ticket: Ticket, end_bytes: int, tail: Tail | None, *, leaves_hole: bool = False) -> bool:
         """Note a write that both replicas have. Result: False if the grant under which it was made has gone."""
         with self._mutex:
             held = self._held.get(ino)
