@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dfs.core.errors import Interrupted, StaleFile, WouldBlock
+from dfs.core.errors import EndReason, Interrupted, StaleFile, WouldBlock
 from dfs.core.events import LEASE_LOST
 from dfs.core.locks import OFFSET_MAX, LockKind, LockOwner, LockRange
 from dfs.core.meta_messages import Lock, Unlock
@@ -130,6 +130,27 @@ def test_interrupted_wait_locks_nothing_and_leaves_what_was_locked(
         lock(one, first, A, elsewhere)
 
 
+class EndsWhen(CallerContext):
+    """A caller that is killed as soon as something has happened."""
+
+    def __init__(self, has_happened: Callable[[], bool]) -> None:
+        super().__init__()
+        self._has_happened = has_happened
+
+    def cancelled(self) -> EndReason | None:
+        return EndReason.SIGNAL if self._has_happened() else None
+
+
+def test_lock_granted_to_a_caller_that_is_gone_is_freed(cluster: LocalCluster, two: tuple[Mount, Mount]) -> None:
+    one, other = two
+    first, second = opened(one), opened(other)
+    parts = cluster.meta._parts
+    assert parts is not None
+    with pytest.raises(Interrupted):
+        one.fs.lock(EndsWhen(lambda: bool(parts.locks._held)), first, A, ALL, wait=False)
+    wait_until(lambda: is_free(other, second), "the mount's own task to tell meta", 10)
+
+
 @pytest.mark.parametrize("kind", [Lock, Unlock])
 def test_lock_call_whose_answer_was_lost_has_one_effect(two: tuple[Mount, Mount], kind: type[Any]) -> None:
     one, other = two
@@ -150,6 +171,16 @@ def test_locks_are_held_again_after_a_restart_of_meta(cluster: LocalCluster, two
     assert not is_free(other, second)
     unlock(one, first)
     assert is_free(other, second)
+
+
+def test_restarted_meta_waits_for_the_word_of_an_idle_mount_and_no_longer(cluster: LocalCluster, two: tuple[Mount, Mount]) -> None:
+    """Not for the 30 s after which it would expire."""
+    handle = opened(two[0])
+    cluster.stop_meta()
+    cluster.start_meta()
+    began_s = cluster.clock.monotonic_s()
+    lock(two[0], handle)
+    assert cluster.clock.monotonic_s() - began_s < 15
 
 
 def test_file_locked_in_a_session_that_expired_must_be_opened_again(cluster: LocalCluster, two: tuple[Mount, Mount]) -> None:
