@@ -69,9 +69,10 @@ class Allocation:
         while offset < end:
             length = min(end - offset, CHUNK_BYTES - offset % CHUNK_BYTES)
             zeros = bytes(length)
-            found = self._files.read_inode(ctx, handle.ino, handle.path, length, offset)
+            found = self._files.read_as_stored(ctx, handle, length, offset)
             if found != zeros[: len(found)]:
                 self._writer.write(ctx, handle.ino, handle.path, zeros[: len(found)], offset)
+                self._files.forget(handle.ino)
             offset += length
 
     def _grow(self, ctx: CallContext, handle: Handle, size_bytes: int) -> None:

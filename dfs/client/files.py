@@ -123,16 +123,16 @@ class Files:
             raise BadHandle(handle.path)
         if offset < 0 or size_bytes < 0:
             raise InvalidArgument(handle.path)
-        return self.read_inode(ctx, handle.ino, handle.path, size_bytes, offset)
+        return self.read_as_stored(ctx, handle, size_bytes, offset)
 
-    def read_inode(self, ctx: CallContext, ino: Ino, path: bytes, size_bytes: int, offset: int) -> bytes:
-        """Return bytes of an inode; fewer only at the end of the file. `path` is for messages."""
-        view = self._inodes.view(ctx, ino, path)
+    def read_as_stored(self, ctx: CallContext, handle: Handle, size_bytes: int, offset: int) -> bytes:
+        """Return bytes of an open file, whatever it was opened for; fewer only at the end of the file."""
+        view = self._inodes.view(ctx, handle.ino, handle.path)
         while True:
             try:
-                return self._reading.read(ctx, number, view, size_bytes, offset)
+                return self._reading.read(ctx, handle.number, view, size_bytes, offset)
             except StaleTicket:
-                newer = self._inodes.newer_view(ctx, view, path)
+                newer = self._inodes.newer_view(ctx, view, handle.path)
                 if newer.content.newest_cut <= view.content.newest_cut:
                     pause(ctx, self._clock, RETRY_DELAY_S_MIN)  # meta is about to make the cut that the server was told of
                 view = newer
@@ -230,7 +230,12 @@ class Files:
 
     def forget(self, ino: Ino) -> None:
         """Note an own change of an inode."""
+        self._reading.drop(ino)
         self._cache.forget_attributes(ino)
+
+    def forget_read_ahead(self, ino: Ino) -> None:
+        """Note that another mount may have changed the content since it was last read."""
+        self._reading.drop(ino)
 
     def handle(self, number: int) -> Handle:
         """Return an open handle. Raises: BadHandle, StaleFile."""

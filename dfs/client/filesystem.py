@@ -307,6 +307,7 @@ class FileSystem:
     def lock(self, ctx: CallContext, handle: int, owner: LockOwner, wanted: LockRange, *, wait: bool) -> None:
         """Lock a range between all mounts. Raises: WouldBlock (unless `wait`), WouldDeadlock, TooManyLocks; Interrupted."""
         self._locks.lock(ctx, handle, owner, wanted, wait=wait)
+        self._files.forget_read_ahead(self._handles.get(handle).ino)
 
     def unlock(self, ctx: CallContext, handle: int, owner: LockOwner, first: int, last: int) -> None:
         """Unlock the bytes from `first` to `last`, both included. Nothing locked costs nothing."""

@@ -344,6 +344,8 @@ class ListFloors(Request[FloorList]):
 @dataclass(frozen=True, slots=True)
 class AcceptLoss(Request[Identity]):
     """Count lost roles as complete: from now on what is missing there reads as never written. An operator's decision."""
+
+
 @dataclass(frozen=True, slots=True)
 class CountBlocks(Request[BlockCounts]):
     """Return how many blocks numbered below `below` are stored of an inode; nothing is read or verified."""
