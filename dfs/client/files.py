@@ -123,10 +123,14 @@ class Files:
             raise BadHandle(handle.path)
         if offset < 0 or size_bytes < 0:
             raise InvalidArgument(handle.path)
+        return self.read_as_stored(ctx, handle, size_bytes, offset)
+
+    def read_as_stored(self, ctx: CallContext, handle: Handle, size_bytes: int, offset: int) -> bytes:
+        """Return bytes of an open file, whatever it was opened for; fewer only at the end of the file."""
         view = self._inodes.view(ctx, handle.ino, handle.path)
         while True:
             try:
-                return self._reading.read(ctx, number, view, size_bytes, offset)
+                return self._reading.read(ctx, handle.number, view, size_bytes, offset)
             except StaleTicket:
                 newer = self._inodes.newer_view(ctx, view, handle.path)
                 if newer.content.newest_cut <= view.content.newest_cut:
@@ -223,6 +227,15 @@ class Files:
 
     def _has_nothing_to_tell(self, ino: Ino) -> bool:
         return self._grants.view(ino) is None and not self._grants.has_junk(ino) and self._grants.unfinished(ino) is None
+
+    def forget(self, ino: Ino) -> None:
+        """Note an own change of an inode."""
+        self._reading.drop(ino)
+        self._cache.forget_attributes(ino)
+
+    def forget_read_ahead(self, ino: Ino) -> None:
+        """Note that another mount may have changed the content since it was last read."""
+        self._reading.drop(ino)
 
     def handle(self, number: int) -> Handle:
         """Return an open handle. Raises: BadHandle, StaleFile."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+from dfs.client.allocation import Allocation
 from dfs.client.asking import Asking
 from dfs.client.attribute_cache import AttributeCache
 from dfs.client.contexts import BackgroundContext, GuardedContext
@@ -20,6 +21,8 @@ from dfs.client.handles import Handles
 from dfs.client.heartbeat import ClosedFiles, HeartbeatTask
 from dfs.client.inode_attributes import InodeAttributes
 from dfs.client.lease import Lease
+from dfs.client.lock_table import LockTable
+from dfs.client.locks import Locks
 from dfs.client.meta_link import MetaLink
 from dfs.client.meta_retry import PatientMeta
 from dfs.client.names import Names
@@ -36,11 +39,14 @@ from dfs.client.settling import Settling
 from dfs.client.turns import Turns
 from dfs.client.upkeep import UpkeepTask
 from dfs.client.writer import Writer
+from dfs.client.written_blocks import WrittenBlocks
+from dfs.client.xattrs import Xattrs
 from dfs.core.cluster_messages import Shape
 from dfs.core.errors import DfsError, EndReason, Interrupted
 from dfs.core.ids import SessionId
 from dfs.core.interfaces import CallContext, Clock, DataServers, EventSink, MetaApi, Random, Task, Tasks
-from dfs.core.meta_messages import AttributeChanges, Attributes, Entry, FileSystemSpace, StatFileSystem
+from dfs.core.locks import LockOwner, LockRange
+from dfs.core.meta_messages import AttributeChanges, Attributes, Entry, FileSystemSpace, LockFound, StatFileSystem
 from dfs.core.permissions import require_access
 
 LOG = logging.getLogger(__name__)
@@ -73,7 +79,8 @@ class FileSystem:
         ops, lease, turns, closed = OpNumbers(tasks), Lease(clock, tasks), Turns(tasks), ClosedFiles(tasks)
         self._turns = turns
         self._grants = grants = Grants(clock, tasks)
-        handles = Handles(tasks)
+        handles, lock_table = Handles(tasks), LockTable(tasks)
+        self._handles = handles
         cache = AttributeCache(clock, tasks, settings.attr_timeout_s)
         self._session = session = Session(
             settings=settings,
@@ -82,6 +89,7 @@ class FileSystem:
             lease=lease,
             grants=grants,
             handles=handles,
+            locks=lock_table,
             ops=ops,
             random=random,
             tasks=tasks,
@@ -91,12 +99,14 @@ class FileSystem:
         self._calls = calls = GrantCalls(link=link, grants=grants, lease=lease, clock=clock)
         self._inodes = inodes = InodeAttributes(link=link, cache=cache, grants=grants, handles=handles)
         self._names = Names(link=link, cache=cache, inodes=inodes, grants=grants, calls=calls, handles=handles, closed=closed)
+        self._xattrs = Xattrs(link=link, cache=cache, inodes=inodes)
+        self._locks = locks = Locks(link=link, table=lock_table, handles=handles, cache=cache, calls=calls)
         health = ServerHealth(clock, random, tasks, events)
         asking, replication = Asking(servers, health, tasks, self._ending), Replication(servers, health)
         settling = Settling(asking, Repairing(servers, asking, health, clock, events), tasks, events)
         reader = Reader(asking, health, settling)
         writer = Writer(grants=grants, calls=calls, turns=turns, lease=lease, reader=reader, replication=replication)
-        self._files = Files(
+        self._files = files = Files(
             link=link,
             cache=cache,
             inodes=inodes,
@@ -110,8 +120,12 @@ class FileSystem:
             replication=replication,
             clock=clock,
         )
+        self._allocation = Allocation(link=link, files=files, inodes=inodes, calls=calls, turns=turns, writer=writer)
+        self._written = WrittenBlocks(servers, clock, tasks, settings.attr_timeout_s)
         self._recalls = RecallTask(grants=grants, calls=calls, turns=turns, cache=cache, clock=clock, random=random, tasks=tasks)
-        self._upkeep = UpkeepTask(link=link, grants=grants, calls=calls, handles=handles, turns=turns, cache=cache, tasks=tasks)
+        self._upkeep = UpkeepTask(
+            link=link, locks=locks, grants=grants, calls=calls, handles=handles, turns=turns, cache=cache, tasks=tasks
+        )
         self._heartbeat = HeartbeatTask(
             meta=patient,
             session=session,
@@ -189,6 +203,10 @@ class FileSystem:
             return self._inodes.of(ctx, self._files.handle(handle).ino)
         return self._inodes.at(ctx, path)
 
+    def written_bytes(self, ctx: CallContext, attributes: Attributes) -> int:
+        """Return how many bytes of an inode are stored, holes not counted."""
+        return self._written.bytes_of(ctx, attributes)
+
     def access(self, ctx: CallContext, path: bytes, mode: int) -> None:
         """Check that the caller may read (4), write (2) or execute (1); 0: that the path exists. Raises: AccessDenied."""
         require_access(self._inodes.at(ctx, path), ctx.caller, mode, path)
@@ -265,6 +283,10 @@ class FileSystem:
         """Set the size of the inode at `path`, or of the one that `handle` has open for writing."""
         self._files.truncate(ctx, path, size_bytes, handle)
 
+    def fallocate(self, ctx: CallContext, handle: int, mode: int, offset: int, length: int) -> None:
+        """Check for room, or make zeros, as the system call says of `mode`. Raises: NotSupported, NoSpace."""
+        self._allocation.allocate(ctx, handle, mode, offset, length)
+
     def flush(self, ctx: CallContext, handle: int) -> None:
         """Make what was written visible to other mounts: a descriptor is being closed."""
         self._files.flush(ctx, handle)
@@ -274,5 +296,50 @@ class FileSystem:
         self._files.fsync(ctx, handle, self._session.shape.servers)
 
     def release(self, ctx: CallContext, handle: int) -> None:
-        """Forget a handle: its last descriptor is closed."""
-        self._files.release(ctx, handle)
+        """Forget a handle: its last descriptor is closed. What was locked through it is unlocked."""
+        try:
+            self._locks.release(ctx, handle)
+        finally:
+            self._files.release(ctx, handle)
+
+    # --- locks ---------------------------------------------------------------------------------------------------------------
+
+    def lock(self, ctx: CallContext, handle: int, owner: LockOwner, wanted: LockRange, *, wait: bool) -> None:
+        """Lock a range between all mounts. Raises: WouldBlock (unless `wait`), WouldDeadlock, TooManyLocks; Interrupted."""
+        self._locks.lock(ctx, handle, owner, wanted, wait=wait)
+        self._files.forget_read_ahead(self._handles.get(handle).ino)
+
+    def unlock(self, ctx: CallContext, handle: int, owner: LockOwner, first: int, last: int) -> None:
+        """Unlock the bytes from `first` to `last`, both included. Nothing locked costs nothing."""
+        self._locks.unlock(ctx, self._handles.get(handle).ino, owner, first, last)
+
+    def find_lock(self, ctx: CallContext, handle: int, owner: LockOwner, wanted: LockRange) -> LockFound:
+        """Return a lock that is in the way of `wanted`."""
+        return self._locks.find(ctx, handle, owner, wanted)
+
+    def content_version(self, ctx: CallContext, handle: int) -> tuple[int, ...]:
+        """Return what changes whenever another mount has changed the content: to be compared with an earlier answer."""
+        ino = self._handles.get(handle).ino
+        held = self._grants.held(ino)
+        if held is not None:
+            return (held.ticket,)
+        shown = self._inodes.of(ctx, ino)
+        return (shown.mtime_ns, shown.content.size_bytes, shown.content.newest_cut)
+
+    # --- extended attributes -------------------------------------------------------------------------------------------------
+
+    def getxattr(self, ctx: CallContext, path: bytes, name: bytes) -> bytes:
+        """Return the value of an extended attribute. Raises: NoAttribute, NotSupported."""
+        return self._xattrs.get(ctx, path, name)
+
+    def listxattr(self, ctx: CallContext, path: bytes) -> tuple[bytes, ...]:
+        """Return the names of the extended attributes."""
+        return self._xattrs.list(ctx, path)
+
+    def setxattr(self, ctx: CallContext, path: bytes, name: bytes, value: bytes, flags: int) -> None:
+        """Set one; `flags` are those of the system call. Raises: AlreadyExists, NoAttribute, NotSupported and others."""
+        self._xattrs.set(ctx, path, name, value, flags)
+
+    def removexattr(self, ctx: CallContext, path: bytes, name: bytes) -> None:
+        """Remove an extended attribute. Raises: NoAttribute and others."""
+        self._xattrs.remove(ctx, path, name)

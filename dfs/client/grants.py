@@ -43,10 +43,13 @@ class Held:
     junk: bool = False
     """Whether a write ended unacknowledged, so that meta must cut at the size before anything else is written."""
     tail: Tail | None = None
+    is_sparse: bool = False
+    """Whether a write under this grant has left blocks below the size unwritten."""
 
     def holding(self) -> Holding:
         """Return what meta is told."""
-        return Holding(self.ino, self.ticket, self.content.size_bytes, self.mtime_ns if self.unsaved else 0, self.junk)
+        mtime_ns = self.mtime_ns if self.unsaved else 0
+        return Holding(self.ino, self.ticket, self.content.size_bytes, mtime_ns, self.junk, self.is_sparse)
 
     def generation(self) -> Generation:
         """Return the generation of the newest write."""
@@ -164,7 +167,7 @@ class Grants:
             held = self._held[ino] = replace(held, counter=held.counter + 1)
             return held.generation()
 
-    def wrote(self, ino: Ino, ticket: Ticket, end_bytes: int, tail: Tail | None) -> bool:
+    def wrote(self, ino: Ino, ticket: Ticket, end_bytes: int, tail: Tail | None, *, leaves_hole: bool = False) -> bool:
         """Note a write that both replicas have. Result: False if the grant under which it was made has gone."""
         with self._mutex:
             held = self._held.get(ino)
@@ -173,7 +176,9 @@ class Grants:
             content = held.content
             if end_bytes > content.size_bytes:
                 content = content._replace(size_bytes=end_bytes)
-            self._held[ino] = replace(held, content=content, mtime_ns=self._clock.wall_ns(), unsaved=True, tail=tail)
+            is_sparse = held.is_sparse or leaves_hole
+            now_ns = self._clock.wall_ns()
+            self._held[ino] = replace(held, content=content, mtime_ns=now_ns, unsaved=True, tail=tail, is_sparse=is_sparse)
             return True
 
     def mark_junk(self, ino: Ino, session: SessionId) -> None:

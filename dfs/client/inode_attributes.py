@@ -46,6 +46,11 @@ class InodeAttributes:
             raise InvalidArgument(path)
         return Place(ROOT_INO, path[1:])
 
+    def ino_at(self, path: bytes) -> Ino | None:
+        """Return the inode that a path is known to lead to, without a call."""
+        alias = self._handles.alias(path)
+        return self._cache.ino_at(path) if alias is None else alias
+
     def at(self, ctx: CallContext, path: bytes) -> Attributes:
         """Return the attributes of what stands at a path: no call if it was seen lately, else one. Raises: NotFound and others."""
         ino = self._handles.alias(path)
@@ -95,10 +100,10 @@ class InodeAttributes:
         if held is None:
             return attributes
         content: Content = attributes.content._replace(size_bytes=held.content.size_bytes)
+        shown = attributes._replace(content=content, is_sparse=attributes.is_sparse or held.is_sparse)
         if not held.unsaved or not held.mtime_ns:
-            return attributes._replace(content=content)
-        ctime_ns = max(attributes.ctime_ns, held.mtime_ns)
-        return attributes._replace(content=content, mtime_ns=held.mtime_ns, ctime_ns=ctime_ns)
+            return shown
+        return shown._replace(mtime_ns=held.mtime_ns, ctime_ns=max(attributes.ctime_ns, held.mtime_ns))
 
     def _ask(self, ctx: CallContext, ino: Ino) -> Attributes:
         asked = self._cache.moment()

@@ -14,16 +14,17 @@ from dfs.client.contexts import SessionContext
 from dfs.client.grants import Grants
 from dfs.client.handles import Handles
 from dfs.client.lease import Lease
+from dfs.client.lock_table import LockTable
 from dfs.client.meta_retry import PatientMeta
 from dfs.client.op_numbers import OpNumbers
 from dfs.client.settings import MountSettings
 from dfs.core.cluster_messages import ServerAddress, Shape
-from dfs.core.errors import EndReason, Interrupted, NotFound, PeerStartError, SessionExpired, StaleFile
+from dfs.core.errors import DuplicateRefused, EndReason, Interrupted, NotFound, PeerStartError, SessionExpired, StaleFile
 from dfs.core.events import LEASE_LOST, Event
 from dfs.core.ids import NO_SESSION, SessionId
 from dfs.core.interfaces import POLL_S, CallContext, DataServers, EventSink, Random, Tasks, raise_if_cancelled
 from dfs.core.limits import BATCH_INODES_MAX
-from dfs.core.meta_messages import AssertOpens, EndSession, HeartbeatAnswer, OpenFile, OpenSession, SessionOpened
+from dfs.core.meta_messages import AssertLocks, AssertOpens, EndSession, HeartbeatAnswer, OpenFile, OpenSession, SessionOpened
 
 LOG = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class Session:
         lease: Lease,
         grants: Grants,
         handles: Handles,
+        locks: LockTable,
         ops: OpNumbers,
         random: Random,
         tasks: Tasks,
@@ -53,6 +55,7 @@ class Session:
         self._lease = lease
         self._grants = grants
         self._handles = handles
+        self._locks = locks
         self._ops = ops
         self._random = random
         self._events = events
@@ -106,6 +109,7 @@ class Session:
             self._lease.lose()
             for unfinished in self._grants.forget_all(expired):
                 self._ops.end(unfinished.request.op)
+            self._lose_locks()
             if self._told_lost != expired:
                 self._told_lost = expired
                 self._events.emit(Event(LEASE_LOST), ctx)
@@ -125,6 +129,7 @@ class Session:
         """Take what a heartbeat answered: addresses, and whether meta was restarted. Raises: Interrupted, SessionExpired."""
         self._set_addresses(answer.data_servers)
         if answer.epoch != self._epoch:
+            self._assert_locks(ctx)
             self._assert_opens(ctx, self.number)
             self._grants.doubt_commits()
             self._epoch = answer.epoch
@@ -179,14 +184,33 @@ class Session:
         """Tell meta what is open. Files that exist no more are marked, their handles answer StaleFile."""
         files = self._handles.open_files()
         told = SessionContext(ctx, session, self._ops.acknowledged())
-        for start in range(0, len(files), BATCH_INODES_MAX):
+        for start in range(0, max(1, len(files)), BATCH_INODES_MAX):  # none is news too: meta waits for the word of all sessions
             self._assert_some(told, files[start : start + BATCH_INODES_MAX])
+
+    def _assert_locks(self, ctx: CallContext) -> None:
+        """Tell a restarted meta what is locked, before it hears what is open: then it may lock for others."""
+        for key, ranges in self._locks.all():
+            op = self._ops.begin()
+            try:
+                self._meta.call(self.context(ctx), AssertLocks(op, key.ino, key.owner, ranges))
+            except DuplicateRefused:
+                LOG.debug("inode %d: a later call has told what is locked", key.ino)
+            finally:
+                self._ops.end(op)
+
+    def _lose_locks(self) -> None:
+        """The locks went with the session: who relied on them must not go on as if nothing had happened."""
+        inos, over = self._locks.lose_all()
+        for op in over:
+            self._ops.end(op)
+        for ino in inos:
+            self._handles.mark_stale(ino)
 
     def _assert_some(self, ctx: SessionContext, files: Sequence[OpenFile]) -> None:
         try:
             self._meta.call(ctx, AssertOpens(tuple(files)))
         except (StaleFile, NotFound):
-            if len(files) == 1:
+            if len(files) <= 1:
                 LOG.debug("inode %d is open but exists no more", files[0].ino)
                 self._handles.mark_stale(files[0].ino)
                 return

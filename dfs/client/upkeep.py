@@ -11,6 +11,7 @@ from dfs.client.attribute_cache import AttributeCache
 from dfs.client.grant_calls import GrantCalls
 from dfs.client.grants import Grants
 from dfs.client.handles import Handles
+from dfs.client.locks import Locks
 from dfs.client.meta_link import MetaLink
 from dfs.client.turns import Turns
 from dfs.core.errors import DfsError, Interrupted
@@ -28,6 +29,7 @@ class UpkeepTask:
         self,
         *,
         link: MetaLink,
+        locks: Locks,
         grants: Grants,
         calls: GrantCalls,
         handles: Handles,
@@ -36,6 +38,7 @@ class UpkeepTask:
         tasks: Tasks,
     ) -> None:
         self._link = link
+        self._locks = locks
         self._grants = grants
         self._calls = calls
         self._handles = handles
@@ -63,6 +66,7 @@ class UpkeepTask:
     def work(self, ctx: CallContext) -> None:
         """Do what is due now. Raises: Interrupted."""
         self._link.finish_orphans(ctx)
+        self._locks.finish(ctx)
         for ino in self._grants.unsaved():
             self._try(ctx, ino, self._commit)
         inodes = self._grants.inodes()

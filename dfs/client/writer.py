@@ -115,7 +115,7 @@ class Writer:
         try:
             self._lease.wait(ctx)
             tail = _tail(held, end, first, body)
-            is_acknowledged = self._grants.wrote(held.ino, held.ticket, end, tail)
+            is_acknowledged = self._grants.wrote(held.ino, held.ticket, end, tail, leaves_hole=_leaves_hole(held, first))
         finally:
             if not is_acknowledged:
                 self._grants.mark_junk(held.ino, held.session)
@@ -148,6 +148,11 @@ class Writer:
             return held.tail.data
         block_size = held.content.layout.block_size
         return self._reader.read(ctx, FileView(held.ino, path, held.content), block_size, block_no * block_size)
+
+
+def _leaves_hole(held: Held, first: BlockNo) -> bool:
+    """Tell whether a write that begins with block `first` leaves blocks before it unwritten."""
+    return first > -(-held.content.size_bytes // held.content.layout.block_size)
 
 
 def _tail(held: Held, end: int, first: BlockNo, body: Buffer) -> Tail | None:

@@ -217,6 +217,14 @@ class SnapshotPart:
     data: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class BlockCounts:
+    """How many blocks a server has stored of an inode; a role that is not complete is left out: it can't tell."""
+
+    primary: int | None = None
+    secondary: int | None = None
+
+
 # --- blocks ------------------------------------------------------------------------------------------------------------
 
 
@@ -338,6 +346,14 @@ class AcceptLoss(Request[Identity]):
     """Count lost roles as complete: from now on what is missing there reads as never written. An operator's decision."""
 
 
+@dataclass(frozen=True, slots=True)
+class CountBlocks(Request[BlockCounts]):
+    """Return how many blocks numbered below `below` are stored of an inode; nothing is read or verified."""
+
+    ino: Ino
+    below: int
+
+
 # --- the server ----------------------------------------------------------------------------------------------------------
 
 
@@ -414,6 +430,7 @@ BLOCK_METHODS: Final[dict[str, type[Request[object]]]] = {
     "pull": Pull,
     "list_floors": ListFloors,
     "accept_loss": AcceptLoss,
+    "count_blocks": CountBlocks,
     "identify": Identify,
     "prepare_format": PrepareFormat,
     "commit_format": CommitFormat,

@@ -156,6 +156,36 @@ class BadHandle(FileError):
     template = "bad file handle: {path}"
 
 
+class NoAttribute(FileError):
+    """ENODATA: no such extended attribute."""
+
+    template = "no such extended attribute: {path}"
+
+
+class ArgumentTooBig(FileError):
+    """E2BIG: the value of an extended attribute."""
+
+    template = "value too big: {path}"
+
+
+class WouldBlock(FileError):
+    """EAGAIN: another owner's lock is in the way, and the caller does not want to wait."""
+
+    template = "locked by another: {path}"
+
+
+class WouldDeadlock(FileError):
+    """EDEADLK: whoever is in the way waits for the caller."""
+
+    template = "waiting for this lock would never end: {path}"
+
+
+class TooManyLocks(FileError):
+    """ENOLCK: an owner's locks on one file are more than LOCKS_MAX."""
+
+    template = "too many locks: {path}"
+
+
 @dataclass(eq=False)
 class NoGoodCopy(DfsError):
     """EIO: no copy of a block can be verified (I2). Never answered with zeros."""
@@ -257,6 +287,14 @@ class GrantBusy(ProtocolError):
 
     ino: int
     template = "inode {ino}: the write grant is not free yet"
+
+
+@dataclass(eq=False)
+class LockBusy(ProtocolError):
+    """A lock that the caller waits for is not free yet, or meta still waits for sessions after its start; ask again."""
+
+    ino: int
+    template = "inode {ino}: the lock is not free yet"
 
 
 @dataclass(eq=False)

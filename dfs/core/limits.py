@@ -7,6 +7,9 @@ from typing import Final
 NAME_BYTES_MAX: Final = 255
 """One name in a folder."""
 PATH_BYTES_MAX: Final = 4096
+"""What a program may say in one system call."""
+TREE_PATH_BYTES_MAX: Final = 65_536
+"""A path from the root: relative paths lead deeper than PATH_BYTES_MAX, and the kernel's whole path is what we get."""
 SYMLINK_BYTES_MAX: Final = 4095
 LINKS_MAX: Final = 65_000
 FILE_BYTES_MAX: Final = 1 << 50
@@ -27,6 +30,13 @@ SNAPSHOT_PART_BYTES_MAX: Final = 4 << 20
 """Bytes of one StoreSnapshot or FetchSnapshot."""
 SNAPSHOT_BYTES_MAX: Final = 1 << 36
 """A snapshot of the meta-server, compressed."""
+
+XATTR_NAME_BYTES_MAX: Final = 255
+XATTR_VALUE_BYTES_MAX: Final = 65_536
+XATTR_LIST_BYTES_MAX: Final = 65_536
+"""The names of one inode's extended attributes, each with a NUL: what listxattr(2) can return."""
+LOCKS_MAX: Final = 4096
+"""Ranges that one owner may have locked in one file."""
 
 BODY_BYTES_MAX: Final = 16 << 20
 """Body of one HTTP request or answer."""
@@ -53,6 +63,8 @@ LEASE_META_S: Final = 30.0
 """Meta expires a session this long after its last heartbeat arrived; also how long a started meta waits for sessions."""
 ACQUIRE_PARK_S: Final = 1.0
 """How long meta keeps an Acquire waiting for a recalled grant."""
+LOCK_PARK_S: Final = 1.0
+"""How long meta keeps a Lock waiting that another owner's lock is in the way of."""
 COMMIT_INTERVAL_S: Final = 1.0
 """A holder commits size and mtime at least this often while dirty."""
 RETRY_DELAY_S_MIN: Final = 0.05

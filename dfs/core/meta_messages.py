@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from dfs.core.cluster_messages import MetaStatus, ServerAddress, Shape
 from dfs.core.cuts import Cut
 from dfs.core.ids import Generation, Ino, OpId, SessionId, Ticket
+from dfs.core.locks import LockOwner, LockRange
 from dfs.core.placement import Layout
 from dfs.core.requests import Change, Done, Request
 
@@ -42,6 +43,8 @@ class Attributes(NamedTuple):
     ctime_ns: int
     content: Content
     """Size, layout and cuts; for a folder or a link the size alone means something."""
+    is_sparse: bool = False
+    """Whether blocks below the size may never have been written: the data servers know how many were (CountBlocks)."""
 
 
 class Grant(NamedTuple):
@@ -109,6 +112,8 @@ class Holding:
     """0: the time is unchanged."""
     dirty: bool
     """Whether an unacknowledged write may have left junk past the size, which must be cut."""
+    is_sparse: bool = False
+    """Whether the holder has left blocks below the size unwritten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +167,16 @@ class FileSystemSpace:
     total_bytes: int
     free_bytes: int
     inodes: int
+
+
+@dataclass(frozen=True, slots=True)
+class LockFound:
+    """Whether a lock is in the way, and whose."""
+
+    range: LockRange | None = None
+    """None: nothing is in the way."""
+    is_own_mount: bool = False
+    """Whether it belongs to the session that asks, so that its pid means something there."""
 
 
 # --- sessions --------------------------------------------------------------------------------------------------------
@@ -389,6 +404,98 @@ class Close(Change[Done]):
     holding: Holding
 
 
+# --- extended attributes -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SetXattr(Change[Done]):
+    """Set an extended attribute.
+
+    `flags`: those of setxattr(2): 1 = XATTR_CREATE, 2 = XATTR_REPLACE. Faults: AlreadyExists, NoAttribute, NotSupported
+    (a namespace or name that is not kept), NotPermitted, AccessDenied, ArgumentTooBig, NoSpace (too many names).
+    """
+
+    base: Ino
+    path: bytes
+    name: bytes
+    value: bytes
+    flags: int
+
+
+@dataclass(frozen=True, slots=True)
+class GetXattr(Request[bytes]):
+    """Return the value of an extended attribute. Faults: NoAttribute, NotSupported, AccessDenied."""
+
+    base: Ino
+    path: bytes
+    name: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ListXattrs(Request[tuple[bytes, ...]]):
+    """Return the names of an inode's extended attributes, those that only root may see to root only."""
+
+    base: Ino
+    path: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveXattr(Change[Done]):
+    """Remove an extended attribute. Faults: as SetXattr."""
+
+    base: Ino
+    path: bytes
+    name: bytes
+
+
+# --- locks ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Lock(Change[Attributes]):
+    """Lock a range of a file, in place of what the owner has locked there; the answer is the inode as it is now.
+
+    `wait`: whether to wait for owners in the way, for at most a second. Faults: WouldBlock (not `wait`), LockBusy (ask again),
+    WouldDeadlock, TooManyLocks, DuplicateRefused (an Unlock or AssertLocks of the owner overtook it: use another number).
+    """
+
+    ino: Ino
+    owner: LockOwner
+    range: LockRange
+    wait: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unlock(Change[Done]):
+    """Free what the owner has locked between two bytes, both included; nothing locked is a success."""
+
+    ino: Ino
+    owner: LockOwner
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class FindLock(Request[LockFound]):
+    """Return a lock that is in the way of one that the owner might ask for."""
+
+    ino: Ino
+    owner: LockOwner
+    range: LockRange
+
+
+@dataclass(frozen=True, slots=True)
+class AssertLocks(Change[Done]):
+    """Say what an owner has locked in a file, all of it: to a restarted meta, or after a Lock whose caller was interrupted.
+
+    Ranges that another owner has locked meanwhile are left out.
+    """
+
+    ino: Ino
+    owner: LockOwner
+    ranges: tuple[LockRange, ...]
+
+
 # --- the cluster -----------------------------------------------------------------------------------------------------
 
 
@@ -436,6 +543,14 @@ META_METHODS: Final[dict[str, type[Request[object]]]] = {
     "commit": Commit,
     "yield_grant": Yield,
     "close": Close,
+    "setxattr": SetXattr,
+    "getxattr": GetXattr,
+    "listxattr": ListXattrs,
+    "removexattr": RemoveXattr,
+    "lock": Lock,
+    "unlock": Unlock,
+    "find_lock": FindLock,
+    "assert_locks": AssertLocks,
     "statfs": StatFileSystem,
     "status": ShowMeta,
     "list_files": ListFiles,

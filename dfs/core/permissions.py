@@ -99,11 +99,15 @@ def born_mode(folder: Owned, caller: Caller, mode: int) -> int:
 def mode_after_chmod(inode: Owned, caller: Caller, bits: int, gid: int, path: bytes) -> int:
     """Return the whole mode after the caller sets the permission bits; `gid` is the group from then on.
 
+    Who may write a file may take its set-id bits away, and nothing else: the kernel asks for that in the name of one who writes it.
     Raises: NotPermitted if the caller does not own the inode.
     """
-    if not is_owner(inode, caller):
-        raise NotPermitted(path)
     mode = stat.S_IFMT(inode.mode) | bits & PERMISSION_BITS
+    if not is_owner(inode, caller):
+        loses_only = inode.mode & ~mode & ~(stat.S_ISUID | stat.S_ISGID) == 0 and not mode & ~inode.mode
+        if not loses_only or mode == inode.mode or not stat.S_ISREG(mode) or not may_access(inode, caller, WRITE):
+            raise NotPermitted(path)
+        return mode
     return _without_foreign_setgid(mode, gid, caller)
 
 

@@ -15,6 +15,7 @@ from dfs.data.bad_records import BadRecords
 from dfs.data.checkpoint import Checkpoint
 from dfs.data.cleaning import Cleaning
 from dfs.data.condition import Condition
+from dfs.data.counting import Counting
 from dfs.data.dropping import Dropping
 from dfs.data.fencing import Fencing
 from dfs.data.floors import Floors
@@ -50,6 +51,7 @@ class BlockStore:
     dropping: Dropping
     lending: Lending
     absorbing: Absorbing
+    counting: Counting
     syncing: Syncing
     checkpoint: Checkpoint
 
@@ -111,6 +113,7 @@ def open_store(
         dropping=Dropping(store),
         lending=Lending(store),
         absorbing=Absorbing(store, settings.direct_bytes_min),
+        counting=Counting(store),
         syncing=syncing,
         checkpoint=Checkpoint(store, syncing, tasks),
     )

@@ -17,6 +17,8 @@ from types import ModuleType
 from typing import Any, Final, NamedTuple, Protocol
 
 from dfs.core.errors import StartError
+from dfs.core.xattrs import CAPABILITY
+from dfs.fusefs.flock_struct import FlockStruct, LockCall, fill_flock, read_flock
 from dfs.fusefs.kept_threads import KeptThreads
 
 LOG = logging.getLogger(__name__)
@@ -87,6 +89,10 @@ class FileInfo(Protocol):
     """The handle, chosen by who answers open or create."""
     keep_cache: int
     """Answer to open: 1 keeps the pages that the kernel has cached."""
+    lock_owner: int
+    """Who locks, unlocks or closes: unsigned, 64 bits."""
+    flock_release: int
+    """At release: 1 if `lock_owner` may have a lock of flock(2), which goes now."""
 
 
 AddEntry = Callable[[bytes, Stat], bool]
@@ -142,6 +148,7 @@ class Binding:
         Arguments: what answers the kernel, an absolute path, and libfuse's `-o` options (True: a bare word).
         Raises: RuntimeError if libfuse refuses; it has then said why on standard error.
         """
+        _extend_table(self._module)
         loop = _loop_class(self._module, KeptThreads())
         loop(operations, mount_point.decode(NAME_ENCODING), foreground=True, raw_fi=True, encoding=NAME_ENCODING, **options)
 
@@ -171,6 +178,35 @@ def _is_fusepy(module: ModuleType) -> bool:
     if not inspect.isclass(loop) or not hasattr(module, "Operations"):
         return False
     return "raw_fi" in inspect.signature(loop).parameters and hasattr(module, "_libfuse")
+
+
+def _extend_table(module: ModuleType) -> None:
+    """Let fusepy's table of operations, which ends at ioctl, reach to the end of libfuse 2.9's.
+
+    Without flock in it the kernel would grant BSD locks on each mount separately.
+    """
+    table = module.fuse_operations
+    if any(field[0] == "flock" for field in table._fields_):
+        return
+    info, path = ctypes.POINTER(module.fuse_file_info), ctypes.c_char_p
+    added = [
+        ("poll", ctypes.c_void_p),
+        ("write_buf", ctypes.c_void_p),
+        ("read_buf", ctypes.c_void_p),
+        ("flock", ctypes.CFUNCTYPE(ctypes.c_int, path, info, ctypes.c_int)),
+        ("fallocate", ctypes.CFUNCTYPE(ctypes.c_int, path, ctypes.c_int, ctypes.c_longlong, ctypes.c_longlong, info)),
+    ]
+    vars(module)["fuse_operations"] = type("fuse_operations", (ctypes.Structure,), {"_fields_": [*table._fields_, *added]})
+
+
+def _answer_bytes(found: bytes, target: Any, size_bytes: int) -> int:
+    """Answer getxattr or listxattr: how long it is, and the bytes themselves if there is room."""
+    if not size_bytes:
+        return len(found)
+    if len(found) > size_bytes:
+        return -errno.ERANGE
+    ctypes.memmove(target, found, len(found))
+    return len(found)
 
 
 def _fill_stat(buffer: Any, stat: Stat) -> None:
@@ -232,6 +268,39 @@ def _loop_class(module: ModuleType, threads: KeptThreads) -> Any:
         def utimens(self, path: bytes, buffer: Any) -> int:
             times = [SetTime(time.tv_sec, time.tv_nsec) for time in (buffer.contents.actime, buffer.contents.modtime)]
             self.operations("utimens", path.decode(self.encoding), *times)
+            return 0
+
+        def getxattr(self, path: bytes, name: bytes, target: Any, size_bytes: int) -> int:
+            if name == CAPABILITY:
+                # The kernel asks for it before every write: answered before anything else is done.
+                return -errno.ENODATA
+            return _answer_bytes(self.operations("getxattr", path.decode(self.encoding), name), target, size_bytes)
+
+        def listxattr(self, path: bytes, target: Any, size_bytes: int) -> int:
+            names = self.operations("listxattr", path.decode(self.encoding))
+            return _answer_bytes(b"".join(name + b"\0" for name in names), target, size_bytes)
+
+        def setxattr(self, path: bytes, name: bytes, value: Any, size_bytes: int, flags: int) -> int:
+            self.operations("setxattr", path.decode(self.encoding), name, ctypes.string_at(value, size_bytes), flags)
+            return 0
+
+        def removexattr(self, path: bytes, name: bytes) -> int:
+            self.operations("removexattr", path.decode(self.encoding), name)
+            return 0
+
+        def lock(self, path: bytes | None, info: Any, command: int, address: int) -> int:
+            struct = FlockStruct.from_address(address)
+            answer: LockCall | None = self.operations("lock", info.contents, command, read_flock(struct))
+            if answer is not None:
+                fill_flock(struct, answer)
+            return 0
+
+        def flock(self, path: bytes | None, info: Any, operation: int) -> int:
+            self.operations("flock", info.contents, operation)
+            return 0
+
+        def fallocate(self, path: bytes | None, mode: int, offset: int, length: int, info: Any) -> int:
+            self.operations("fallocate", info.contents, mode, offset, length)
             return 0
 
         def statfs(self, path: bytes, buffer: Any) -> int:

@@ -34,6 +34,11 @@ ERRNO: Final[dict[type[errors.DfsError], int]] = {
     errors.StaleFile: errno.ESTALE,
     errors.NotSupported: errno.EOPNOTSUPP,
     errors.BadHandle: errno.EBADF,
+    errors.NoAttribute: errno.ENODATA,
+    errors.ArgumentTooBig: errno.E2BIG,
+    errors.WouldBlock: errno.EAGAIN,
+    errors.WouldDeadlock: errno.EDEADLK,
+    errors.TooManyLocks: errno.ENOLCK,
     # The client has told the operator already, with path and block.
     errors.NoGoodCopy: errno.EIO,
 }
@@ -63,6 +68,7 @@ BUGS: Final[frozenset[type[errors.DfsError]]] = frozenset(
         errors.StaleTicket,
         errors.Conflict,
         errors.GrantBusy,
+        errors.LockBusy,
     }
 )
 """Errors that the client must never send or always cures itself; like any other unknown exception."""

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from dfs.core.interfaces import CallContext
-from dfs.core.meta_messages import AttributeChanges, Attributes, Entry, FileSystemSpace
+from dfs.core.locks import LockOwner, LockRange
+from dfs.core.meta_messages import AttributeChanges, Attributes, Entry, FileSystemSpace, LockFound
 
 
 class FileSystemApi(Protocol):
@@ -18,6 +19,9 @@ class FileSystemApi(Protocol):
 
     def getattr(self, ctx: CallContext, path: bytes, handle: int | None) -> Attributes:
         """Return the attributes of the inode at `path`, or of the one that `handle` has open."""
+
+    def written_bytes(self, ctx: CallContext, attributes: Attributes) -> int:
+        """Return how many bytes of an inode are stored, holes not counted."""
 
     def readlink(self, ctx: CallContext, path: bytes) -> bytes:
         """Return a symbolic link's target."""
@@ -67,6 +71,9 @@ class FileSystemApi(Protocol):
     def write(self, ctx: CallContext, handle: int, data: bytes, offset: int) -> int:
         """Write all of `data` (for an O_APPEND handle at the file's end) to both replicas; return its length."""
 
+    def fallocate(self, ctx: CallContext, handle: int, mode: int, offset: int, length: int) -> object:
+        """Check for room, or make zeros, as the system call says of `mode`."""
+
     def flush(self, ctx: CallContext, handle: int) -> object:
         """Make what was written visible to other mounts: a descriptor is being closed."""
 
@@ -81,3 +88,27 @@ class FileSystemApi(Protocol):
 
     def access(self, ctx: CallContext, path: bytes, mode: int) -> object:
         """Check that the caller may read (4), write (2) or execute (1)."""
+
+    def getxattr(self, ctx: CallContext, path: bytes, name: bytes) -> bytes:
+        """Return the value of an extended attribute."""
+
+    def listxattr(self, ctx: CallContext, path: bytes) -> tuple[bytes, ...]:
+        """Return the names of the extended attributes."""
+
+    def setxattr(self, ctx: CallContext, path: bytes, name: bytes, value: bytes, flags: int) -> object:
+        """Set one; `flags` are those of the system call."""
+
+    def removexattr(self, ctx: CallContext, path: bytes, name: bytes) -> object:
+        """Remove an extended attribute."""
+
+    def lock(self, ctx: CallContext, handle: int, owner: LockOwner, wanted: LockRange, *, wait: bool) -> object:
+        """Lock a range between all mounts."""
+
+    def unlock(self, ctx: CallContext, handle: int, owner: LockOwner, first: int, last: int) -> object:
+        """Unlock the bytes from `first` to `last`, both included."""
+
+    def find_lock(self, ctx: CallContext, handle: int, owner: LockOwner, wanted: LockRange) -> LockFound:
+        """Return a lock that is in the way of `wanted`."""
+
+    def content_version(self, ctx: CallContext, handle: int) -> tuple[int, ...]:
+        """Return what changes whenever another mount has changed the content."""

@@ -23,6 +23,7 @@ from dfs.fusefs.filesystem_api import FileSystemApi
 from dfs.fusefs.mount_point import check_mount_point, find_device, is_device_mounted, show, unmount
 from dfs.fusefs.operation_context import OperationContexts
 from dfs.fusefs.operations import IO_SIZE_BYTES, Operations
+from dfs.fusefs.page_cache import PageCache, opener_below
 
 LOG = logging.getLogger(__name__)
 
@@ -117,7 +118,8 @@ class Mount:
         self._changed = threading.Condition()
         self._session = _Session(binding, self._changed)
         self._contexts = OperationContexts(binding, request_prefix)
-        self._operations = Operations(filesystem=filesystem, contexts=self._contexts, events=events, connection=self._session)
+        self._filesystem = filesystem
+        self._events = events
         self._mount_point = mount_point
         self._options = options
         self._ended = False
@@ -175,10 +177,19 @@ class Mount:
                 return True
         return False
 
+    def _operations(self) -> Operations:
+        return Operations(
+            filesystem=self._filesystem,
+            contexts=self._contexts,
+            events=self._events,
+            connection=self._session,
+            pages=PageCache(opener_below(self._mount_point)),
+        )
+
     def _run(self) -> None:
         failure: Exception | None = None
         try:
-            self._session.binding.run(self._operations, self._mount_point, to_libfuse(self._options))
+            self._session.binding.run(self._operations(), self._mount_point, to_libfuse(self._options))
         except Exception as error:  # noqa: BLE001 - start() raises it on the main thread
             failure = error
         finally:

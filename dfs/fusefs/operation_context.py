@@ -23,6 +23,8 @@ GROUPS_TTL_S: Final = 1.0
 """How long a caller's groups are believed; a process that calls setgroups(2) and nothing else waits this long for its effect."""
 WRITE_BACK_PATIENCE_S: Final = 5.0
 """How long write-back of a shared mapping, which has no caller who could be killed, goes on waiting after a lazy unmount."""
+CLOSING: Final = frozenset({"flush", "lock"})
+"""Operations that the kernel makes for a task that exits: at each close, files are flushed and then unlocked."""
 _GROUPS_KEPT_MAX: Final = 256
 
 
@@ -51,7 +53,7 @@ class OperationContexts:
     def begin(self, operation: str) -> OperationContext:
         """Return the context of a call from the kernel; called on the thread that answers it."""
         request_id = f"{self._prefix}-{next(self._numbers):x}"
-        return OperationContext(self, self._binding.caller(), request_id, operation == "flush", self._monotonic_s())
+        return OperationContext(self, self._binding.caller(), request_id, operation in CLOSING, self._monotonic_s())
 
     def watch_mount(self, is_mounted: Callable[[], bool]) -> None:
         """Say how to find out whether the file system is still mounted somewhere."""
@@ -120,6 +122,11 @@ class OperationContext:
         if self._caller is None:
             self._caller = Caller(self._raw.uid, self._raw.gid, self._contexts.groups_of(self._raw))
         return self._caller
+
+    @property
+    def pid(self) -> int:
+        """The thread that made the system call; 0 if it is invisible from here."""
+        return self._raw.pid
 
     @property
     def acknowledged(self) -> OpId:

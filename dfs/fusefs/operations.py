@@ -4,12 +4,12 @@ Owns the conversions (names, open flags, time stamps, stat and statvfs), the fol
 nothing but an OSError with a positive errno leaves. Called by libfuse's threads through the binding. Decides nothing about
 files, never waits by itself.
 
-Extended attributes, ioctl, locks and the like are not in the table: the kernel then answers EOPNOTSUPP (or keeps locks within the
-mount) by itself and asks no more, where an answer of ours would cost a question at every write.
+ioctl, bmap, poll and the like are not in the table: the kernel then answers by itself and asks no more.
 """
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import os
 import re
@@ -20,11 +20,14 @@ from typing import Any, Final, Protocol
 from dfs.core.errors import BadHandle
 from dfs.core.interfaces import EventSink
 from dfs.core.limits import NAME_BYTES_MAX
-from dfs.core.meta_messages import AttributeChanges, Attributes
+from dfs.core.locks import OFFSET_MAX, LockKind, LockOwner, LockRange
+from dfs.core.meta_messages import AttributeChanges, Attributes, LockFound
 from dfs.fusefs.binding import NAME_ENCODING, UTIME_NOW, UTIME_OMIT, AddEntry, FileInfo, SetTime, Space, Stat
 from dfs.fusefs.errno_table import to_os_error
 from dfs.fusefs.filesystem_api import FileSystemApi
+from dfs.fusefs.flock_struct import LockCall, to_owner, to_range, to_whole_range
 from dfs.fusefs.operation_context import OperationContext, OperationContexts
+from dfs.fusefs.page_cache import PageCache
 from dfs.fusefs.writes_in_progress import WritesInProgress
 
 HIDDEN_NAME: Final = re.compile(rb"\.fuse_hidden[0-9a-f]{16}")
@@ -66,13 +69,20 @@ class Operations:
     flag_utime_omit_ok = 1
 
     def __init__(
-        self, *, filesystem: FileSystemApi, contexts: OperationContexts, events: EventSink, connection: Connection
+        self,
+        *,
+        filesystem: FileSystemApi,
+        contexts: OperationContexts,
+        events: EventSink,
+        connection: Connection,
+        pages: PageCache,
     ) -> None:
-        """Arguments: the client service, the maker of contexts, where bugs are reported, who wants to know of the kernel."""
+        """Arguments: the client service, the maker of contexts, where bugs are reported, who hears of the kernel, and its pages."""
         self._filesystem = filesystem
         self._contexts = contexts
         self._events = events
         self._connection = connection
+        self._pages = pages
         self._writes = WritesInProgress()
         self._folders: dict[int, _OpenFolder] = {}
         self._folder_numbers = itertools.count(1)
@@ -116,7 +126,10 @@ class Operations:
 
     def getattr(self, ctx: OperationContext, path: str | None, info: FileInfo | None) -> Stat:
         """Return what stat and fstat show."""
-        return to_stat(self._filesystem.getattr(ctx, _name(path), None if info is None else info.fh))
+        attributes = self._filesystem.getattr(ctx, _name(path), None if info is None else info.fh)
+        if not attributes.is_sparse:
+            return to_stat(attributes)
+        return to_stat(attributes)._replace(blocks=_stat_blocks(self._filesystem.written_bytes(ctx, attributes)))
 
     def access(self, ctx: OperationContext, path: str, mode: int) -> None:
         """Check what the caller may do; the kernel asks only where it does not check permissions itself."""
@@ -155,9 +168,11 @@ class Operations:
         old, new = _name(path), _name(new_path)
         if is_hiding(old, new):
             self._filesystem.unlink_open(ctx, old, new)
+            self._pages.note_rename(old, new)
             return
         self._filesystem.rename(ctx, old, new)
         self._move_folders(old, new)
+        self._pages.note_rename(old, new)
 
     # --- attributes -----------------------------------------------------------------------------------------------------
 
@@ -182,11 +197,13 @@ class Operations:
 
     def create(self, ctx: OperationContext, path: str, mode: int, info: FileInfo) -> None:
         """Create and open, for a name that the kernel did not find."""
-        self._note_open(ctx, info, self._filesystem.create(ctx, _name(path), stat.S_IMODE(mode), info.flags))
+        name = _name(path)
+        self._note_open(ctx, info, name, self._filesystem.create(ctx, name, stat.S_IMODE(mode), info.flags))
 
     def open(self, ctx: OperationContext, path: str, info: FileInfo) -> None:
         """Open an existing regular file."""
-        self._note_open(ctx, info, self._filesystem.open(ctx, _name(path), info.flags))
+        name = _name(path)
+        self._note_open(ctx, info, name, self._filesystem.open(ctx, name, info.flags))
 
     def read(self, ctx: OperationContext, path: str | None, size_bytes: int, offset: int, info: FileInfo) -> bytes:
         """Return bytes for a program or for the kernel's read-ahead."""
@@ -196,6 +213,11 @@ class Operations:
         """Write for a program, or write a shared mapping back."""
         with self._writes.writing(info.fh):
             return self._filesystem.write(ctx, info.fh, data, offset)
+
+    def fallocate(self, ctx: OperationContext, info: FileInfo, mode: int, offset: int, length: int) -> None:
+        """Check for room, or make zeros."""
+        with self._writes.writing(info.fh):
+            self._filesystem.fallocate(ctx, info.fh, mode, offset, length)
 
     def flush(self, ctx: OperationContext, path: str | None, info: FileInfo) -> None:
         """Make the writes visible: a descriptor of an open file is being closed."""
@@ -208,12 +230,65 @@ class Operations:
     def release(self, ctx: OperationContext, path: str | None, info: FileInfo) -> None:
         """Forget a handle: its last descriptor is closed, and nobody waits for this."""
         self._writes.note_release(info.fh)
-        self._filesystem.release(ctx, info.fh)
+        self._pages.note_release(info.fh)
+        try:
+            if info.flock_release:
+                owner = to_owner(LockKind.WHOLE, info.lock_owner)
+                self._filesystem.unlock(ctx, info.fh, owner, 0, OFFSET_MAX)
+        finally:
+            self._filesystem.release(ctx, info.fh)
 
-    def _note_open(self, ctx: OperationContext, info: FileInfo, handle: int) -> None:
+    def _note_open(self, ctx: OperationContext, info: FileInfo, path: bytes, handle: int) -> None:
         info.fh = handle
         ino = self._filesystem.getattr(ctx, b"", handle).ino
-        info.keep_cache = int(self._writes.note_open(handle, ino))
+        keeps_pages = self._writes.note_open(handle, ino)
+        version = self._filesystem.content_version(ctx, handle)
+        self._pages.note_open(handle, ino, path, version, is_fresh=not keeps_pages)
+        info.keep_cache = int(keeps_pages)
+
+    # --- extended attributes ----------------------------------------------------------------------------------------------
+
+    def getxattr(self, ctx: OperationContext, path: str, name: bytes) -> bytes:
+        """Return a value."""
+        return self._filesystem.getxattr(ctx, _name(path), name)
+
+    def listxattr(self, ctx: OperationContext, path: str) -> tuple[bytes, ...]:
+        """Return the names."""
+        return self._filesystem.listxattr(ctx, _name(path))
+
+    def setxattr(self, ctx: OperationContext, path: str, name: bytes, value: bytes, flags: int) -> None:
+        """Set a value."""
+        self._filesystem.setxattr(ctx, _name(path), name, value, flags)
+
+    def removexattr(self, ctx: OperationContext, path: str, name: bytes) -> None:
+        """Remove an attribute."""
+        self._filesystem.removexattr(ctx, _name(path), name)
+
+    # --- locks --------------------------------------------------------------------------------------------------------------
+
+    def lock(self, ctx: OperationContext, info: FileInfo, command: int, call: LockCall) -> LockCall | None:
+        """Carry out a call of fcntl(2) on a lock; also libfuse's unlocking of everything at each close."""
+        owner = to_owner(LockKind.RECORD, info.lock_owner)
+        if command == fcntl.F_GETLK:
+            found = self._filesystem.find_lock(ctx, info.fh, owner, to_range(call, ctx.pid))
+            return _blocker(call, found)
+        if call.kind == fcntl.F_UNLCK:
+            self._filesystem.unlock(ctx, info.fh, owner, call.first, call.last)
+            return None
+        self._lock(ctx, info, owner, to_range(call, call.pid or ctx.pid), wait=command == fcntl.F_SETLKW)
+        return None
+
+    def flock(self, ctx: OperationContext, info: FileInfo, operation: int) -> None:
+        """Lock or unlock a whole file, as the system call of this name."""
+        owner = to_owner(LockKind.WHOLE, info.lock_owner)
+        if operation & fcntl.LOCK_UN:
+            self._filesystem.unlock(ctx, info.fh, owner, 0, OFFSET_MAX)
+            return
+        self._lock(ctx, info, owner, to_whole_range(operation, ctx.pid), wait=not operation & fcntl.LOCK_NB)
+
+    def _lock(self, ctx: OperationContext, info: FileInfo, owner: LockOwner, wanted: LockRange, *, wait: bool) -> None:
+        self._filesystem.lock(ctx, info.fh, owner, wanted, wait=wait)
+        self._pages.freshen(ctx, info.fh, self._filesystem.content_version(ctx, info.fh))
 
     # --- open folders ----------------------------------------------------------------------------------------------------
 
@@ -261,6 +336,14 @@ def _name(path: str | None) -> bytes:
     return b"" if path is None else path.encode(NAME_ENCODING)
 
 
+def _blocker(call: LockCall, found: LockFound) -> LockCall:
+    """Return the answer to F_GETLK; a process of another mount has no number that means anything here."""
+    if found.range is None:
+        return call._replace(kind=fcntl.F_UNLCK)
+    kind = fcntl.F_WRLCK if found.range.is_exclusive else fcntl.F_RDLCK
+    return LockCall(kind, found.range.first, found.range.last, found.range.pid if found.is_own_mount else 0)
+
+
 def is_hiding(old: bytes, new: bytes) -> bool:
     """Tell whether a rename is libfuse's: within one folder, to a hidden name."""
     folder, _, name = new.rpartition(b"/")
@@ -279,11 +362,15 @@ def to_stat(attributes: Attributes) -> Stat:
         rdev=attributes.rdev,
         size=size_bytes,
         blksize=IO_SIZE_BYTES,
-        blocks=-(-size_bytes // STAT_BLOCK_BYTES),
+        blocks=_stat_blocks(size_bytes),
         atime_ns=attributes.atime_ns,
         mtime_ns=attributes.mtime_ns,
         ctime_ns=attributes.ctime_ns,
     )
+
+
+def _stat_blocks(size_bytes: int) -> int:
+    return -(-size_bytes // STAT_BLOCK_BYTES)
 
 
 def to_changes(atime: SetTime, mtime: SetTime) -> AttributeChanges:

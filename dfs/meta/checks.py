@@ -9,7 +9,7 @@ from typing import Final
 
 from dfs.core.errors import BadRequest, FileTooLarge, InvalidArgument, NameTooLong
 from dfs.core.ids import NUMBER_MAX
-from dfs.core.limits import FILE_BYTES_MAX, NAME_BYTES_MAX, PATH_BYTES_MAX
+from dfs.core.limits import FILE_BYTES_MAX, NAME_BYTES_MAX, TREE_PATH_BYTES_MAX
 
 INT64_MAX: Final = (1 << 63) - 1
 INT64_MIN: Final = -(1 << 63)
@@ -24,7 +24,7 @@ def split_path(path: bytes) -> list[bytes]:
     """
     if not path:
         return []
-    if len(path) > PATH_BYTES_MAX:
+    if len(path) > TREE_PATH_BYTES_MAX:
         raise NameTooLong(path[:NAME_BYTES_MAX])
     if b"\0" in path:
         raise InvalidArgument(path)

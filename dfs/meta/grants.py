@@ -121,8 +121,9 @@ class Grants:
             ticket = self._give(tx, session, op, inode.ino) if row is None else self._renew(tx, row, op)
         self._cut(tx, inode, Cut(min(old_bytes, size_bytes), ticket))
         ctime_ns = max(inode.ctime_ns, mtime_ns)
-        sql = "UPDATE inode SET size_bytes = ?, mtime_ns = ?, ctime_ns = ? WHERE ino = ?"
-        tx.run(sql, size_bytes, mtime_ns, ctime_ns, inode.ino)
+        sparse = 0 if size_bytes == 0 else int(inode.sparse or held.is_sparse or size_bytes > old_bytes)
+        sql = "UPDATE inode SET size_bytes = ?, mtime_ns = ?, ctime_ns = ?, sparse = ? WHERE ino = ?"
+        tx.run(sql, size_bytes, mtime_ns, ctime_ns, sparse, inode.ino)
         return Grant(inode.ino, NO_TICKET if session == NO_SESSION else ticket, attributes(tx, get(tx, inode.ino)).content)
 
     def commit(self, tx: Transaction, session: SessionId, holding: Holding) -> None:
@@ -165,7 +166,8 @@ class Grants:
         size_bytes = max(inode.size_bytes, end_bytes)
         if size_bytes != inode.size_bytes:
             now_ns = self._clock.wall_ns()
-            sql = "UPDATE inode SET size_bytes = ?, mtime_ns = ?, ctime_ns = ? WHERE ino = ?"
+            # Whether the dead holder left holes nobody knows: the data servers are asked.
+            sql = "UPDATE inode SET size_bytes = ?, mtime_ns = ?, ctime_ns = ?, sparse = 1 WHERE ino = ?"
             tx.run(sql, size_bytes, now_ns, now_ns, ino)
         self._cut(tx, inode, Cut(size_bytes, self._numbers.ticket(tx)))
         tx.run("DELETE FROM grant_ WHERE ino = ?", ino)
@@ -188,6 +190,8 @@ class Grants:
         """
         size_bytes = max(inode.size_bytes, holding.size_bytes)
         is_later = holding.mtime_ns > row.mtime_ns
+        if holding.is_sparse and not inode.sparse:
+            tx.run("UPDATE inode SET sparse = 1 WHERE ino = ?", inode.ino)
         if size_bytes == inode.size_bytes and not is_later:
             return size_bytes
         mtime_ns = holding.mtime_ns if is_later else inode.mtime_ns

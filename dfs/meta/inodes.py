@@ -22,12 +22,12 @@ NO_LAYOUT: Final = Layout(0, 0, 0)
 """Layout of what is not a regular file."""
 COLUMNS: Final = (
     "i.ino, i.mode, i.nlink, i.uid, i.gid, i.rdev, i.atime_ns, i.mtime_ns, i.ctime_ns, "
-    "i.size_bytes, i.start, i.servers, i.block_size, i.newest_cut"
+    "i.size_bytes, i.start, i.servers, i.block_size, i.sparse, i.newest_cut"
 )
 """Columns of an Inode, for queries where the inode table is called i."""
 
 _SELECT: Final = f"SELECT {COLUMNS} FROM inode i WHERE i.ino = ?"
-_INSERT: Final = "INSERT INTO inode VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT: Final = f"INSERT INTO inode ({COLUMNS.replace('i.', '')}) VALUES ({', '.join('?' * 15)})"
 
 
 class Inode(NamedTuple):
@@ -46,6 +46,7 @@ class Inode(NamedTuple):
     start: int
     servers: int
     block_size: int
+    sparse: int
     newest_cut: Ticket
 
     @property
@@ -83,7 +84,7 @@ def cuts_of(reader: Reader, inode: Inode) -> tuple[Cut, ...]:
 def attributes_of(inode: Inode, cuts: tuple[Cut, ...]) -> Attributes:
     """Return the inode as callers see it."""
     layout = Layout(inode.start, inode.servers, inode.block_size) if inode.servers else NO_LAYOUT
-    return Attributes(*inode[:9], Content(layout, inode.size_bytes, cuts, inode.newest_cut))
+    return Attributes(*inode[:9], Content(layout, inode.size_bytes, cuts, inode.newest_cut), bool(inode.sparse))
 
 
 def attributes(reader: Reader, inode: Inode) -> Attributes:
@@ -101,6 +102,7 @@ def delete(tx: Transaction, inode: Inode) -> None:
     """Remove an inode without names that nobody has open; what its strips occupy is reclaimed later."""
     ino = inode.ino
     tx.run("DELETE FROM inode WHERE ino = ?", ino)
+    tx.run("DELETE FROM xattr WHERE ino = ?", ino)
     tx.run("UPDATE counter SET inodes = inodes - 1")
     if inode.is_regular:
         tx.run("INSERT INTO reclaim VALUES (?, x'')", ino)

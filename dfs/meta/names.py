@@ -241,6 +241,7 @@ class Names:
             start=layout.start,
             servers=layout.servers,
             block_size=layout.block_size,
+            sparse=0,
             newest_cut=NO_TICKET,
         )
         insert(tx, inode)

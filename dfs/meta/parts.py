@@ -1,7 +1,7 @@
 """How the meta-server's parts fit together: built once per start, from what is on disk.
 
 Lock order of the whole package: the store's leadership (a transaction under way), then any one of the small mutexes of
-opens, sessions, recalls, answers, workers, space; none of these is held while another is taken, and none while waiting for
+opens, sessions, recalls, locks, answers, workers, space; none of these is held while another is taken, and none while waiting for
 the disk or a server.
 """
 
@@ -25,6 +25,8 @@ from dfs.meta.file_list import list_files
 from dfs.meta.files import Files
 from dfs.meta.formatter import Formatter
 from dfs.meta.grants import Grants
+from dfs.meta.lock_calls import LockCalls
+from dfs.meta.locks import Locks
 from dfs.meta.marks import Marks
 from dfs.meta.names import Names
 from dfs.meta.numbers import Numbers
@@ -41,6 +43,7 @@ from dfs.meta.snapshots import SNAPSHOT_INTERVAL_S, SnapshotSender
 from dfs.meta.space import SpaceWatch
 from dfs.meta.store import Reader, Store, Transaction
 from dfs.meta.worker import Worker
+from dfs.meta.xattrs import XattrChanger, get_xattr, list_xattrs
 
 Handler = Callable[[CallContext, Any], Any]
 Work = Callable[[Transaction, CallContext, Any], Any]
@@ -95,6 +98,7 @@ class Parts:
     sessions: Sessions
     opens: Opens
     recalls: Recalls
+    locks: Locks
     space: SpaceWatch
     snapshots: SnapshotSender
     handlers: Mapping[type[Request[Any]], Handler]
@@ -112,6 +116,7 @@ def build_parts(host: Host, store: Store) -> Parts:
     recalls = Recalls(tasks, clock)
     sessions = Sessions(tasks, clock, loaded.sessions)
     opens = Opens(tasks, loaded.orphans, [row.session for row in loaded.sessions])
+    locks = Locks(tasks, clock, sessions.is_live, opens.is_waiting)
     answers = Answers(store, sessions, tasks)
     numbers = Numbers(loaded.mark, lambda: workers.marks.wake())
     grants = Grants(numbers, recalls, clock, lambda: workers.cleaner.wake())
@@ -123,6 +128,7 @@ def build_parts(host: Host, store: Store) -> Parts:
         answers,
         opens,
         recalls,
+        locks,
         grants,
         removal,
         numbers,
@@ -151,11 +157,12 @@ def build_parts(host: Host, store: Store) -> Parts:
     handlers = {
         **_session_handlers(session_calls),
         **_reading_handlers(store),
-        **_name_handlers(answers, names, Renames(removal, clock), AttributeChanger(clock)),
+        **_name_handlers(answers, names, Renames(removal, clock), AttributeChanger(clock), XattrChanger(clock)),
         **_file_handlers(files),
+        **_lock_handlers(LockCalls(store, sessions, answers, locks)),
     }
     space = SpaceWatch(cluster, host.servers, tasks, clock)
-    return Parts(store, cluster, sessions, opens, recalls, space, snapshots, handlers, workers)
+    return Parts(store, cluster, sessions, opens, recalls, locks, space, snapshots, handlers, workers)
 
 
 def _begin(tx: Transaction) -> _Loaded:
@@ -191,11 +198,13 @@ def _reading_handlers(store: Store) -> dict[type[Request[Any]], Handler]:
         m.ReadLink: reads(reading.read_link),
         m.ListFolder: reads(reading.list_folder),
         m.ListFiles: reads(list_files),
+        m.GetXattr: reads(get_xattr),
+        m.ListXattrs: reads(list_xattrs),
     }
 
 
 def _name_handlers(
-    answers: Answers, names: Names, renames: Renames, changer: AttributeChanger
+    answers: Answers, names: Names, renames: Renames, changer: AttributeChanger, xattrs: XattrChanger
 ) -> dict[type[Request[Any]], Handler]:
     def changes(work: Work, on_repeat: OnRepeat | None = None) -> Handler:
         def handle(ctx: CallContext, request: Change[Any]) -> Any:
@@ -214,6 +223,8 @@ def _name_handlers(
         m.RemoveFolder: changes(names.remove_folder),
         m.Rename: changes(renames.rename),
         m.SetAttributes: changes(changer.set_attributes),
+        m.SetXattr: changes(xattrs.set),
+        m.RemoveXattr: changes(xattrs.remove),
     }
 
 
@@ -225,4 +236,13 @@ def _file_handlers(files: Files) -> dict[type[Request[Any]], Handler]:
         m.Commit: files.commit,
         m.Yield: files.yield_grant,
         m.Close: files.close,
+    }
+
+
+def _lock_handlers(calls: LockCalls) -> dict[type[Request[Any]], Handler]:
+    return {
+        m.Lock: calls.lock,
+        m.Unlock: calls.unlock,
+        m.AssertLocks: calls.assert_locks,
+        m.FindLock: calls.find_lock,
     }

@@ -125,4 +125,17 @@ INSERT INTO counter (id, mark, epoch, inodes) VALUES (1, 2, 0, 1);
 INSERT INTO inode VALUES (1, 16877, 2, 0, 0, 0, 0, 0, 0, 4096, 0, 0, 0, 0);
 """
 
-MIGRATIONS: Final[tuple[str, ...]] = (_VERSION_1,)
+_VERSION_2: Final = """
+-- Extended attributes. Every ino has a row in inode.
+CREATE TABLE xattr (
+    ino     INTEGER NOT NULL,
+    name    BLOB    NOT NULL,       -- 1 .. 255 bytes with its namespace; all names of an inode with a NUL each: at most 65,536
+    value   BLOB    NOT NULL,       -- 0 .. 65,536 bytes
+    PRIMARY KEY (ino, name)
+);
+
+-- 1: blocks below the size may never have been written, so that only the data servers know how much the file occupies.
+ALTER TABLE inode ADD COLUMN sparse INTEGER NOT NULL DEFAULT 0;
+"""
+
+MIGRATIONS: Final[tuple[str, ...]] = (_VERSION_1, _VERSION_2)

@@ -62,6 +62,7 @@ class MetaService:
         if parts is None:
             return
         parts.recalls.close()
+        parts.locks.close()
         for worker in parts.workers.all():
             worker.ask_to_stop()
         for worker in parts.workers.all():

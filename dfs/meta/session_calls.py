@@ -25,6 +25,7 @@ from dfs.meta.checks import require_number
 from dfs.meta.cluster import Cluster
 from dfs.meta.formatter import Formatter
 from dfs.meta.grants import Grants
+from dfs.meta.locks import Locks
 from dfs.meta.numbers import Numbers
 from dfs.meta.opens import Opens
 from dfs.meta.recalls import Recalls
@@ -48,6 +49,7 @@ class SessionCalls:
         answers: Answers,
         opens: Opens,
         recalls: Recalls,
+        locks: Locks,
         grants: Grants,
         removal: Removal,
         numbers: Numbers,
@@ -65,6 +67,7 @@ class SessionCalls:
         self._answers = answers
         self._opens = opens
         self._recalls = recalls
+        self._locks = locks
         self._grants = grants
         self._removal = removal
         self._numbers = numbers
@@ -145,6 +148,7 @@ class SessionCalls:
             tx.run("DELETE FROM session WHERE session = ?", session)
             self._answers.forget_session(tx, session)
 
+        self._locks.end(session)
         self._store.change(work)
         self._on_fence()
         self._removal.reap(self._opens.end(session))

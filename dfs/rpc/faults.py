@@ -33,6 +33,11 @@ CODES: Final[dict[int, type[DfsError]]] = {
     114: errors.StaleFile,
     115: errors.NotSupported,
     116: errors.BadHandle,
+    117: errors.NoAttribute,
+    118: errors.ArgumentTooBig,
+    119: errors.WouldBlock,
+    120: errors.WouldDeadlock,
+    121: errors.TooManyLocks,
     150: errors.NoGoodCopy,
     201: errors.Unreachable,
     202: errors.BadAnswer,
@@ -50,6 +55,7 @@ CODES: Final[dict[int, type[DfsError]]] = {
     311: errors.WrongServer,
     312: errors.NotTrusted,
     313: errors.Stopping,
+    314: errors.LockBusy,
     401: errors.Interrupted,
 }
 NEVER_TRAVEL: Final = (DiskError, StartError)

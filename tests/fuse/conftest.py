@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.cluster import Cluster
 from tests.harness.memory_mount_process import MemoryMountProcess
 
 
@@ -30,3 +31,28 @@ def own_mount(tmp_path: Path) -> Iterator[MemoryMountProcess]:
         yield mount
     finally:
         mount.close()
+
+
+@pytest.fixture(scope="module")
+def posix_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Return a cluster with two mounts for all tests of a module that leave it working."""
+    with Cluster(tmp_path_factory.mktemp("posix")) as cluster:
+        cluster.start(mounts=2)
+        yield cluster
+        print(cluster.logs())
+    cluster.assert_quiet()
+
+
+@pytest.fixture
+def two_mounts(posix_cluster: Cluster, request: pytest.FixtureRequest) -> tuple[Path, Path]:
+    """Return a new folder as the two mounts show it, for one test."""
+    name = request.node.name.replace("/", "_")[:100]
+    one, other = (posix_cluster.mount(number).path / name for number in (0, 1))
+    one.mkdir()
+    return one, other
+
+
+@pytest.fixture
+def folder(two_mounts: tuple[Path, Path]) -> Path:
+    """Return a new folder on a mount, for one test."""
+    return two_mounts[0]

@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from dfs.core import errors
 from dfs.core.ids import NO_TICKET, Ino
 from dfs.core.interfaces import CallContext, raise_if_cancelled
-from dfs.core.meta_messages import AttributeChanges, Attributes, Content, Entry, FileSystemSpace
+from dfs.core.locks import LockOwner, LockRange
+from dfs.core.meta_messages import AttributeChanges, Attributes, Content, Entry, FileSystemSpace, LockFound
 from dfs.core.placement import Layout
 
 POLL_S = 0.05
@@ -230,6 +231,12 @@ class MemoryFileSystem:
             opened.node.times["mtime"] = time.time_ns()
             return len(data)
 
+    def fallocate(self, ctx: CallContext, handle: int, mode: int, offset: int, length: int) -> None:
+        raise errors.NotSupported
+
+    def written_bytes(self, ctx: CallContext, attributes: Attributes) -> int:
+        return attributes.content.size_bytes
+
     def flush(self, ctx: CallContext, handle: int) -> None:
         self._wait_if_stuck(ctx, self._handles[handle].name, b"flush")
 
@@ -238,6 +245,32 @@ class MemoryFileSystem:
 
     def release(self, ctx: CallContext, handle: int) -> None:
         self._handles.pop(handle)
+
+    # --- what this twin does not keep ---
+
+    def getxattr(self, ctx: CallContext, path: bytes, name: bytes) -> bytes:
+        raise errors.NoAttribute(name)
+
+    def listxattr(self, ctx: CallContext, path: bytes) -> tuple[bytes, ...]:
+        return ()
+
+    def setxattr(self, ctx: CallContext, path: bytes, name: bytes, value: bytes, flags: int) -> None:
+        raise errors.NotSupported(name)
+
+    def removexattr(self, ctx: CallContext, path: bytes, name: bytes) -> None:
+        raise errors.NoAttribute(name)
+
+    def lock(self, ctx: CallContext, handle: int, owner: LockOwner, wanted: LockRange, *, wait: bool) -> None:
+        self._wait_if_stuck(ctx, self._handles[handle].name, b"lock")
+
+    def unlock(self, ctx: CallContext, handle: int, owner: LockOwner, first: int, last: int) -> None:
+        return
+
+    def find_lock(self, ctx: CallContext, handle: int, owner: LockOwner, wanted: LockRange) -> LockFound:
+        return LockFound()
+
+    def content_version(self, ctx: CallContext, handle: int) -> tuple[int, ...]:
+        return (0,)
 
     # --- the file system ---
 

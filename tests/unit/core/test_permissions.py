@@ -104,3 +104,23 @@ def test_times_by_others_need_write_permission_and_the_present() -> None:
         require_settable_times(file(0o044), GROUP, both_now=True, path=b"x")
     with pytest.raises(NotPermitted):
         require_settable_times(file(0o022), GROUP, both_now=False, path=b"x")
+
+
+@pytest.mark.parametrize(
+    ("mode", "bits", "is_allowed"),
+    [
+        (0o6777, 0o0777, True),
+        (0o6777, 0o4777, True),
+        (0o6777, 0o0775, False),
+        (0o4777, 0o6777, False),
+        (0o4777, 0o4777, False),
+        (0o6755, 0o0755, False),
+    ],
+)
+def test_set_id_bits_may_be_taken_away_by_who_may_write_and_nothing_else(mode: int, bits: int, is_allowed: bool) -> None:
+    inode, writer = file(mode), OTHER
+    if is_allowed:
+        assert mode_after_chmod(inode, writer, bits, inode.gid, b"f") == stat.S_IFREG | bits
+    else:
+        with pytest.raises(NotPermitted):
+            mode_after_chmod(inode, writer, bits, inode.gid, b"f")

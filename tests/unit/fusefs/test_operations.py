@@ -6,6 +6,7 @@ Method: call the operations as the binding does, with a recording service in pla
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 from dataclasses import dataclass
@@ -17,11 +18,14 @@ from dfs.core import errors
 from dfs.core.events import Event
 from dfs.core.ids import NO_TICKET, Ino
 from dfs.core.interfaces import CallContext
-from dfs.core.meta_messages import AttributeChanges, Attributes, Content, Entry, FileSystemSpace
+from dfs.core.locks import OFFSET_MAX, LockKind, LockOwner, LockRange
+from dfs.core.meta_messages import AttributeChanges, Attributes, Content, Entry, FileSystemSpace, LockFound
 from dfs.core.placement import Layout
 from dfs.fusefs.binding import UTIME_NOW, UTIME_OMIT, RawCaller, SetTime, Stat
+from dfs.fusefs.flock_struct import LockCall
 from dfs.fusefs.operation_context import OperationContexts
 from dfs.fusefs.operations import Operations, is_hiding, to_changes
+from dfs.fusefs.page_cache import PageCache
 
 ATTRIBUTES = Attributes(Ino(7), stat.S_IFREG | 0o640, 1, 10, 20, 0, 1, 2, 3, Content(Layout(0, 2, 512), 1025, (), NO_TICKET))
 
@@ -33,6 +37,8 @@ class Info:
     flags: int = 0
     fh: int = 0
     keep_cache: int = 0
+    lock_owner: int = 0
+    flock_release: int = 0
 
 
 class RecordingFileSystem:
@@ -43,8 +49,8 @@ class RecordingFileSystem:
         self.answers: dict[str, Any] = {"getattr": ATTRIBUTES}
 
     def __getattr__(self, name: str) -> Any:
-        def call(ctx: CallContext, *arguments: Any) -> Any:
-            self.calls.append((name, *arguments))
+        def call(ctx: CallContext, *arguments: Any, **named: Any) -> Any:
+            self.calls.append((name, *arguments, *named.values()))
             answer = self.answers.get(name)
             if isinstance(answer, BaseException):
                 raise answer
@@ -85,7 +91,8 @@ def service() -> RecordingFileSystem:
 def operations(service: RecordingFileSystem) -> Operations:
     """Return operations over a recording service."""
     kernel = Kernel()
-    return Operations(filesystem=service, contexts=OperationContexts(kernel, "t"), events=kernel, connection=kernel)
+    pages = PageCache(lambda path, ino: service.calls.append(("drop pages", path, ino)))
+    return Operations(filesystem=service, contexts=OperationContexts(kernel, "t"), events=kernel, connection=kernel, pages=pages)
 
 
 def test_names_are_the_bytes_that_the_kernel_sent(operations: Operations, service: RecordingFileSystem) -> None:
@@ -226,3 +233,45 @@ def test_space_is_told_in_whole_units(operations: Operations, service: Recording
     space = operations("statfs", "/")
     assert (space.blocks * space.frsize, space.bavail * space.frsize) == (10 << 20, 1 << 20)
     assert space.files - space.ffree == 3
+
+
+def test_locks_reach_the_service_with_owner_range_and_whether_to_wait(operations: Operations, service: RecordingFileSystem) -> None:
+    service.answers["content_version"] = (1,)
+    info = Info(fh=3, lock_owner=(1 << 64) - 5)
+    operations("lock", info, fcntl.F_SETLKW, LockCall(fcntl.F_WRLCK, 10, 19, 42))
+    operations("lock", info, fcntl.F_SETLK, LockCall(fcntl.F_UNLCK, 0, OFFSET_MAX, 0))
+    operations("flock", info, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    record, whole = LockOwner(LockKind.RECORD, -5), LockOwner(LockKind.WHOLE, -5)
+    assert [call for call in service.calls if "lock" in call[0]] == [
+        ("lock", 3, record, LockRange(10, 19, True, 42), True),
+        ("unlock", 3, record, 0, OFFSET_MAX),
+        ("lock", 3, whole, LockRange(0, OFFSET_MAX, False, os.getpid()), False),
+    ]
+
+
+def test_release_frees_the_flock_of_its_file_first(operations: Operations, service: RecordingFileSystem) -> None:
+    operations("release", None, Info(fh=3, lock_owner=9, flock_release=1))
+    assert service.calls == [("unlock", 3, LockOwner(LockKind.WHOLE, 9), 0, OFFSET_MAX), ("release", 3)]
+
+
+def test_getlk_hides_the_pid_of_another_mount(operations: Operations, service: RecordingFileSystem) -> None:
+    asked = LockCall(fcntl.F_RDLCK, 0, OFFSET_MAX, 1)
+    for is_own_mount, pid in ((True, 42), (False, 0)):
+        service.answers["find_lock"] = LockFound(LockRange(5, 6, True, 42), is_own_mount)
+        assert operations("lock", Info(fh=3), fcntl.F_GETLK, asked) == LockCall(fcntl.F_WRLCK, 5, 6, pid)
+    service.answers["find_lock"] = LockFound()
+    assert operations("lock", Info(fh=3), fcntl.F_GETLK, asked).kind == fcntl.F_UNLCK
+
+
+def test_lock_on_content_that_another_mount_changed_drops_the_pages(operations: Operations, service: RecordingFileSystem) -> None:
+    service.answers |= {"open": 3, "content_version": (1,)}
+    operations("open", "/file", Info())
+    for version, drops in (((1,), 0), ((2,), 1), ((2,), 1)):
+        service.answers["content_version"] = version
+        operations("flock", Info(fh=3), fcntl.LOCK_EX)
+        assert [call for call in service.calls if call[0] == "drop pages"] == [("drop pages", b"/file", 7)] * drops
+
+
+def test_sparse_file_shows_the_blocks_that_were_written(operations: Operations, service: RecordingFileSystem) -> None:
+    service.answers |= {"getattr": ATTRIBUTES._replace(is_sparse=True), "written_bytes": 513}
+    assert operations("getattr", "/file", None).blocks == 2

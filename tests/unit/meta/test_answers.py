@@ -23,8 +23,10 @@ from dfs.core.meta_messages import (
     Open,
     OpenFile,
     RemoveFolder,
+    RemoveXattr,
     Rename,
     SetAttributes,
+    SetXattr,
     Truncate,
     Unlink,
     Yield,
@@ -48,25 +50,32 @@ CHANGES: dict[str, Make] = {
     "acquire": lambda op, ino, ticket: Acquire(op, ino, Generation((ticket << 24) + 1)),
     "truncate": lambda op, ino, ticket: Truncate(op, ino, b"", 5, True, holding(ino, ticket, 9)),
     "yield_grant": lambda op, ino, ticket: Yield(op, holding(ino, ticket, 9, dirty=True)),
+    "setxattr": lambda op, ino, ticket: SetXattr(op, ino, b"", b"user.new", b"value", 1),
+    "removexattr": lambda op, ino, ticket: RemoveXattr(op, ROOT_INO, b"d", b"user.old"),
     "close": lambda op, ino, ticket: Close(op, OpenFile(ino, op), holding(ino, ticket, 9, dirty=True)),
 }
+
+
+IN_MEMORY = {"lock", "unlock", "assert_locks"}
+"""Changes whose effect and whose answers are memory only: tests/unit/meta/test_locks.py."""
 
 
 @pytest.fixture
 def mount(meta: MetaUnderTest) -> Mount:
     mount = meta.mount()
     mount.call(MakeFolder(mount.op(), ROOT_INO, b"d", 0o755))
+    mount.call(SetXattr(mount.op(), ROOT_INO, b"d", b"user.old", b"value", 0))
     return mount
 
 
 def tables(meta: MetaUnderTest) -> list[list[tuple[Any, ...]]]:
     """Return everything that a second effect would change; the epoch and the mark are the starts' business."""
-    names = ("inode", "dentry", "folder", "symlink", "cut", "grant_", "session", "answer", "reclaim")
+    names = ("inode", "dentry", "folder", "symlink", "cut", "grant_", "session", "answer", "reclaim", "xattr")
     return [meta.running().store.read(lambda reader, name=name: reader.all(f"SELECT * FROM {name}")) for name in names]  # type: ignore[misc]
 
 
 def test_changes_listed_here_are_all_there_are() -> None:
-    assert set(CHANGES) == {name for name, method in META_METHODS.items() if issubclass(method, Change)}
+    assert set(CHANGES) | IN_MEMORY == {name for name, method in META_METHODS.items() if issubclass(method, Change)}
 
 
 @pytest.mark.parametrize("crash", [False, True], ids=["same process", "after a crash"])

@@ -1,0 +1,197 @@
+"""Goal: a mount's locks cost what they should, and survive restarts, lost answers and interrupted callers as promised.
+Method: two FileSystems on an in-process cluster of real services.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dfs.core.errors import EndReason, Interrupted, StaleFile, WouldBlock
+from dfs.core.events import LEASE_LOST
+from dfs.core.locks import OFFSET_MAX, LockKind, LockOwner, LockRange
+from dfs.core.meta_messages import Lock, Unlock
+from tests.harness.local_cluster import CallerContext, LocalCluster, Mount
+from tests.harness.waiting import wait_until
+
+O_RDWR, O_CREAT = 0o2, 0o100
+CTX = CallerContext()
+A, B = LockOwner(LockKind.RECORD, 1), LockOwner(LockKind.RECORD, 2)
+ALL = LockRange(0, OFFSET_MAX, is_exclusive=True, pid=7)
+PART = LockRange(0, 9, is_exclusive=True, pid=7)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[LocalCluster]:
+    with LocalCluster(tmp_path, 2, 512) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def two(cluster: LocalCluster) -> tuple[Mount, Mount]:
+    return cluster.mount(), cluster.mount()
+
+
+@pytest.fixture
+def beside() -> Iterator[Callable[[Callable[[], Any]], Any]]:
+    with ThreadPoolExecutor(4) as pool:
+        yield pool.submit
+
+
+def opened(mount: Mount) -> int:
+    return mount.fs.create(CTX, b"/file", 0o644, O_RDWR | O_CREAT)
+
+
+def lock(mount: Mount, handle: int, owner: LockOwner = A, wanted: LockRange = ALL, *, wait: bool = False) -> None:
+    mount.fs.lock(CTX, handle, owner, wanted, wait=wait)
+
+
+def unlock(mount: Mount, handle: int, owner: LockOwner = A) -> None:
+    mount.fs.unlock(CTX, handle, owner, 0, OFFSET_MAX)
+
+
+def is_free(mount: Mount, handle: int) -> bool:
+    """Tell whether a new owner can lock the file."""
+    try:
+        lock(mount, handle, LockOwner(LockKind.RECORD, 99))
+    except WouldBlock:
+        return False
+    unlock(mount, handle, LockOwner(LockKind.RECORD, 99))
+    return True
+
+
+def test_lock_and_unlock_make_one_call_each_and_an_unlock_of_nothing_none(two: tuple[Mount, Mount]) -> None:
+    one, _ = two
+    handle = opened(one)
+    with one.counting() as calls:
+        unlock(one, handle)
+    assert calls == {}
+    with one.counting() as calls:
+        lock(one, handle)
+        unlock(one, handle)
+        unlock(one, handle)
+    assert calls == {"Lock": 1, "Unlock": 1}
+
+
+def test_write_makes_no_call_for_extended_attributes_or_locks(two: tuple[Mount, Mount]) -> None:
+    one, _ = two
+    handle = opened(one)
+    lock(one, handle)
+    with one.counting() as calls:
+        one.fs.write(CTX, handle, b"x" * 512, 0)
+    assert calls == {"Put": 2}
+
+
+def test_size_is_committed_before_an_unlock_and_known_with_the_next_lock(two: tuple[Mount, Mount]) -> None:
+    one, other = two
+    first, second = opened(one), opened(other)
+    lock(one, first)
+    one.fs.write(CTX, first, b"x" * 700, 0)
+    assert other.fs.getattr(CTX, b"/file", second).content.size_bytes == 0
+    unlock(one, first)
+    lock(other, second)
+    assert other.fs.getattr(CTX, b"/file", second).content.size_bytes == 700
+
+
+def test_locks_through_a_handle_go_with_its_release(two: tuple[Mount, Mount]) -> None:
+    one, other = two
+    first, again, second = opened(one), opened(one), opened(other)
+    lock(one, first)
+    one.fs.release(CTX, again)
+    assert not is_free(other, second)
+    one.fs.release(CTX, first)
+    assert is_free(other, second)
+
+
+def test_interrupted_wait_locks_nothing_and_leaves_what_was_locked(
+    cluster: LocalCluster, two: tuple[Mount, Mount], beside: Any
+) -> None:
+    one, other = two
+    first, second = opened(one), opened(other)
+    lock(one, first, A, PART)
+    elsewhere = LockRange(100, 199, is_exclusive=True, pid=7)
+    lock(other, second, A, elsewhere)
+    ctx = CallerContext()
+    waiting = beside(lambda: other.fs.lock(ctx, second, A, ALL, wait=True))
+    parts = cluster.meta._parts
+    assert parts is not None
+    wait_until(lambda: bool(parts.locks._blocked), "the lock to wait", 10)
+    ctx.end()
+    with pytest.raises(Interrupted):
+        waiting.result(10)
+    unlock(one, first)
+    other.fs._upkeep.work(CTX)
+    lock(one, first, A, PART)
+    with pytest.raises(WouldBlock):
+        lock(one, first, A, elsewhere)
+
+
+class EndsWhen(CallerContext):
+    """A caller that is killed as soon as something has happened."""
+
+    def __init__(self, has_happened: Callable[[], bool]) -> None:
+        super().__init__()
+        self._has_happened = has_happened
+
+    def cancelled(self) -> EndReason | None:
+        return EndReason.SIGNAL if self._has_happened() else None
+
+
+def test_lock_granted_to_a_caller_that_is_gone_is_freed(cluster: LocalCluster, two: tuple[Mount, Mount]) -> None:
+    one, other = two
+    first, second = opened(one), opened(other)
+    parts = cluster.meta._parts
+    assert parts is not None
+    with pytest.raises(Interrupted):
+        one.fs.lock(EndsWhen(lambda: bool(parts.locks._held)), first, A, ALL, wait=False)
+    wait_until(lambda: is_free(other, second), "the mount's own task to tell meta", 10)
+
+
+@pytest.mark.parametrize("kind", [Lock, Unlock])
+def test_lock_call_whose_answer_was_lost_has_one_effect(two: tuple[Mount, Mount], kind: type[Any]) -> None:
+    one, other = two
+    first, second = opened(one), opened(other)
+    one.meta.lose_answers(kind)
+    lock(one, first)
+    assert not is_free(other, second)
+    unlock(one, first)
+    assert is_free(other, second)
+
+
+def test_locks_are_held_again_after_a_restart_of_meta(cluster: LocalCluster, two: tuple[Mount, Mount]) -> None:
+    one, other = two
+    first, second = opened(one), opened(other)
+    lock(one, first, A, PART)
+    cluster.stop_meta()
+    cluster.start_meta()
+    assert not is_free(other, second)
+    unlock(one, first)
+    assert is_free(other, second)
+
+
+def test_restarted_meta_waits_for_the_word_of_an_idle_mount_and_no_longer(cluster: LocalCluster, two: tuple[Mount, Mount]) -> None:
+    """Not for the 30 s after which it would expire."""
+    handle = opened(two[0])
+    cluster.stop_meta()
+    cluster.start_meta()
+    until_s = cluster.clock.monotonic_s() + 15
+    two[0].fs.lock(EndsWhen(lambda: cluster.clock.monotonic_s() > until_s), handle, A, ALL, wait=False)
+
+
+def test_file_locked_in_a_session_that_expired_must_be_opened_again(cluster: LocalCluster, two: tuple[Mount, Mount]) -> None:
+    """Another may have locked and changed it meanwhile."""
+    one, other = two
+    first, second = opened(one), opened(other)
+    lock(one, first)
+    cluster.expire(one)
+    assert is_free(other, second)
+    wait_until(lambda: bool(one.events.of(LEASE_LOST)), "the mount to notice", 10)
+    with pytest.raises(StaleFile):
+        one.fs.write(CTX, first, b"x", 0)
+    one.fs.release(CTX, first)
+    again = opened(one)
+    assert one.fs.write(CTX, again, b"x", 0) == 1

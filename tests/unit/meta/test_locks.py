@@ -1,0 +1,191 @@
+"""Goal: the meta-server grants locks to one owner at a time, forgets them with their session, and is not fooled by late calls.
+
+Method: requests of several sessions to a meta-server in this process; those that wait run in threads.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from dfs.core.errors import DuplicateRefused, LockBusy, SessionExpired, StaleFile, WouldBlock, WouldDeadlock
+from dfs.core.ids import Ino
+from dfs.core.locks import OFFSET_MAX, LockKind, LockOwner, LockRange
+from dfs.core.meta_messages import AssertLocks, AssertOpens, EndSession, FindLock, Lock, LockFound, OpenFile, Unlock
+from tests.unit.meta.conftest import MetaUnderTest, Mount, in_thread, wait_until
+
+A, B = LockOwner(LockKind.RECORD, -1), LockOwner(LockKind.RECORD, 2)
+WHOLE_A, WHOLE_B = LockOwner(LockKind.WHOLE, 1), LockOwner(LockKind.WHOLE, 2)
+
+
+def span(first: int, last: int, *, shared: bool = False) -> LockRange:
+    return LockRange(first, last, not shared, 77)
+
+
+def lock(mount: Mount, ino: Ino, owner: LockOwner, wanted: LockRange, *, wait: bool = False) -> None:
+    mount.call(Lock(mount.op(), ino, owner, wanted, wait))
+
+
+def unlock(mount: Mount, ino: Ino, owner: LockOwner, first: int = 0, last: int = OFFSET_MAX) -> None:
+    mount.call(Unlock(mount.op(), ino, owner, first, last))
+
+
+def is_parked(meta: MetaUnderTest, mount: Mount) -> bool:
+    """Tell whether an owner of this mount waits for a record lock."""
+    return any(holder.session == mount.session for holder in list(meta.running().locks._blocked))
+
+
+@pytest.fixture
+def two(meta: MetaUnderTest) -> tuple[Mount, Mount]:
+    return meta.mount(), meta.mount()
+
+
+@pytest.fixture
+def ino(two: tuple[Mount, Mount]) -> Ino:
+    return two[0].create(b"f").attributes.ino
+
+
+def test_exclusive_lock_keeps_others_out_until_it_is_unlocked(two: tuple[Mount, Mount], ino: Ino) -> None:
+    one, other = two
+    lock(one, ino, A, span(10, 19))
+    for mount, owner in ((one, B), (other, A)):
+        with pytest.raises(WouldBlock):
+            lock(mount, ino, owner, span(19, 30))
+        lock(mount, ino, owner, span(20, 30, shared=True))
+    unlock(one, ino, A, 15, 19)
+    lock(other, ino, A, span(15, 19))
+
+
+def test_locks_of_fcntl_and_flock_do_not_meet(two: tuple[Mount, Mount], ino: Ino) -> None:
+    one, other = two
+    lock(one, ino, A, span(0, OFFSET_MAX))
+    lock(other, ino, WHOLE_A, span(0, OFFSET_MAX))
+    with pytest.raises(WouldBlock):
+        lock(one, ino, WHOLE_A, span(0, OFFSET_MAX))
+
+
+def test_find_lock_tells_range_and_whether_its_pid_means_something(two: tuple[Mount, Mount], ino: Ino) -> None:
+    one, other = two
+    lock(one, ino, A, span(5, 9))
+    assert one.call(FindLock(ino, A, span(0, 100))) == LockFound()
+    assert one.call(FindLock(ino, B, span(0, 100))) == LockFound(span(5, 9), is_own_mount=True)
+    assert other.call(FindLock(ino, A, span(0, 100))) == LockFound(span(5, 9), is_own_mount=False)
+
+
+def test_waiting_lock_is_granted_when_the_holder_unlocks(meta: MetaUnderTest, two: tuple[Mount, Mount], ino: Ino) -> None:
+    one, other = two
+    lock(one, ino, A, span(0, 9))
+    waiting = in_thread(lambda: lock(other, ino, A, span(0, 9), wait=True))
+    wait_until(lambda: is_parked(meta, other))
+    unlock(one, ino, A)
+    waiting.result(10)
+
+
+def test_waiting_lock_is_told_to_ask_again_after_a_while(meta: MetaUnderTest, two: tuple[Mount, Mount], ino: Ino) -> None:
+    one, other = two
+    lock(one, ino, A, span(0, 9))
+    waiting = in_thread(lambda: lock(other, ino, A, span(0, 9), wait=True))
+    meta.until(waiting.done)
+    assert isinstance(waiting.exception(), LockBusy)
+
+
+def test_owners_that_wait_for_each_other_are_refused(meta: MetaUnderTest, two: tuple[Mount, Mount], ino: Ino) -> None:
+    one, other = two
+    lock(one, ino, A, span(0, 9))
+    lock(other, ino, A, span(10, 19))
+    waiting = in_thread(lambda: lock(one, ino, A, span(10, 19), wait=True))
+    wait_until(lambda: is_parked(meta, one))
+    with pytest.raises(WouldDeadlock):
+        lock(other, ino, A, span(0, 9), wait=True)
+    unlock(other, ino, A)
+    waiting.result(10)
+
+
+def test_two_shared_flocks_that_both_upgrade_do_not_wait_for_each_other(two: tuple[Mount, Mount], ino: Ino) -> None:
+    one, other = two
+    for mount, owner in ((one, WHOLE_A), (other, WHOLE_B)):
+        lock(mount, ino, owner, span(0, OFFSET_MAX, shared=True))
+    waiting = in_thread(lambda: lock(one, ino, WHOLE_A, span(0, OFFSET_MAX), wait=True))
+    wait_until(lambda: other.call(FindLock(ino, WHOLE_B, span(0, 9))) == LockFound())  # the first has given its old lock up
+    lock(other, ino, WHOLE_B, span(0, OFFSET_MAX), wait=True)
+    assert not waiting.done()
+    unlock(other, ino, WHOLE_B)
+    waiting.result(10)
+
+
+def test_locks_end_with_their_session(meta: MetaUnderTest, two: tuple[Mount, Mount], ino: Ino) -> None:
+    one, other = two
+    lock(one, ino, A, span(0, 9))
+    one.call(EndSession())
+    lock(other, ino, A, span(0, 9))
+    with pytest.raises(SessionExpired):
+        lock(one, ino, A, span(20, 29))
+    third = meta.mount()
+    meta.age(31, third)
+    meta.until(lambda: not meta.running().sessions.is_live(other.session))
+    lock(third, ino, A, span(0, 9))
+
+
+def test_late_lock_is_refused_after_an_unlock_and_after_the_locks_were_asserted(two: tuple[Mount, Mount], ino: Ino) -> None:
+    """Its caller was interrupted, or its answer lost: what it locked nobody would unlock."""
+    one, other = two
+    for release in (
+        lambda op: Unlock(op, ino, A, 0, OFFSET_MAX),
+        lambda op: AssertLocks(op, ino, A, ()),
+    ):
+        late = Lock(one.op(), ino, A, span(0, 9), wait=False)
+        one.call(release(one.op()))
+        with pytest.raises(DuplicateRefused):
+            one.call(late)
+    lock(other, ino, A, span(0, 9))
+
+
+def test_lock_that_waits_is_refused_when_its_owner_asserts_without_it(
+    meta: MetaUnderTest, two: tuple[Mount, Mount], ino: Ino
+) -> None:
+    one, other = two
+    lock(one, ino, A, span(0, 9))
+    waiting = in_thread(lambda: lock(other, ino, A, span(0, 9), wait=True))
+    wait_until(lambda: is_parked(meta, other))
+    other.call(AssertLocks(other.op(), ino, A, ()))
+    assert isinstance(waiting.exception(10), DuplicateRefused)
+
+
+def test_nothing_is_locked_after_a_restart_until_all_sessions_have_asserted(
+    meta: MetaUnderTest, two: tuple[Mount, Mount], ino: Ino
+) -> None:
+    one, other = two
+    lock(one, ino, A, span(0, 9))
+    meta.crash()
+    other.call(AssertOpens(()))
+    for busy in (Lock(other.op(), ino, A, span(0, 9), False), FindLock(ino, B, span(0, 9))):
+        refused = in_thread(lambda busy=busy: other.call(busy))  # type: ignore[misc]
+        meta.until(refused.done)
+        assert isinstance(refused.exception(), LockBusy)
+    one.call(AssertLocks(one.op(), ino, A, (span(0, 9),)))
+    one.call(AssertOpens((OpenFile(ino, one.op()),)))
+    with pytest.raises(WouldBlock):
+        lock(other, ino, A, span(0, 9))
+    lock(other, ino, A, span(10, 19))
+
+
+def test_asserted_ranges_that_another_has_locked_since_are_left_out(two: tuple[Mount, Mount], ino: Ino) -> None:
+    one, other = two
+    lock(other, ino, A, span(10, 19))
+    one.call(AssertLocks(one.op(), ino, A, (span(0, 9), span(15, 25), span(30, 39))))
+    lock(other, ino, A, span(20, 29))
+    for first in (0, 30):
+        with pytest.raises(WouldBlock):
+            lock(other, ino, A, span(first, first))
+
+
+def test_lock_of_what_does_not_exist_is_refused(two: tuple[Mount, Mount]) -> None:
+    with pytest.raises(StaleFile):
+        lock(two[0], Ino(999), A, span(0, 9))
+
+
+def test_heartbeats_keep_locks(meta: MetaUnderTest, two: tuple[Mount, Mount], ino: Ino) -> None:
+    one, other = two
+    lock(one, ino, A, span(0, 9))
+    meta.age(40, one, other)
+    with pytest.raises(WouldBlock):
+        lock(other, ino, A, span(0, 9))
