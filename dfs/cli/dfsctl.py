@@ -19,8 +19,9 @@ from dfs.cli.ls_blocks import PREFIX, find_place, list_blocks, show
 from dfs.cli.restore import restore_meta
 from dfs.cli.status import ANSWER_TIMEOUT_S, ask_cluster, to_json, to_text
 from dfs.cli.wiring import connect_data_servers, connect_meta
+from dfs.core.contexts import PlainContext
 from dfs.core.errors import ExitCode
-from dfs.core.interfaces import DataServers, MetaApi, PlainContext
+from dfs.core.interfaces import DataServers, MetaApi
 
 PROGRAM: Final = "dfsctl"
 EPILOG: Final = """\

@@ -21,9 +21,8 @@ from dfs.cli.mount_loop import serve_until_unmounted
 from dfs.client.filesystem import FileSystem
 from dfs.client.settings import MountSettings
 from dfs.core.config import LogLevel, MountConfig
+from dfs.core.contexts import PlainContext
 from dfs.core.errors import EndReason, ExitCode, Interrupted, PeerStartError, WrongServer
-from dfs.core.ids import NO_OP, NO_SESSION, OpId, SessionId
-from dfs.core.interfaces import ROOT_CALLER, Caller, PlainContext
 from dfs.fusefs.binding import load_binding
 from dfs.fusefs.mount_point import check_mount_point, show
 from dfs.fusefs.mounting import Mount, MountOptions
@@ -55,23 +54,6 @@ class MountPlan:
     data_servers: tuple[str, ...]
     """host:port in order of index; empty: those that the meta-server knows."""
     mount: MountConfig
-
-
-@dataclass(frozen=True, slots=True)
-class _StartContext:
-    """The opening of the session: ended by SIGTERM, which the main thread finds in its StopRequest."""
-
-    request_id: str
-    stop: StopRequest
-    session: SessionId = NO_SESSION
-    caller: Caller = ROOT_CALLER
-    acknowledged: OpId = NO_OP
-    deadline_s: float | None = None
-
-    def cancelled(self) -> EndReason | None:
-        """Tell whether somebody wants the program to end."""
-        self.stop.wait(0)
-        return EndReason.SHUTDOWN if self.stop.is_requested() else None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -155,7 +137,7 @@ def run_mount(plan: MountPlan) -> int:
         on_end=stop.wake,
     )
     notify.status(f"waiting for the meta-server at {plan.meta_address}")
-    if not _open_session(filesystem, _StartContext(f"{prefix}-start", stop)):
+    if not _open_session(filesystem, PlainContext(f"{prefix}-start", lambda: _end_reason(stop))):
         return ExitCode.DONE
     try:
         all_ended = serve_until_unmounted(mount, stop, notify, events, f"{plan.meta_address} mounted on {show(point)}")
@@ -167,7 +149,13 @@ def run_mount(plan: MountPlan) -> int:
     return ExitCode.DONE
 
 
-def _open_session(filesystem: FileSystem, ctx: _StartContext) -> bool:
+def _end_reason(stop: StopRequest) -> EndReason | None:
+    """Tell whether somebody wants the program to end: SIGTERM, which only the main thread finds."""
+    stop.wait(0)
+    return EndReason.SHUTDOWN if stop.is_requested() else None
+
+
+def _open_session(filesystem: FileSystem, ctx: PlainContext) -> bool:
     """Connect the client service; False if the program was told to end meanwhile."""
     try:
         filesystem.start(ctx)

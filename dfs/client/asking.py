@@ -1,6 +1,6 @@
 """Getting blocks from several servers at once, with outages noted: what reader.py, settling.py and repairing.py have in common.
 
-A read never waits long for a server that is silent (decision record 21): it is given up after READ_PATIENCE_S, and from then on a
+A read never waits long for a server that is silent (decision record 9): it is given up after READ_PATIENCE_S, and from then on a
 task beside the reads tries whether it answers again, so that a server that hangs holds up one read once.
 """
 
@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from dfs.client.contexts import BackgroundContext
 from dfs.client.copies import Found, split_answer
 from dfs.client.replication import PASSING
 from dfs.client.server_health import Purpose, ServerHealth
 from dfs.core.block_messages import Blocks, Get, Run
+from dfs.core.contexts import PlainContext
 from dfs.core.errors import DfsError, EndReason, Interrupted
 from dfs.core.ids import ServerIndex
 from dfs.core.interfaces import CallContext, DataServers, Tasks
@@ -57,7 +57,7 @@ class Asking:
 
     def _probe(self, request_id: str, server: ServerIndex, call: Get) -> None:
         """Note whether a server that was down answers again."""
-        ctx = BackgroundContext(request_id, self._ending)
+        ctx = PlainContext(request_id, self._ending)
         try:
             self._checked(ctx, server, call, self._servers.call_all(ctx, {server: call})[server])
         except Interrupted:

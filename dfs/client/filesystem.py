@@ -13,7 +13,6 @@ from typing import Final
 from dfs.client.allocation import Allocation
 from dfs.client.asking import Asking
 from dfs.client.attribute_cache import AttributeCache
-from dfs.client.contexts import BackgroundContext, GuardedContext
 from dfs.client.files import Files
 from dfs.client.grant_calls import GrantCalls
 from dfs.client.grants import Grants
@@ -42,6 +41,7 @@ from dfs.client.writer import Writer
 from dfs.client.written_blocks import WrittenBlocks
 from dfs.client.xattrs import Xattrs
 from dfs.core.cluster_messages import Shape
+from dfs.core.contexts import GuardedContext, PlainContext
 from dfs.core.errors import DfsError, EndReason, Interrupted
 from dfs.core.ids import SessionId
 from dfs.core.interfaces import CallContext, Clock, DataServers, EventSink, MetaApi, Random, Task, Tasks
@@ -152,7 +152,7 @@ class FileSystem:
             ("recalls", self._recalls.run),
             ("upkeep", self._upkeep.run),
         ):
-            own = BackgroundContext(name, self._ending)
+            own = PlainContext(name, self._ending)
             self._running.append(self._tasks.spawn(name, lambda run=run, own=own: run(own)))  # type: ignore[misc]
 
     def stop(self, ctx: CallContext) -> None:

@@ -11,13 +11,13 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from dfs.client.contexts import GuardedContext
 from dfs.client.grants import Grants
 from dfs.client.handles import Handles
 from dfs.client.lease import Lease
 from dfs.client.meta_retry import PatientMeta
 from dfs.client.patience import Patience
 from dfs.client.session import Session
+from dfs.core.contexts import GuardedContext
 from dfs.core.errors import DfsError, Interrupted, NotFormatted, SessionExpired, Stopping, Unreachable
 from dfs.core.ids import Ino
 from dfs.core.interfaces import CallContext, Clock, Random, Tasks

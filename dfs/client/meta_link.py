@@ -12,10 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from dfs.client.contexts import SessionContext
 from dfs.client.meta_retry import PatientMeta
 from dfs.client.op_numbers import OpNumbers
-from dfs.client.session import Session
+from dfs.client.session import Session, SessionContext
 from dfs.core.errors import FileError, Interrupted, SessionExpired
 from dfs.core.ids import OpId, SessionId
 from dfs.core.interfaces import CallContext, Caller, Tasks

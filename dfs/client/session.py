@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from dfs.client.contexts import SessionContext
 from dfs.client.grants import Grants
 from dfs.client.handles import Handles
 from dfs.client.lease import Lease
@@ -19,9 +19,10 @@ from dfs.client.meta_retry import PatientMeta
 from dfs.client.op_numbers import OpNumbers
 from dfs.client.settings import MountSettings
 from dfs.core.cluster_messages import ServerAddress, Shape
+from dfs.core.contexts import DerivedContext
 from dfs.core.errors import DuplicateRefused, EndReason, Interrupted, NotFound, PeerStartError, SessionExpired, StaleFile
 from dfs.core.events import LEASE_LOST, Event
-from dfs.core.ids import NO_SESSION, SessionId
+from dfs.core.ids import NO_SESSION, OpId, SessionId
 from dfs.core.interfaces import POLL_S, CallContext, DataServers, EventSink, Random, Tasks, raise_if_cancelled
 from dfs.core.limits import BATCH_INODES_MAX
 from dfs.core.meta_messages import AssertLocks, AssertOpens, EndSession, HeartbeatAnswer, OpenFile, OpenSession, SessionOpened
@@ -29,6 +30,25 @@ from dfs.core.meta_messages import AssertLocks, AssertOpens, EndSession, Heartbe
 LOG = logging.getLogger(__name__)
 
 NONCE_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class SessionContext(DerivedContext):
+    """An operation's context as the meta-server must see it."""
+
+    number: SessionId
+    heard_below: OpId
+    """All answers to operations below it have arrived."""
+
+    @property
+    def session(self) -> SessionId:
+        """The mount's session."""
+        return self.number
+
+    @property
+    def acknowledged(self) -> OpId:
+        """What the mount acknowledges."""
+        return self.heard_below
 
 
 class Session:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from dfs.client.contexts import GuardedContext
 from dfs.client.file_view import FileView
 from dfs.client.grant_calls import GrantCalls
 from dfs.client.grants import Grants, Held, Tail
@@ -19,6 +18,7 @@ from dfs.client.put_plan import plan_puts
 from dfs.client.reader import Reader
 from dfs.client.replication import Replication
 from dfs.client.turns import Turns
+from dfs.core.contexts import GuardedContext
 from dfs.core.errors import Conflict, EndReason, FileTooLarge, GrantLost, Interrupted, StaleTicket
 from dfs.core.ids import COUNTER_MAX, BlockNo, Generation, Ino, Ticket, generation_of, ticket_of
 from dfs.core.interfaces import CallContext

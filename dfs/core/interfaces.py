@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 from dfs.core.cluster_messages import Space
 from dfs.core.errors import DfsError, EndReason, Interrupted
 from dfs.core.events import Event
-from dfs.core.ids import NO_OP, NO_SESSION, OpId, ServerIndex, SessionId
+from dfs.core.ids import OpId, ServerIndex, SessionId
 from dfs.core.records import Buffer
 from dfs.core.requests import Request
 
@@ -249,18 +249,3 @@ def raise_if_cancelled(ctx: CallContext) -> None:
     reason = ctx.cancelled()
     if reason is not None:
         raise Interrupted(reason.value)
-
-
-@dataclass(frozen=True, slots=True)
-class PlainContext:
-    """A context that nobody cancels: background work of servers, and tools."""
-
-    request_id: str = "-"
-    session: SessionId = NO_SESSION
-    caller: Caller = ROOT_CALLER
-    acknowledged: OpId = NO_OP
-    deadline_s: float | None = None
-
-    def cancelled(self) -> EndReason | None:
-        """Never."""
-        return None

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Final
 
 from dfs.core.cluster_messages import RoleState
+from dfs.core.contexts import PlainContext
 from dfs.core.errors import DiskError, EndReason, Interrupted, NotTrusted
-from dfs.core.ids import NO_OP, NO_SESSION, OpId, ServerIndex, SessionId
-from dfs.core.interfaces import ROOT_CALLER, Caller, Clock, DataServers, Disk, EventSink, Task, Tasks
+from dfs.core.ids import ServerIndex
+from dfs.core.interfaces import Clock, DataServers, Disk, EventSink, Task, Tasks
 from dfs.core.placement import Role
 from dfs.data.adopting import Adopting, Former
 from dfs.data.opening import BlockStore
@@ -32,22 +32,6 @@ BLANK_POLL_S: Final = 1.0
 """How often a blank server asks its neighbours."""
 FIRST_S: Final = 0.2
 """Pause before the first call, so that this server listens before it asks others; nothing depends on it."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Context:
-    """The calls of this server's background work: they end when it stops."""
-
-    is_stopping: Callable[[], bool]
-    request_id: str
-    session: SessionId = NO_SESSION
-    caller: Caller = ROOT_CALLER
-    acknowledged: OpId = NO_OP
-    deadline_s: float | None = None
-
-    def cancelled(self) -> EndReason | None:
-        """Tell whether the server stops."""
-        return EndReason.SHUTDOWN if self.is_stopping() else None
 
 
 class Rebuilding:
@@ -79,7 +63,7 @@ class Rebuilding:
         self._is_stopping = False
         self._roles: dict[Role, RoleRebuild] = {}
         self._tasks_running: list[Task] = []
-        self._ctx = _Context(lambda: self._is_stopping, f"data-{settings.index}-rebuild")
+        self._ctx = PlainContext(f"data-{settings.index}-rebuild", self._ending)
 
     def start(self) -> None:
         """Read how far the copying had come, and name the neighbours; before attach(). Raises: DiskError leaves."""
@@ -97,6 +81,10 @@ class Rebuilding:
             for role in Role:
                 name = f"data-{self._settings.index}-rebuild-{role.name.lower()}"
                 self._tasks_running.append(self._tasks.spawn(name, lambda role=role: self._run(role)))  # type: ignore[misc]
+
+    def _ending(self) -> EndReason | None:
+        """The calls of this server's background work end when it stops."""
+        return EndReason.SHUTDOWN if self._is_stopping else None
 
     def stop(self, timeout_s: float) -> None:
         """End the work in the background; what was copied since the cursor was saved is copied again."""

@@ -5,7 +5,7 @@ never there before are what fills a disk: they claim their space here first and 
 be left. Journalled ones count until they are in place, because the checkpoint has yet to find room for them.
 
 Promises: claim() costs a look at the disk only when the last look is used up. Called by Put (claim), the checkpoint (roll,
-finish) and whoever tells the free space (usable). Never looks at the disk under its mutex. The reasons are in decision record 20.
+finish) and whoever tells the free space (usable). Never looks at the disk under its mutex. The reasons are in decision record 8.
 """
 
 from __future__ import annotations

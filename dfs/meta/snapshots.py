@@ -2,20 +2,20 @@
 
 So that a meta-server whose disk is lost can be brought back (`dfsctl meta restore --from-servers`) with what it knew an hour ago
 at most. Nothing is sent while nothing has changed. Promises: what is sent is one consistent state; the two servers are not
-neighbours where there are enough of them. Called by a worker and by stop(). The reasons are in decision record 22.
+neighbours where there are enough of them. Called by a worker and by stop(). The reasons are in decision record 10.
 """
 
 from __future__ import annotations
 
 import logging
 import zlib
-from dataclasses import dataclass
 from typing import Final
 
 from dfs.core.block_messages import Snapshot, StoreSnapshot
+from dfs.core.contexts import GuardedContext, PlainContext
 from dfs.core.errors import DfsError, EndReason
-from dfs.core.ids import NO_OP, NO_SESSION, OpId, ServerIndex, SessionId
-from dfs.core.interfaces import ROOT_CALLER, CallContext, Caller, Clock, DataServers
+from dfs.core.ids import ServerIndex
+from dfs.core.interfaces import CallContext, Clock, DataServers
 from dfs.core.limits import SNAPSHOT_PART_BYTES_MAX
 from dfs.meta.cluster import Cluster, Phase
 from dfs.meta.store import Store
@@ -28,23 +28,6 @@ STOP_S_MAX: Final = 5.0
 """How long a clean stop may take for its snapshot."""
 _LEVEL: Final = 1
 """zlib's: tables of names shrink to a fifth already, and higher levels take five times as long."""
-
-
-@dataclass(frozen=True, slots=True)
-class _LastContext:
-    """The sending at a stop, which ends by itself."""
-
-    clock: Clock
-    ends_s: float
-    request_id: str = "meta-stop"
-    session: SessionId = NO_SESSION
-    caller: Caller = ROOT_CALLER
-    acknowledged: OpId = NO_OP
-    deadline_s: float | None = None
-
-    def cancelled(self) -> EndReason | None:
-        """Tell whether the time is over."""
-        return EndReason.DEADLINE if self.clock.monotonic_s() > self.ends_s else None
 
 
 class SnapshotSender:
@@ -80,8 +63,13 @@ class SnapshotSender:
 
     def send_last(self) -> None:
         """Send a snapshot before a clean stop, in bounded time; one that can't be sent is only told."""
+        ends_s = self._clock.monotonic_s() + STOP_S_MAX
+
+        def is_over() -> bool:
+            return self._clock.monotonic_s() > ends_s
+
         try:
-            is_sent = self.step(_LastContext(self._clock, self._clock.monotonic_s() + STOP_S_MAX))
+            is_sent = self.step(GuardedContext(PlainContext("meta-stop"), is_over, EndReason.DEADLINE))
         except DfsError as error:
             log.info("no snapshot at this stop: %s", error)
         else:

@@ -9,9 +9,9 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from dfs.core.contexts import PlainContext
 from dfs.core.errors import DfsError, EndReason, Interrupted
-from dfs.core.ids import NO_OP, NO_SESSION, OpId, SessionId
-from dfs.core.interfaces import POLL_S, ROOT_CALLER, Caller, Clock, Task, Tasks
+from dfs.core.interfaces import POLL_S, CallContext, Clock, Task, Tasks
 
 log = logging.getLogger(__name__)
 
@@ -21,12 +21,12 @@ _IDLE_S: Final = 60.0
 
 
 class Worker:
-    """One background task. It is its own CallContext."""
+    """One background task."""
 
     def __init__(
         self,
         name: str,
-        step: Callable[[Worker], bool],
+        step: Callable[[CallContext], bool],
         tasks: Tasks,
         clock: Clock,
         *,
@@ -53,34 +53,11 @@ class Worker:
         self._is_woken = True
         self._is_stopping = False
         self._task: Task | None = None
+        self._ctx = PlainContext(f"meta-{name}", self._ending)
+        """Of its calls in other servers' journals."""
 
-    @property
-    def request_id(self) -> str:
-        """Identifier of its calls in other servers' journals."""
-        return f"meta-{self._name}"
-
-    @property
-    def session(self) -> SessionId:
-        """No client session."""
-        return NO_SESSION
-
-    @property
-    def caller(self) -> Caller:
-        """Root."""
-        return ROOT_CALLER
-
-    @property
-    def acknowledged(self) -> OpId:
-        """No operations."""
-        return NO_OP
-
-    @property
-    def deadline_s(self) -> float | None:
-        """Never by itself."""
-        return None
-
-    def cancelled(self) -> EndReason | None:
-        """Tell whether the service stops."""
+    def _ending(self) -> EndReason | None:
+        """Calls end when the service stops."""
         return EndReason.SHUTDOWN if self._is_stopping else None
 
     def start(self) -> None:
@@ -110,7 +87,7 @@ class Worker:
         retry_s = 0.0
         while self._wait(retry_s):
             try:
-                is_done = self._step(self)
+                is_done = self._step(self._ctx)
             except Interrupted:
                 is_done = False
             except DfsError as error:

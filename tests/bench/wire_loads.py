@@ -18,8 +18,9 @@ from typing import Any, Final, TypeVar, cast
 from xmlrpc.server import SimpleXMLRPCRequestHandler, SimpleXMLRPCServer
 
 from dfs.core.block_messages import BLOCK_METHODS, Blocks, Get, Put, Run, Segment
+from dfs.core.contexts import PlainContext
 from dfs.core.ids import BlockNo, Generation, Ino, ServerIndex, Ticket
-from dfs.core.interfaces import CallContext, PlainContext
+from dfs.core.interfaces import CallContext
 from dfs.core.placement import Role
 from dfs.core.requests import Done, Request
 from dfs.rpc.client import DataServersClient

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from dfs.core.block_messages import Put
+from dfs.core.contexts import PlainContext
 from dfs.core.errors import AlreadyExists, BadHandle, Interrupted, NoSpace, NotFound, PeerStartError, StaleFile
 from dfs.core.events import LEASE_LOST, META_GOES_ON, META_WAITS, SESSION_EXPIRED, WRITE_WAITS
 from dfs.core.ids import BlockNo
-from dfs.core.interfaces import PlainContext
 from dfs.core.meta_messages import Acquire, AttributeChanges, Create, MakeFolder, Open, Rename, Truncate, Yield
 from dfs.core.placement import Role
 from tests.harness.local_cluster import CallerContext, LocalCluster, Mount

@@ -21,6 +21,7 @@ from xmlrpc.server import SimpleXMLRPCServer
 import pytest
 
 from dfs.core.block_messages import BLOCK_METHODS, Blocks, Get, Identify, Put, Run, Segment, Sync
+from dfs.core.contexts import PlainContext, never
 from dfs.core.errors import (
     AddressInUse,
     BadRequest,
@@ -33,7 +34,7 @@ from dfs.core.errors import (
     WrongServer,
 )
 from dfs.core.ids import BlockNo, Generation, Ino, OpId, ServerIndex, SessionId, Ticket
-from dfs.core.interfaces import Caller, PlainContext
+from dfs.core.interfaces import Caller
 from dfs.core.meta_messages import META_METHODS, Lookup, ReadLink
 from dfs.core.placement import Role
 from dfs.core.plain import answer_type, parameters_of, plain_type
@@ -43,7 +44,7 @@ from dfs.rpc.dispatch import MULTICALL_CALLS_MAX
 from dfs.rpc.server import RpcServer
 from tests.harness.sample_api import SampleApi, sample
 
-CTX = PlainContext("req-1", SessionId(7), Caller(1000, 100, (4, 24)), OpId(12))
+CTX = PlainContext("req-1", never, SessionId(7), Caller(1000, 100, (4, 24)), OpId(12))
 SERVICES: dict[str, Mapping[str, type[Request[Any]]]] = {"meta": META_METHODS, "data": BLOCK_METHODS}
 EVERY_METHOD = [(service, name) for service, methods in SERVICES.items() for name in methods]
 PUT = Put(Ino(5), Ticket(7), Generation(7 << 24 | 1), (Segment(Role.PRIMARY, BlockNo(0), 128, 512),), bytes(512), os.urandom(65536))

@@ -186,6 +186,7 @@ os.write(fd, os.urandom(128 * 1024))
 """
 
 
+@pytest.mark.timeout(900)
 def test_all_servers_started_at_once_fifty_times(make_cluster: Callable[..., Cluster]) -> None:
     cluster = make_cluster()
     root = cluster.mount().path

@@ -15,9 +15,10 @@ from dfs.cli.cluster_health import Health
 from dfs.cli.status import ask_cluster, show_bytes, to_json, to_text
 from dfs.core.block_messages import DataStatus, Identity
 from dfs.core.cluster_messages import MetaStatus, MountStatus, RoleState, ServerAddress, Shape, Space
+from dfs.core.contexts import PlainContext
 from dfs.core.errors import DfsError, Unreachable
 from dfs.core.ids import ServerIndex, SessionId
-from dfs.core.interfaces import CallContext, PlainContext
+from dfs.core.interfaces import CallContext
 from dfs.core.requests import Request
 
 A = TypeVar("A")

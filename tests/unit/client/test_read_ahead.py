@@ -12,9 +12,10 @@ import pytest
 
 from dfs.client.file_view import FileView
 from dfs.client.read_ahead import CHUNK_BYTES, MAX_AGE_S, STREAMS_MAX, ReadAhead
+from dfs.core.contexts import PlainContext
 from dfs.core.errors import Interrupted, NoGoodCopy
 from dfs.core.ids import BlockNo, Ino, Ticket
-from dfs.core.interfaces import CallContext, PlainContext
+from dfs.core.interfaces import CallContext
 from dfs.core.meta_messages import Content
 from dfs.core.placement import Layout
 from dfs.host.tasks import ThreadTasks

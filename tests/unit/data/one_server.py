@@ -22,9 +22,10 @@ from dfs.core.block_messages import (
     unpack_copies,
 )
 from dfs.core.cluster_messages import Shape
+from dfs.core.contexts import PlainContext
 from dfs.core.cuts import Cut
 from dfs.core.ids import BlockNo, Generation, Ino, ServerIndex, Ticket, ticket_of
-from dfs.core.interfaces import Disk, PlainContext
+from dfs.core.interfaces import Disk
 from dfs.core.placement import Role
 from dfs.core.records import checksum, pack_checksums
 from dfs.data.service import DataService

@@ -24,10 +24,11 @@ from dfs.core.block_messages import (
 )
 from dfs.core.choose import Choice, choose
 from dfs.core.cluster_messages import RoleState, Shape
+from dfs.core.contexts import PlainContext
 from dfs.core.cuts import Cut
 from dfs.core.errors import DfsError, Stopping, Unreachable
 from dfs.core.ids import BlockNo, Generation, Ino, ServerIndex, Ticket, ticket_of
-from dfs.core.interfaces import CallContext, PlainContext, raise_if_cancelled
+from dfs.core.interfaces import CallContext, raise_if_cancelled
 from dfs.core.placement import Layout, Role
 from dfs.core.records import checksum, pack_checksums
 from dfs.core.requests import Request

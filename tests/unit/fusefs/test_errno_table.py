@@ -12,8 +12,8 @@ from collections.abc import Iterator
 import pytest
 
 from dfs.core import errors
+from dfs.core.contexts import PlainContext
 from dfs.core.events import UNEXPECTED
-from dfs.core.interfaces import PlainContext
 from dfs.fusefs.errno_table import BUGS, ERRNO, FAULTS, to_os_error
 from tests.harness.recorded_events import RecordedEvents
 

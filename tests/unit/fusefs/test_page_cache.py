@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
+from dfs.core.contexts import PlainContext
 from dfs.core.errors import EndReason, Interrupted
-from dfs.core.interfaces import PlainContext
 from dfs.fusefs.page_cache import PageCache
 
 CTX = PlainContext()

@@ -13,9 +13,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from dfs.core.contexts import PlainContext
 from dfs.core.events import COPY_REPAIRED, NO_GOOD_COPY, Event, Level
 from dfs.core.ids import BlockNo, Generation, Ino, ServerIndex
-from dfs.core.interfaces import EventSink, PlainContext
+from dfs.core.interfaces import EventSink
 from dfs.host.journal import JournalEvents, priority_of, setup_logging
 
 EVENT = Event(
@@ -80,7 +81,7 @@ def test_plain_line_of_an_exception_is_followed_by_its_traceback() -> None:
 
 def test_plain_line_of_an_event_ends_with_its_request() -> None:
     body = (
-        "from dfs.core.events import *\nfrom dfs.core.interfaces import PlainContext\n"
+        "from dfs.core.events import *\nfrom dfs.core.contexts import PlainContext\n"
         "event = Event(WRITE_WAITS, server=2, details={'reason': 'refused'})\n"
         "JournalEvents().emit(event, PlainContext(request_id='r-17'))\nJournalEvents().emit(event, PlainContext())"
     )

@@ -8,8 +8,8 @@ import pytest
 
 from dfs.core.block_messages import Clean, Identify
 from dfs.core.cluster_messages import RoleState
+from dfs.core.contexts import PlainContext
 from dfs.core.ids import Ino, ServerIndex
-from dfs.core.interfaces import PlainContext
 from dfs.core.meta_messages import Truncate
 from dfs.core.requests import Request
 from dfs.meta.cleaner import Cleaner

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from dfs.core.block_messages import Drop
+from dfs.core.contexts import PlainContext
 from dfs.core.ids import ROOT_INO, Ino
-from dfs.core.interfaces import PlainContext
 from dfs.core.meta_messages import MakeNode, MakeSymlink, ShowMeta, Unlink
 from dfs.meta import reclaimer as module
 from dfs.meta.reclaimer import Reclaimer

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from dfs.core.errors import EndReason, Unreachable
+from dfs.core.interfaces import CallContext
 from dfs.host.tasks import ThreadTasks
 from dfs.meta.worker import Worker
 from tests.harness.fake_clock import FakeClock
@@ -22,7 +23,7 @@ class Steps:
     def __init__(self) -> None:
         self.count = 0
 
-    def __call__(self, worker: Worker) -> bool:
+    def __call__(self, ctx: CallContext) -> bool:
         self.count += 1
         return True
 
@@ -36,7 +37,7 @@ def clock() -> FakeClock:
 def start(clock: FakeClock) -> Iterator[Start]:
     workers: list[Worker] = []
 
-    def make(step: Callable[[Worker], bool], **options: float) -> Worker:
+    def make(step: Callable[[CallContext], bool], **options: float) -> Worker:
         worker = Worker("test", step, ThreadTasks(), clock, **options)
         workers.append(worker)
         worker.start()
@@ -59,7 +60,7 @@ def test_worker_steps_once_at_the_start_and_once_per_wake(start: Start) -> None:
 def test_worker_with_something_left_comes_again_with_growing_delays(start: Start, clock: FakeClock) -> None:
     times: list[float] = []
 
-    def step(worker: Worker) -> bool:
+    def step(ctx: CallContext) -> bool:
         times.append(clock.monotonic_s())
         if len(times) == 2:
             raise Unreachable("data server 1", "away")
@@ -79,7 +80,7 @@ def test_worker_with_something_left_comes_again_with_growing_delays(start: Start
 def test_worker_gathers_wakes_before_a_step(start: Start, clock: FakeClock) -> None:
     times: list[float] = []
 
-    def step(worker: Worker) -> bool:
+    def step(ctx: CallContext) -> bool:
         times.append(clock.monotonic_s())
         return True
 
@@ -96,10 +97,10 @@ def test_worker_gathers_wakes_before_a_step(start: Start, clock: FakeClock) -> N
 def test_worker_asked_to_stop_cancels_the_calls_of_its_step(start: Start) -> None:
     reasons: list[EndReason | None] = []
 
-    def step(worker: Worker) -> bool:
-        reasons.append(worker.cancelled())
-        wait_until(lambda: worker.cancelled() is not None)
-        reasons.append(worker.cancelled())
+    def step(ctx: CallContext) -> bool:
+        reasons.append(ctx.cancelled())
+        wait_until(lambda: ctx.cancelled() is not None)
+        reasons.append(ctx.cancelled())
         return True
 
     worker = start(step)

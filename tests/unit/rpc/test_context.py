@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dfs.core.contexts import PlainContext, never
 from dfs.core.errors import BadRequest, EndReason, WrongServer
 from dfs.core.ids import OpId, SessionId
-from dfs.core.interfaces import NOBODY, Caller, PlainContext
+from dfs.core.interfaces import NOBODY, Caller
 from dfs.rpc.context import check_server, read_headers, write_headers
 from dfs.rpc.framing import parse_request_head
 
@@ -48,7 +49,7 @@ def test_context_arrives_as_sent(
 ) -> None:
     here, there = HandClock(5.0), HandClock(9000.0)
     deadline_s = None if remaining_ms is None else here.now_s + remaining_ms / 1000
-    sent = PlainContext(request_id, SessionId(session), caller, OpId(acknowledged), deadline_s)
+    sent = PlainContext(request_id, never, SessionId(session), caller, OpId(acknowledged), deadline_s)
     got = read_headers(parsed(write_headers(sent, here.now_s)), there, threading.Event())
     assert (got.request_id, got.session, got.caller, got.acknowledged) == (request_id, session, caller, acknowledged)
     assert got.deadline_s == (None if remaining_ms is None else there.now_s + remaining_ms / 1000)
