@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,16 @@ import pytest
 
 from tests.harness.cluster import Cluster
 from tests.harness.leftovers import remove_leftovers
+
+
+def pytest_configure() -> None:
+    """Let programs under test begin with the usual signals, whoever runs us.
+
+    What runs in the background (nohup, a shell's &) has some of them ignored, and ignoring is inherited. A handler is not.
+    """
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 @pytest.fixture

@@ -191,7 +191,8 @@ def test_waiting_for_a_lock_ends_with_a_signal_and_locks_nothing(
     one, other = file
     with held(one, kind):
         waiting = Holder(other, kind)
-        time.sleep(0.3)
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiting.process.wait(0.3)
         waiting.process.send_signal(number)
         assert waiting.process.wait(1) != 0
         waiting.close()
