@@ -14,11 +14,11 @@ from typing import Final
 from dfs.client.grants import Grants
 from dfs.client.handles import Handles
 from dfs.client.lease import Lease
-from dfs.client.meta_retry import PatientMeta
+from dfs.client.meta_retry import AWAY, PatientMeta
 from dfs.client.patience import Patience
 from dfs.client.session import Session
 from dfs.core.contexts import GuardedContext
-from dfs.core.errors import DfsError, Interrupted, NotFormatted, SessionExpired, Stopping, Unreachable
+from dfs.core.errors import DfsError, Interrupted, SessionExpired
 from dfs.core.ids import Ino
 from dfs.core.interfaces import CallContext, Clock, Random, Tasks
 from dfs.core.limits import BATCH_INODES_MAX
@@ -85,7 +85,7 @@ class HeartbeatTask:
                 self._beat(ctx)
             except Interrupted:
                 return
-            except (Unreachable, Stopping, NotFormatted):
+            except AWAY:
                 told = ""  # an outage, of which the operator is told elsewhere
             except DfsError as error:
                 if told != str(error):
