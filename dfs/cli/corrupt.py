@@ -32,8 +32,8 @@ from dfs.data.superblock import NAME as SUPERBLOCK_NAME
 from dfs.data.superblock import parse_superblock
 
 SCRIPT: Final = "corrupt.py"
-IN_PLACE_TIMEOUT_S: Final = 30.0
-"""The server puts blocks in place every 5 s; a busy disk may take longer."""
+IN_PLACE_TIMEOUT_S: Final = 60.0
+"""The server puts blocks in place after 5 s to 10 s without small writes, at the latest after 30 s; a busy disk may take longer."""
 POLL_S: Final = 0.1
 
 

@@ -100,14 +100,14 @@ class Journal:
     def sync(self) -> None:
         """Make everything appended so far survive a power cut. Raises: NotTrusted: the sync failed, and the server ends."""
         with self._mutex:
-            target = self._end()
+            target = self.end
             while self._durable < target and self._is_syncing:
                 self._changed.wait(POLL_S)
                 self._condition.raise_if_failed()
             if self._durable >= target:
                 return
             self._is_syncing = True
-            end = self._end()
+            end = self.end
             segments = [s for s in self._segments if position(s.number, s.size_bytes) > self._durable]
         try:
             for segment in segments:  # the oldest first, so that entries become durable in their order
@@ -172,6 +172,12 @@ class Journal:
         self._changed.notify_all()
 
     @property
+    def end(self) -> int:
+        """The position behind the last entry."""
+        segment = self._segments[-1]
+        return position(segment.number, segment.size_bytes)
+
+    @property
     def wants_checkpoint(self) -> bool:
         """Tell whether the active segment is large enough for a checkpoint, and the last one did not just fail."""
         return self._cost_bytes >= self._segment_bytes and self._backlog_error is None
@@ -207,7 +213,3 @@ class Journal:
             segment.file.truncate(size_bytes)
         except DiskError as error:
             log.warning("%s: %s", segment_name(segment.number), error)  # the next entry is written over the rest
-
-    def _end(self) -> int:
-        segment = self._segments[-1]
-        return position(segment.number, segment.size_bytes)

@@ -115,5 +115,5 @@ def open_store(
         absorbing=Absorbing(store, settings.direct_bytes_min),
         counting=Counting(store),
         syncing=syncing,
-        checkpoint=Checkpoint(store, syncing, tasks),
+        checkpoint=Checkpoint(store, syncing, tasks, settings.journal_age_s_max),
     )

@@ -321,7 +321,7 @@ class DataService:
     # --- background ------------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        """Checkpoint every sync interval, and when the journal is full, until the server stops."""
+        """Sync every sync interval, and checkpoint when it is due, until the server stops."""
         next_s = self._clock.monotonic_s() + self._settings.sync_interval_s
         while True:
             with self._mutex:
@@ -334,7 +334,7 @@ class DataService:
                     self._work_done += 1
                     continue
             try:
-                blocks.checkpoint.run()
+                blocks.checkpoint.run_if_due(self._clock.monotonic_s())
             except NotTrusted as error:
                 log.error("the background task ends: %s", error)  # check() tells the service loop to end the process
                 return

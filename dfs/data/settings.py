@@ -9,6 +9,8 @@ from dfs.core.ids import ServerIndex
 
 SYNC_INTERVAL_S: Final = 5.0
 """Everything stored survives a power cut at the latest after this time, also when nobody asks."""
+JOURNAL_AGE_S_MAX: Final = 30.0
+"""Journalled blocks are put in place at the latest after this time; sooner when the journal takes nothing for a sync interval."""
 SEGMENT_BYTES: Final = 32 << 20
 """The journal begins a new segment when the active one is larger."""
 OPEN_STRIPS_MAX: Final = 256
@@ -31,6 +33,7 @@ class DataSettings:
     addresses: tuple[str, ...] = ()
     """host:port of all data servers in order of index, of which the neighbours are asked; empty: it never rebuilds."""
     sync_interval_s: float = SYNC_INTERVAL_S
+    journal_age_s_max: float = JOURNAL_AGE_S_MAX
     segment_bytes: int = SEGMENT_BYTES
     open_strips_max: int = OPEN_STRIPS_MAX
     direct_bytes_min: int = DIRECT_BYTES_MIN

@@ -126,10 +126,16 @@ class OneServer:
         self.service = self._start()
 
     def checkpoint(self) -> None:
-        """Do what the background task does every few seconds."""
+        """Put all in place that is in the journal."""
         blocks = self.service._blocks
         assert blocks is not None
         blocks.checkpoint.run()
+
+    def tick(self, now_s: float) -> None:
+        """Do what the background task does every few seconds."""
+        blocks = self.service._blocks
+        assert blocks is not None
+        blocks.checkpoint.run_if_due(now_s)
 
     def put(self, ino: int, gen: Generation, *segments: tuple[Role, int, Sequence[bytes]], ticket: int | None = None) -> None:
         """Store blocks: (role, first block, data of each) per segment."""

@@ -100,7 +100,7 @@ STEPS = st.one_of(
     with_cut("clean"),
     with_cut("look"),
     on_inode("drop", "sync", "fence"),
-    st.tuples(st.sampled_from(("checkpoint", "checkpoint", "kill", "restart"))),
+    st.tuples(st.sampled_from(("checkpoint", "tick", "tick", "kill", "restart"))),
 )
 LIVELY = st.lists(STEPS, max_size=25)
 
@@ -198,6 +198,12 @@ class History:
         self.server.checkpoint()
 
     def note_checkpoint(self) -> None:
+        self.model.make_durable(None)
+
+    def call_tick(self) -> None:
+        self.server.tick(0.0)
+
+    def note_tick(self) -> None:
         self.model.make_durable(None)
 
     def call_kill(self) -> None:
