@@ -32,13 +32,26 @@ from tests.harness.cluster import Cluster
 from tests.harness.fallocate import KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE, fallocate
 
 EXAMPLES: Final = int(os.environ.get("DFS_MACHINE_EXAMPLES", "0"))
-STEPS: Final = 40
+STEPS: Final = 50
 OPEN_FILES_MAX: Final = 4
 LONG_AGO_NS: Final = 10**18
 """Times that the tests set are before this (2001), those that a file system sets by itself are after it."""
 
-PATHS: Final = st.sampled_from(["a", "b", "c", "d", "e", "d/a", "d/b", "d/e", "e/a", "d/e/a"])
-FOLDERS: Final = st.sampled_from(["d", "e", "d/e", "a"])
+
+def known_paths(machine: ComparedFolders) -> st.SearchStrategy[str]:
+    """Choose among the paths that there are, else among all."""
+    return st.sampled_from(machine.known_paths() or ALL_PATHS)
+
+
+def open_slots(machine: ComparedFolders) -> st.SearchStrategy[int]:
+    """Choose among the open files; where there is none, the rule's precondition has said so."""
+    return st.sampled_from(machine.open_slots())
+
+
+ALL_PATHS: Final = ["a", "b", "c", "d", "e", "d/a", "d/b", "d/e", "e/a", "d/e/a"]
+NEW_PATHS: Final = st.sampled_from(ALL_PATHS)
+KNOWN_PATHS: Final = st.runner().flatmap(known_paths)
+PATHS: Final = KNOWN_PATHS | KNOWN_PATHS | KNOWN_PATHS | NEW_PATHS
 TARGETS: Final = st.sampled_from(["a", "d", "d/a", "../in/b", "e", "nowhere", "x" * 200])
 EDGES: Final = [0, 1, 511, 512, 513, 1024, 4095, 4096, 4097, 65_536, 131_071, 131_072, 131_073, 300_000]
 OFFSETS: Final = st.sampled_from(EDGES) | st.integers(0, 5000)
@@ -54,6 +67,7 @@ XATTR_NAMES: Final = st.sampled_from(["user.a", "user.b", os.fsdecode(b"user.\xf
 XATTR_FLAGS: Final = st.sampled_from([0, 0, os.XATTR_CREATE, os.XATTR_REPLACE])
 MOUNTS: Final = st.integers(0, 1)
 SLOTS: Final = st.integers(0, OPEN_FILES_MAX - 1)
+OPEN_SLOTS: Final = st.runner().flatmap(open_slots)
 FALLOCATE_MODES: Final = st.sampled_from([0, KEEP_SIZE, PUNCH_HOLE | KEEP_SIZE, ZERO_RANGE, ZERO_RANGE | KEEP_SIZE])
 
 
@@ -123,7 +137,11 @@ class ComparedFolders(RuleBasedStateMachine):
         self._open: dict[int, OpenFile] = {}
         self._writes = itertools.count()
         for top in (self._views[0], self._local):
-            (top / "in").mkdir(parents=True)  # one level deeper, as links may lead up
+            (top / "in" / "d" / "e").mkdir(parents=True)  # one level deeper, as links may lead up
+        for mount, path in enumerate(("a", "d/b", "d/e/a")):
+            self.write_file(mount, path, 5000 * mount)
+        self.open(0, 0, "a", os.O_RDWR, 0)
+        self.open(0, 1, "d/b", os.O_RDWR | os.O_APPEND, 0)
 
     def teardown(self) -> None:
         try:
@@ -132,19 +150,27 @@ class ComparedFolders(RuleBasedStateMachine):
         finally:
             self._close(self._open)
 
+    def known_paths(self) -> list[str]:
+        """Return the paths that there are."""
+        top = self._local / "in"
+        found = ((folder, name) for folder, folders, files in os.walk(top) for name in (*folders, *files))
+        return sorted(str((Path(folder) / name).relative_to(top)) for folder, name in found)
+
+    def open_slots(self) -> list[int]:
+        """Return the numbers of the open files."""
+        return sorted(self._open)
+
     # --- both sides at once -------------------------------------------------------------------------------------------------
 
     def _same(self, mount: int, call: Callable[..., object], *paths: str) -> object:
         """Make a call with paths on both sides and compare."""
         top = self._views[mount % len(self._views)]
         found, expected = (outcome(call, *(side / "in" / path for path in paths)) for side in (top, self._local))
-        assert found == expected
+        assert found == expected, paths
         return found
 
     def _same_open(self, slot: int, call: Callable[[int], object]) -> None:
-        """Make a call with an open file on both sides, if there is one, and compare."""
-        if slot not in self._open:
-            return
+        """Make a call with an open file on both sides and compare."""
         file = self._open[slot]
         found, expected = outcome(call, file.fd), outcome(call, file.local_fd)
         assert found == expected
@@ -178,62 +204,63 @@ class ComparedFolders(RuleBasedStateMachine):
         for fd in fds:
             os.close(fd)
 
-    @rule(slot=SLOTS)
+    @precondition(lambda self: self._open)
+    @rule(slot=OPEN_SLOTS)
     def close(self, slot: int) -> None:
-        self._close([slot] if slot in self._open else [])
+        self._close([slot])
 
     @precondition(lambda self: self._open)
-    @rule(slot=SLOTS, offset=OFFSETS, length=LENGTHS)
+    @rule(slot=OPEN_SLOTS, offset=OFFSETS, length=LENGTHS)
     def pread(self, slot: int, offset: int, length: int) -> None:
         self._same_open(slot, lambda fd: os.pread(fd, length, offset))
 
     @precondition(lambda self: self._open)
-    @rule(slot=SLOTS, offset=OFFSETS, length=LENGTHS)
+    @rule(slot=OPEN_SLOTS, offset=OFFSETS, length=LENGTHS)
     def pwrite(self, slot: int, offset: int, length: int) -> None:
         data = content(next(self._writes), length)
         self._same_open(slot, lambda fd: os.pwrite(fd, data, offset))
 
     @precondition(lambda self: self._open)
-    @rule(slot=SLOTS, length=LENGTHS)
+    @rule(slot=OPEN_SLOTS, length=LENGTHS)
     def write_on(self, slot: int, length: int) -> None:
         """Write where the file stands: at the end, if it was opened with O_APPEND."""
         data = content(next(self._writes), length)
         self._same_open(slot, lambda fd: (os.write(fd, data), os.lseek(fd, 0, os.SEEK_CUR)))
 
     @precondition(lambda self: self._open)
-    @rule(slot=SLOTS, length=LENGTHS)
+    @rule(slot=OPEN_SLOTS, length=LENGTHS)
     def read_on(self, slot: int, length: int) -> None:
         self._same_open(slot, lambda fd: (os.read(fd, length), os.lseek(fd, 0, os.SEEK_CUR)))
 
     @precondition(lambda self: self._open)
-    @rule(slot=SLOTS, size_bytes=OFFSETS)
+    @rule(slot=OPEN_SLOTS, size_bytes=OFFSETS)
     def ftruncate(self, slot: int, size_bytes: int) -> None:
         self._same_open(slot, lambda fd: os.ftruncate(fd, size_bytes))
 
     @precondition(lambda self: self._open)
-    @rule(slot=SLOTS)
+    @rule(slot=OPEN_SLOTS)
     def fsync(self, slot: int) -> None:
         self._same_open(slot, os.fsync)
 
     @precondition(lambda self: self._open)
-    @rule(slot=SLOTS, mode=FALLOCATE_MODES, offset=OFFSETS, length=LENGTHS)
+    @rule(slot=OPEN_SLOTS, mode=FALLOCATE_MODES, offset=OFFSETS, length=LENGTHS)
     def fallocate(self, slot: int, mode: int, offset: int, length: int) -> None:
         self._same_open(slot, lambda fd: fallocate(fd, mode, offset, length))
 
     # Between mounts these reach the file by its name, which another mount may have changed: FUSE says no handle with them.
 
     @precondition(lambda self: self._open and len(self._views) == 1)
-    @rule(slot=SLOTS)
+    @rule(slot=OPEN_SLOTS)
     def fstat(self, slot: int) -> None:
         self._same_open(slot, lambda fd: shown(os.fstat(fd)))
 
     @precondition(lambda self: self._open and len(self._views) == 1)
-    @rule(slot=SLOTS, mode=MODES)
+    @rule(slot=OPEN_SLOTS, mode=MODES)
     def fchmod(self, slot: int, mode: int) -> None:
         self._same_open(slot, lambda fd: os.fchmod(fd, mode))
 
     @precondition(lambda self: self._open and len(self._views) == 1)
-    @rule(slot=SLOTS, time_ns=TIMES_NS)
+    @rule(slot=OPEN_SLOTS, time_ns=TIMES_NS)
     def futimens(self, slot: int, time_ns: int) -> None:
         self._same_open(slot, lambda fd: os.utime(fd, ns=(time_ns, time_ns)))
 
@@ -277,7 +304,7 @@ class ComparedFolders(RuleBasedStateMachine):
 
     # --- names: also under files that the other mount has open ---------------------------------------------------------------
 
-    @rule(mount=MOUNTS, path=FOLDERS, mode=MODES)
+    @rule(mount=MOUNTS, path=NEW_PATHS, mode=MODES)
     def mkdir(self, mount: int, path: str, mode: int) -> None:
         self._same(mount, lambda path: path.mkdir(mode), path)
 
@@ -289,15 +316,15 @@ class ComparedFolders(RuleBasedStateMachine):
     def unlink(self, mount: int, path: str) -> None:
         self._same(mount, os.unlink, path)
 
-    @rule(mount=MOUNTS, path=PATHS, new_path=PATHS)
+    @rule(mount=MOUNTS, path=PATHS, new_path=NEW_PATHS | PATHS)
     def rename(self, mount: int, path: str, new_path: str) -> None:
         self._same(mount, os.rename, path, new_path)
 
-    @rule(mount=MOUNTS, path=PATHS, new_path=PATHS)
+    @rule(mount=MOUNTS, path=PATHS, new_path=NEW_PATHS | PATHS)
     def link(self, mount: int, path: str, new_path: str) -> None:
         self._same(mount, lambda path, new_path: os.link(path, new_path, follow_symlinks=False), path, new_path)
 
-    @rule(mount=MOUNTS, path=PATHS, leads_to=TARGETS)
+    @rule(mount=MOUNTS, path=NEW_PATHS, leads_to=TARGETS)
     def symlink(self, mount: int, path: str, leads_to: str) -> None:
         self._same(mount, lambda path: os.symlink(leads_to, path), path)
 
@@ -344,7 +371,7 @@ def run(mounts: tuple[Path, ...], local: Path) -> None:
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=EXAMPLES or 60,
+            max_examples=EXAMPLES or 30,
             stateful_step_count=STEPS,
             derandomize=not EXAMPLES,
             database=None,
