@@ -32,7 +32,7 @@ from tests.harness.cluster import Cluster
 from tests.harness.fallocate import KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE, fallocate
 
 EXAMPLES: Final = int(os.environ.get("DFS_MACHINE_EXAMPLES", "0"))
-STEPS: Final = 50
+STEPS: Final = 40
 OPEN_FILES_MAX: Final = 4
 LONG_AGO_NS: Final = 10**18
 """Times that the tests set are before this (2001), those that a file system sets by itself are after it."""
@@ -371,7 +371,7 @@ def run(mounts: tuple[Path, ...], local: Path) -> None:
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=EXAMPLES or 30,
+            max_examples=EXAMPLES or 20,
             stateful_step_count=STEPS,
             derandomize=not EXAMPLES,
             database=None,
