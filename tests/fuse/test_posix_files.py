@@ -5,7 +5,6 @@ Method: system calls on a real mount, looked at through a second one.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import mmap
 import os
@@ -20,17 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.cluster import Cluster
-
-KEEP_SIZE, PUNCH_HOLE, COLLAPSE_RANGE, ZERO_RANGE = 1, 2, 8, 16
-LIBC = ctypes.CDLL(None, use_errno=True)
-
-
-def fallocate(fd: int, mode: int, offset: int, length: int) -> None:
-    """Make the system call of this name, for which Python has no function."""
-    LIBC.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_longlong, ctypes.c_longlong]
-    if LIBC.fallocate(fd, mode, offset, length):
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
+from tests.harness.fallocate import COLLAPSE_RANGE, KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE, fallocate
 
 
 def fails_with(number: int, call: Callable[..., object], *arguments: object) -> None:

@@ -66,10 +66,19 @@ class MountProgram(Program):
 class Cluster:
     """One cluster in one folder, configured by one file. Start it with start(), or its parts one by one."""
 
-    def __init__(self, folder: Path, *, n: int = 4, block_size: int = 512, log_level: str = "info") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        n: int = 4,
+        block_size: int = 512,
+        log_level: str = "info",
+        attr_timeout_s: float = 1.0,
+    ) -> None:
         self.folder = folder
         self.n = n
         self.block_size = block_size
+        self.attr_timeout_s = attr_timeout_s
         self.config_file = folder / "dfs.conf"
         self.meta_port, *data_ports = free_ports(1 + n)
         self.data_ports = tuple(data_ports)
@@ -83,6 +92,7 @@ class Cluster:
 
     def _config_text(self, log_level: str) -> str:
         parts = [f"[cluster]\nname = test\nblock_size = {self.block_size}", f"[log]\nlevel = {log_level}"]
+        parts.append(f"[mount]\nattr_timeout_s = {self.attr_timeout_s}")
         parts.append(f"[meta]\naddress = {self.meta_address}\nstate = {self.folder}/meta")
         parts += [
             f"[data:{index}]\naddress = 127.0.0.1:{port}\nstate = {self.state_folder(index)}"

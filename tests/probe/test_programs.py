@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import stat
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -93,6 +95,22 @@ def test_git_clones_this_repository_commits_and_finds_nothing_wrong(folder: Path
     run("git", *identity, "commit", "--quiet", "-am", "change", cwd=clone)
     run("git", "fsck", "--full", "--strict", cwd=clone)
     assert run("git", "show", "HEAD:README.md", cwd=clone) == "changed"
+
+
+@pytest.mark.timeout(600)
+def test_lint_and_unit_tests_pass_inside_a_clone(folder: Path) -> None:
+    """The quick half of `make check`: ruff, and the unit tests of dfs/core; mypy and all unit tests take minutes on a mount."""
+    clone = folder / "clone"
+    run("git", "-c", "safe.directory=*", "clone", "--quiet", "--no-hardlinks", ROOT, clone)
+    where = run(sys.executable, "-c", "import dfs; print(dfs.__file__)", cwd=clone)
+    assert where == f"{clone}/dfs/__init__.py\n"
+    ruff = Path(sys.prefix, "bin", "ruff")
+    run(ruff, "check", "dfs", "tests", "scripts", cwd=clone)
+    run(ruff, "format", "--check", "dfs", "tests", "scripts", cwd=clone)
+    tested = run(sys.executable, "-m", "pytest", "-q", "tests/unit/core", cwd=clone)
+    assert re.search(r"^[1-9][0-9]* passed in ", tested, re.MULTILINE), tested
+    assert (clone / ".pytest_cache").is_dir()
+    assert run("git", "status", "--porcelain", cwd=clone) == ""
 
 
 def test_tar_there_and_back_keeps_everything(folder: Path, tree: Path, tmp_path: Path) -> None:
