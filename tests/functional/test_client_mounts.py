@@ -6,10 +6,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,6 +18,7 @@ from dfs.core.events import LEASE_LOST, META_GOES_ON, META_WAITS, SESSION_EXPIRE
 from dfs.core.ids import BlockNo
 from dfs.core.meta_messages import Acquire, AttributeChanges, Create, MakeFolder, Open, Rename, Truncate, Yield
 from dfs.core.placement import Role
+from tests.harness.beside import beside
 from tests.harness.local_cluster import CallerContext, LocalCluster, Mount
 from tests.harness.waiting import wait_until
 
@@ -42,20 +41,6 @@ def mount(cluster: LocalCluster) -> Mount:
 @pytest.fixture
 def other(cluster: LocalCluster) -> Mount:
     return cluster.mount()
-
-
-def beside(work: Callable[[], Any]) -> Future[Any]:
-    """Run `work` on a thread of its own."""
-    future: Future[Any] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 (the test gets it)
-            future.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return future
 
 
 def new_file(mount: Mount, path: bytes, data: bytes) -> int:
