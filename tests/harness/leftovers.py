@@ -13,11 +13,15 @@ from dfs.cli.mount_table import unmount
 from dfs.fusefs.mount_point import list_mounts
 
 MARK = "DFS_TEST_RUN"
+FROM_MAKE = {"MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"}
 
 
 def marked_environment() -> dict[str, str]:
-    """Return the environment for a process of this test run: without the user's own dfs settings, with the mark."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith("DFS_")}
+    """Return the environment for a process of this test run: with the mark, as in a user's shell otherwise.
+
+    Neither the user's own dfs settings are in it nor what make tells the makes below it: those print which folder they enter.
+    """
+    own = {name: value for name, value in os.environ.items() if not name.startswith("DFS_") and name not in FROM_MAKE}
     return own | {MARK: str(os.getpid())}
 
 
