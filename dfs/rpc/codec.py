@@ -1,8 +1,9 @@
 """XML-RPC documents <-> plain values (dfs/core/plain.py names those).
 
 Owns the XML. What it writes, a stock xmlrpc client or server reads, and the other way round: ints of 32 bits are <int>,
-of 64 bits <i8>, above that (u64) decimal <string>; bytes are <base64>. Documents are read with expat's own callbacks: no
-tree is built. Document type declarations, and with them entities, are refused; depth and number of elements are limited.
+of 64 bits <i8>, above that (u64) decimal <string>; bytes are <base64>. Documents in the form that it writes itself are read by
+own_form.py, all others with expat's own callbacks: no tree is built. Document type declarations, and with them entities, are
+refused; depth and number of elements are limited.
 
 Called by server.py and exchange.py. It never opens a connection and knows no method and no class of error.
 """
@@ -19,7 +20,7 @@ from dfs.core.errors import BadRequest, RequestTooLarge
 from dfs.core.limits import XML_DEPTH_MAX, XML_ELEMENTS_MAX
 from dfs.core.plain import INT_MAX, INT_MIN, Plain
 from dfs.core.records import Buffer
-from dfs.rpc import base64_data
+from dfs.rpc import base64_data, own_form
 
 Parts = list[Buffer]
 """A document in pieces: joined once, when the HTTP head in front of it is known."""
@@ -38,7 +39,6 @@ class Malformed(Exception):
 
 # --- writing -------------------------------------------------------------------------------------------------------------
 
-_PROLOG: Final = b"<?xml version='1.0'?>\n"
 _I32: Final = range(-(1 << 31), 1 << 31)
 _I64_MAX: Final = (1 << 63) - 1
 _SPECIAL: Final = re.compile("[&<>\r\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -53,7 +53,7 @@ def write_request(method: str, parameters: Sequence[Plain]) -> Parts:
 
     Raises: BadRequest if a value has no XML form (a control character in text, an int beyond 64 bits, a NaN).
     """
-    parts: Parts = [_PROLOG, b"<methodCall><methodName>", _escaped(method), b"</methodName><params>"]
+    parts: Parts = [own_form.PROLOG, b"<methodCall><methodName>", _escaped(method), b"</methodName><params>"]
     for value in parameters:
         parts.append(b"<param>")
         _write(value, parts.append)
@@ -64,7 +64,7 @@ def write_request(method: str, parameters: Sequence[Plain]) -> Parts:
 
 def write_answer(value: Plain) -> Parts:
     """Return the document that answers with `value`. Raises: BadRequest as write_request does."""
-    parts: Parts = [_PROLOG, b"<methodResponse><params><param>"]
+    parts: Parts = [own_form.PROLOG, b"<methodResponse><params><param>"]
     _write(value, parts.append)
     parts.append(b"</param></params></methodResponse>\n")
     return parts
@@ -72,7 +72,7 @@ def write_answer(value: Plain) -> Parts:
 
 def write_fault(fault: Fault) -> Parts:
     """Return the document that reports a fault; characters of its text that XML can't carry become ?."""
-    parts: Parts = [_PROLOG, b"<methodResponse><fault>"]
+    parts: Parts = [own_form.PROLOG, b"<methodResponse><fault>"]
     _write({"faultCode": fault.code, "faultString": carryable(fault.text)}, parts.append)
     parts.append(b"</fault></methodResponse>\n")
     return parts
@@ -168,19 +168,21 @@ def read_request(document: Buffer) -> tuple[str, list[Any]]:
 
     Raises: Malformed; RequestTooLarge if the document is too deep or has too many elements.
     """
-    reader = _read(document, "methodCall")
-    if reader.method is None:
+    said = _read(document, "methodCall")
+    if said.method is None:
         raise Malformed("expected a methodName, got none")
-    return reader.method, reader.values
+    return said.method, said.values
 
 
 def read_answer(document: Buffer) -> Any:
     """Return the plain value of an answer, or the Fault that it reports. Raises: as read_request."""
-    reader = _read(document, "methodResponse")
-    if len(reader.values) != 1:
-        raise Malformed(f"expected one value in an answer, got {len(reader.values)}")
-    value = reader.values[0]
-    if not reader.is_fault:
+    said = _read(document, "methodResponse")
+    if said.method is not None:
+        raise Malformed("expected an answer, got a call")
+    if len(said.values) != 1:
+        raise Malformed(f"expected one value in an answer, got {len(said.values)}")
+    value = said.values[0]
+    if not said.is_fault:
         return value
     match value:
         case {"faultCode": int(code), "faultString": str(text)}:
@@ -242,53 +244,13 @@ class _Name(str):
     __slots__ = ()
 
 
-LIFT_BYTES_MIN: Final = 2048
-"""Documents below this size are given to expat as they are."""
-_LIFTED: Final = "*"
-"""Stands for lifted base64: no base64, and never let through where it stood there before."""
-_PLAIN_PROLOG: Final = re.compile(
-    rb"""(?:<\?xml version=['"]1\.0['"](?: encoding=['"](?i:utf-8|us-ascii)['"])? ?\?>\s*)?<method(?:Call|Response)>"""
-)
-_BASE64_BEGIN: Final = b"<base64>"
-_BASE64_END: Final = b"</base64>"
-
-
-def _lift(document: Buffer) -> tuple[bytes, list[Buffer]]:
-    """Return the document with "*" in the place of each piece of base64, and the pieces; none if that may not be done.
-
-    Expat looks at every byte of text and pyexpat makes a str of it: 150 us for 64 KiB of data, more than all else that is done to
-    them on the wire. Only where a plain search can't be wrong: in ASCII-like encodings, without comments, CDATA, processing
-    instructions and references, "<base64>" is nothing but that tag, and what follows up to the next "<" is its text.
-    """
+def _read(document: Buffer, root: str) -> own_form.Document:
     raw = document if isinstance(document, bytes | bytearray) else bytes(document)
-    if len(raw) < LIFT_BYTES_MIN or _PLAIN_PROLOG.match(raw) is None:
-        return b"", []
-    view = memoryview(raw)
-    kept: list[Buffer] = []
-    lifted: list[Buffer] = []
-    at = 0
-    while (start := raw.find(_BASE64_BEGIN, at)) >= 0:
-        start += len(_BASE64_BEGIN)
-        end = raw.find(b"<", start)
-        if not raw.startswith(_BASE64_END, end) or raw.find(b"&", start, end) >= 0:
-            return b"", []
-        kept.append(view[at:start])
-        lifted.append(view[start:end])
-        at = end
-    kept.append(view[at:])
-    short = _LIFTED.encode().join(kept)
-    if any(mark in short for mark in (b"<!", b"&")) or b"<?" in short[1:] or short.count(b"*") != len(lifted):
-        return b"", []
-    return short, lifted
+    return own_form.read(raw) or _read_any_form(raw, root)
 
 
-def _read(document: Buffer, root: str) -> _Reader:
-    short, lifted = _lift(document)
+def _read_any_form(document: bytes | bytearray, root: str) -> own_form.Document:
     reader = _Reader(root)
-    if lifted:
-        pieces = iter(lifted)
-        reader.scalars = {**_SCALARS, "base64": lambda text: base64_data.decode(next(pieces) if text == _LIFTED else text)}
-        document = short
     parser = expat.ParserCreate()
     parser.buffer_text = True
     parser.buffer_size = max(4096, min(len(document), _TEXT_BUFFER_BYTES_MAX))
@@ -300,7 +262,7 @@ def _read(document: Buffer, root: str) -> _Reader:
         parser.Parse(document, True)
     except (expat.ExpatError, LookupError, ValueError) as error:
         raise Malformed(f"expected an XML-RPC document, got: {error}"[:200]) from error
-    return reader
+    return own_form.Document(reader.method, reader.values, reader.is_fault)
 
 
 def _refuse_doctype(*_: object) -> None:
@@ -313,7 +275,7 @@ class _Reader:
     start() and end() run twice per value, 250,000 times for a listing of 4096 entries: what they do is counted in them.
     """
 
-    __slots__ = ("elements", "inside", "is_fault", "marks", "method", "scalars", "text", "typed", "values")
+    __slots__ = ("elements", "inside", "is_fault", "marks", "method", "text", "typed", "values")
 
     def __init__(self, root: str) -> None:
         self.method: str | None = None
@@ -326,8 +288,6 @@ class _Reader:
         self.marks: list[int] = []
         """How high the stack of values was at the start of each open holder."""
         self.elements = 0
-        self.scalars = _SCALARS
-        """What reads the text of each scalar."""
         self.typed = False
         """Whether the element that ended last was the content of the open <value> or <array>."""
 
@@ -352,7 +312,7 @@ class _Reader:
                 self.values.append("".join(self.text))
             self.typed = False
             return
-        convert = self.scalars.get(tag)
+        convert = _SCALARS.get(tag)
         if convert is None:
             _ENDS[tag](self)
             return
