@@ -102,6 +102,19 @@ class AttributeCache:
             if path is not None:
                 self._put_name(path, attributes.ino, expires_s)
 
+    def touched(self, ino: Ino, time_ns: int) -> None:
+        """Note that an own change of a name in a folder gave it this time stamp; what else is believed of it stays."""
+        with self._mutex:
+            self._changes += 1
+            known = self._inodes.get(ino)
+            attributes = None if known is None else known.attributes
+            if known is None or attributes is None:
+                self._put_inode(ino, _Inode(None, 0.0, self._changes))
+                return
+            mtime_ns, ctime_ns = max(attributes.mtime_ns, time_ns), max(attributes.ctime_ns, time_ns)
+            touched = attributes._replace(mtime_ns=mtime_ns, ctime_ns=ctime_ns)
+            self._put_inode(ino, _Inode(touched, known.expires_s, self._changes))
+
     # --- forgetting --------------------------------------------------------------------------------------------------------
 
     def forget_attributes(self, ino: Ino) -> None:

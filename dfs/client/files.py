@@ -68,21 +68,15 @@ class Files:
         """Create a regular file with the permission bits `mode` and open it. Result: a handle."""
         wanted = open_mode(flags)
         base, relative = self._inodes.place(path)
-        handle = self._open(ctx, path, wanted, lambda op: Create(op, base, relative, mode, wanted.exclusive), is_new=True)
-        parent = self._cache.ino_at(parent_of(path))
-        if parent is not None:
-            self._cache.forget_attributes(parent)
-        return handle
+        return self._open(ctx, path, wanted, lambda op: Create(op, base, relative, mode, wanted.exclusive))
 
     def open(self, ctx: CallContext, path: bytes, flags: int) -> int:
         """Open a regular file. Result: a handle."""
         wanted = open_mode(flags)
         base, relative = self._inodes.place(path)
-        return self._open(ctx, path, wanted, lambda op: Open(op, base, relative, wanted.read, wanted.write), is_new=False)
+        return self._open(ctx, path, wanted, lambda op: Open(op, base, relative, wanted.read, wanted.write))
 
-    def _open(
-        self, ctx: CallContext, path: bytes, wanted: OpenMode, make: Callable[[OpId], Change[Opened]], *, is_new: bool
-    ) -> int:
+    def _open(self, ctx: CallContext, path: bytes, wanted: OpenMode, make: Callable[[OpId], Change[Opened]]) -> int:
         ops: list[OpId] = []
 
         def request(op: OpId) -> Change[Opened]:
@@ -100,8 +94,11 @@ class Files:
         self._reading.drop(file.ino)
         handle = self._handles.add(file, path, wanted)
         name = None if self._handles.alias(path) is not None else path
-        if is_new:
+        if opened.is_new:
             self._cache.changed(asked, opened.attributes, name)
+            parent = self._cache.ino_at(parent_of(path))
+            if parent is not None:
+                self._cache.touched(parent, opened.attributes.ctime_ns)
         else:
             self._cache.learn(asked, opened.attributes, name)
         try:

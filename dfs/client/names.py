@@ -85,7 +85,9 @@ class Names:
 
     def mkdir(self, ctx: CallContext, path: bytes, mode: int) -> Attributes:
         """Create a folder."""
-        return self._make(ctx, path, lambda op: MakeFolder(op, *self._inodes.place(path), mode))
+        attributes = self._make(ctx, path, lambda op: MakeFolder(op, *self._inodes.place(path), mode))
+        self._forget_parent(path)  # its link count changed
+        return attributes
 
     def mknod(self, ctx: CallContext, path: bytes, mode: int, rdev: int) -> Attributes:
         """Create a fifo, socket, device or regular file."""
@@ -161,7 +163,7 @@ class Names:
         asked = self._cache.moment()
         attributes = self._link.change(ctx, request)
         self._cache.changed(asked, attributes, path)
-        self._forget_parent(path)
+        self._touch_parent(path, attributes.ctime_ns)
         return self._inodes.shown(attributes)
 
     def _remove(
@@ -175,8 +177,14 @@ class Names:
         attributes = self._link.change(ctx, request, finish=finish)
         self._cache.forget_name(path)
         self._cache.changed(asked, attributes)
-        self._forget_parent(path)
+        self._touch_parent(path, attributes.ctime_ns)
         return attributes
+
+    def _touch_parent(self, path: bytes, time_ns: int) -> None:
+        """Note that the folder of a name got the time at which the name was made or removed."""
+        parent = self._cache.ino_at(parent_of(path))
+        if parent is not None:
+            self._cache.touched(parent, time_ns)
 
     def _forget_parent(self, path: bytes) -> None:
         parent = self._cache.ino_at(parent_of(path))

@@ -62,6 +62,8 @@ class Opened(NamedTuple):
 
     attributes: Attributes
     grant: Grant
+    is_new: bool = False
+    """Whether the call created it; its folder's times are then those of the file."""
 
 
 class Entry(NamedTuple):

@@ -87,6 +87,7 @@ class Names:
         """Create and open a regular file, or open the one that is there."""
         require_mode(request.mode)
         place = locate(tx, ctx.caller, request.base, request.path)
+        is_new = place.inode is None
         if place.inode is None:
             mode = stat.S_IFREG | request.mode & PERMISSION_BITS
             inode = self._make(tx, ctx, place, mode, layout=self._layout(tx, place, request.base))
@@ -101,7 +102,7 @@ class Names:
         if ctx.session != NO_SESSION:
             self._opens.register_inside(tx, ctx.session, OpenFile(inode.ino, request.op))
         shown = attributes(tx, inode)
-        return Opened(shown, Grant(inode.ino, ticket, shown.content))
+        return Opened(shown, Grant(inode.ino, ticket, shown.content), is_new)
 
     def reopen(self, tx: Transaction, ctx: CallContext, request: Create, answer: Opened) -> None:
         """Restore what a repeated Create or Open implies: the open is memory only."""

@@ -7,7 +7,6 @@ no sense BadAnswer. Built by dfs/cli; used by any number of threads at once.
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 from collections import Counter
 from collections.abc import Mapping
@@ -185,7 +184,7 @@ class DataServersClient:
             try:
                 call = line.prepare(ctx, address, f"{self._role} {server} at {address}", request, f"{cluster}/{server}")
                 if patience_s is not None:
-                    call = dataclasses.replace(call, timeout_s=min(call.timeout_s, patience_s))
+                    call = call._replace(timeout_s=min(call.timeout_s, patience_s))
                 prepared.append((server, call))
             except (BadRequest, RequestTooLarge) as error:
                 answers[server] = error

@@ -14,24 +14,24 @@ Owns the headers:
 
 from __future__ import annotations
 
+import functools
 import re
 import threading
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from dfs.core.errors import BadRequest, EndReason, WrongServer
 from dfs.core.ids import NO_OP, NO_SESSION, OpId, SessionId
 from dfs.core.interfaces import NOBODY, CallContext, Caller
 from dfs.rpc.boot_clock import MonotonicClock
 
+_CALLERS_KEPT_MAX: Final = 64
 _REQUEST_ID: Final = re.compile(r"[-A-Za-z0-9._:/]{1,64}", re.ASCII)
 _NUMBER: Final = re.compile(rb"[0-9]{1,18}")
 _SERVER: Final = re.compile(rb"([-A-Za-z0-9]{0,64})/([0-9]{1,5})")
 _CALLER: Final = re.compile(rb"([0-9]{1,10}):([0-9]{1,10}):((?:[0-9]{1,10}(?:,[0-9]{1,10})*)?)")
 
 
-@dataclass(frozen=True, slots=True)
-class ServerContext:
+class ServerContext(NamedTuple):
     """The context of a call that arrived: ended by the server's stop or by the caller's deadline."""
 
     request_id: str
@@ -52,22 +52,26 @@ class ServerContext:
 
 
 def write_headers(ctx: CallContext, now_s: float, server: str = "") -> bytes:
-    """Return the header lines of a call, each with its line end. `server`: CLUSTER/INDEX, or empty.
+    """Return the header lines of a call, each with its line end. `server`: CLUSTER/INDEX, or empty for the meta-server.
+
+    A data server keeps no sessions and knows no users: it is not told of them.
 
     Raises: BadRequest if the request identifier has no header form.
     """
     if _REQUEST_ID.fullmatch(ctx.request_id) is None:
         raise BadRequest(f"request id: expected 1 to 64 of [-A-Za-z0-9._:/], got {ctx.request_id!r}"[:160])
-    caller = ctx.caller
-    text = (
-        f"X-DFS-Request: {ctx.request_id}\r\nX-DFS-Session: {ctx.session}\r\n"
-        f"X-DFS-Caller: {caller.uid}:{caller.gid}:{','.join(map(str, caller.groups))}\r\n"
-        f"X-DFS-Acknowledged: {ctx.acknowledged}\r\n"
-    )
-    if ctx.deadline_s is not None:
-        text += f"X-DFS-Deadline: {max(0, round((ctx.deadline_s - now_s) * 1000))}\r\n"
+    text = f"X-DFS-Request: {ctx.request_id}\r\n"
     if server:
         text += f"X-DFS-Server: {server}\r\n"
+    else:
+        caller = ctx.caller
+        text += (
+            f"X-DFS-Session: {ctx.session}\r\n"
+            f"X-DFS-Caller: {caller.uid}:{caller.gid}:{','.join(map(str, caller.groups))}\r\n"
+            f"X-DFS-Acknowledged: {ctx.acknowledged}\r\n"
+        )
+    if ctx.deadline_s is not None:
+        text += f"X-DFS-Deadline: {max(0, round((ctx.deadline_s - now_s) * 1000))}\r\n"
     return text.encode("ascii")
 
 
@@ -122,6 +126,7 @@ def _number(headers: dict[bytes, bytes], name: str) -> int | None:
     return int(raw)
 
 
+@functools.lru_cache(_CALLERS_KEPT_MAX)
 def _caller(raw: bytes | None) -> Caller:
     if raw is None:
         return NOBODY

@@ -15,8 +15,7 @@ import os
 import select
 import socket
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from dfs.core.errors import BadAnswer, BadRequest, PeerError, Unreachable
 from dfs.core.interfaces import POLL_S, CallContext, raise_if_cancelled
@@ -30,8 +29,7 @@ _OK: Final = b"200"
 _BUSY: Final = b"503"
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One request, ready to be written."""
 
     address: str

@@ -7,12 +7,15 @@ message ends. It does no I/O: server.py and exchange.py ask where the next bytes
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from dfs.core.limits import BODY_BYTES_MAX, HEADER_BYTES_MAX
 
 _HEAD_END: Final = b"\r\n\r\n"
+_LINES_KEPT_MAX: Final = 512
+_KEPT_LINE_BYTES_MAX: Final = 128
 _ONCE: Final = frozenset((b"content-length", b"transfer-encoding", b"host", b"connection"))
 _REASONS: Final = {
     200: b"OK",
@@ -111,14 +114,20 @@ def _split(raw: bytes) -> tuple[tuple[bytes, bytes, bytes], dict[bytes, bytes]]:
         raise BadMessage(400, "expected a start line of three words")
     headers: dict[bytes, bytes] = {}
     for line in lines[1:]:
-        name, colon, value = line.partition(b":")
-        if not colon or not name or name[0] <= 32 or name[-1] <= 32 or b"\n" in line:
-            raise BadMessage(400, "expected header lines NAME: VALUE")
-        name = name.lower()
+        name, value = _header(line) if len(line) <= _KEPT_LINE_BYTES_MAX else _header.__wrapped__(line)
         if name in headers and (name in _ONCE or name.startswith(b"x-dfs-")):
             raise BadMessage(400, f"expected one {name.decode('latin-1')}, got two")
-        headers[name] = value.strip()
+        headers[name] = value
     return (first[0], first[1], first[2]), headers
+
+
+@functools.lru_cache(_LINES_KEPT_MAX)
+def _header(line: bytes) -> tuple[bytes, bytes]:
+    """Return name, in lower case, and value of a header line; most lines of a call are those of the call before."""
+    name, colon, value = line.partition(b":")
+    if not colon or not name or name[0] <= 32 or name[-1] <= 32 or b"\n" in line:
+        raise BadMessage(400, "expected header lines NAME: VALUE")
+    return name.lower(), value.strip()
 
 
 def _length(headers: dict[bytes, bytes]) -> int | None:

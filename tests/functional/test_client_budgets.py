@@ -4,11 +4,12 @@ of four data servers with blocks of 512 bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from dfs.core.limits import LISTING_ENTRIES_MAX
+from dfs.core.meta_messages import AttributeChanges
 from tests.harness.local_cluster import CallerContext, LocalCluster, Mount
 
 O_RDONLY, O_RDWR, O_CREAT, O_APPEND = 0o0, 0o2, 0o100, 0o2000
@@ -97,6 +98,40 @@ def test_getattr_of_a_deep_path_makes_one_call_and_repeated_none(mount: Mount) -
         other.getattr(CTX, path + b"/file")
         other.getattr(CTX, path + b"/file")
     assert calls == {"Lookup": 1}
+
+
+@pytest.mark.parametrize("operation", ["create", "mknod", "symlink", "link", "unlink", "unlink_open"])
+def test_stat_of_a_folder_after_an_own_change_of_a_name_in_it_makes_no_call(
+    cluster: LocalCluster, mount: Mount, operation: str
+) -> None:
+    folder = b"/changed-by-" + operation.encode()
+    mount.fs.mkdir(CTX, folder, 0o755)
+    mount.fs.release(CTX, new_file(mount, folder + b"/old", b"x"))
+    name = folder + b"/new"
+    before = mount.fs.getattr(CTX, folder)
+    operations: dict[str, Callable[[], object]] = {
+        "create": lambda: mount.fs.create(CTX, name, 0o644, O_RDWR | O_CREAT),
+        "mknod": lambda: mount.fs.mknod(CTX, name, 0o010644, 0),
+        "symlink": lambda: mount.fs.symlink(CTX, name, b"old"),
+        "link": lambda: mount.fs.link(CTX, folder + b"/old", name),
+        "unlink": lambda: mount.fs.unlink(CTX, folder + b"/old"),
+        "unlink_open": lambda: mount.fs.unlink_open(CTX, folder + b"/old", b"/.fuse_hidden0000000000000001"),
+    }
+    operations[operation]()
+    with mount.counting() as calls:
+        after = mount.fs.getattr(CTX, folder)
+    assert calls == {}
+    assert after.mtime_ns > before.mtime_ns
+    assert after == cluster.mount().fs.getattr(CTX, folder)
+
+
+def test_create_of_a_file_that_is_there_leaves_its_folders_times(cluster: LocalCluster, mount: Mount) -> None:
+    mount.fs.mkdir(CTX, b"/folder", 0o755)
+    mount.fs.release(CTX, new_file(mount, b"/folder/file", b"x"))
+    before = mount.fs.getattr(CTX, b"/folder")
+    cluster.mount().fs.setattr(CTX, b"/folder/file", AttributeChanges(mode=0o600))
+    mount.fs.release(CTX, mount.fs.create(CTX, b"/folder/file", 0o644, O_RDWR | O_CREAT))
+    assert mount.fs.getattr(CTX, b"/folder") == before
 
 
 def test_listing_makes_one_call_per_4096_entries_and_the_stats_after_it_none(cluster: LocalCluster, mount: Mount) -> None:

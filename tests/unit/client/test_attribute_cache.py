@@ -46,6 +46,27 @@ def test_own_change_through_one_name_shows_under_all() -> None:
     assert cache.attributes_at(b"/a") == cache.attributes_at(b"/b") == inode(5, 0o100600)
 
 
+def test_touched_folder_has_the_new_times_and_no_older_answer_takes_them_back() -> None:
+    cache, clock = make()
+    cache.learn(cache.moment(), inode(5, 0o040755), b"/d")
+    asked = cache.moment()
+    clock.now_s += 0.6
+    cache.touched(Ino(5), 70)
+    cache.touched(Ino(5), 60)
+    cache.learn(asked, inode(5, 0o040755), b"/d")
+    assert cache.attributes_of(Ino(5)) == inode(5, 0o040755)._replace(mtime_ns=70, ctime_ns=70)
+    clock.now_s += 0.4
+    assert cache.attributes_of(Ino(5)) is None, "believed for longer than it was"
+
+
+def test_touched_folder_of_which_nothing_is_known_stays_unknown() -> None:
+    cache, _ = make()
+    asked = cache.moment()
+    cache.touched(Ino(5), 70)
+    cache.learn(asked, inode(5, 0o040755))
+    assert cache.attributes_of(Ino(5)) is None
+
+
 def test_answer_asked_for_before_an_own_change_is_not_kept() -> None:
     cache, _ = make()
     asked = cache.moment()
