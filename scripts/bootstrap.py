@@ -16,7 +16,7 @@ from typing import NoReturn
 
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PYTHON_MIN = (3, 11)
-WANTED = (("systemd",), ("pybase64",))
+WANTED = (("systemd",), ("pybase64",), ("isal",))
 """Packages that dfs does without, if the environment has none either; each tuple names alternatives."""
 
 

@@ -7,12 +7,12 @@ both servers say byte for byte the same of a stripe, its blocks are taken withou
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from dfs.core.block_messages import COPY_FORMAT, Blocks, Copy, CopyState, Run, unpack_copies
+from dfs.core.crc32 import crc32
 from dfs.core.errors import BadAnswer
 from dfs.core.ids import BlockNo, Generation, Ino, ServerIndex
 from dfs.core.placement import Layout, Role
@@ -85,7 +85,7 @@ def take_all(server: ServerIndex, ino: Ino, layout: Layout, stripe: Stripe, foun
     zeros = bytes(size)
     if (whole := _take_full(ino, layout, stripe, found.copies, data)) is not None:
         return whole
-    crc32, pack = zlib.crc32, IDENTITY.pack
+    pack = IDENTITY.pack
     number: int = stripe.first
     at = 0
     pieces: list[Buffer] = []
@@ -116,7 +116,7 @@ def _take_full(ino: Ino, layout: Layout, stripe: Stripe, copies: bytes, data: me
         return None
     pieces: list[Buffer] = [data[at : at + size] for at in range(0, count * size, size)]
     numbers = range(stripe.first, stripe.first + count * layout.servers, layout.servers)
-    if tuple(map(zlib.crc32, pieces, identity_sums(ino, numbers, generations, size))) != sums:
+    if tuple(map(crc32, pieces, identity_sums(ino, numbers, generations, size))) != sums:
         return None
     return pieces
 

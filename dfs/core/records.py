@@ -18,10 +18,10 @@ from __future__ import annotations
 
 import functools
 import struct
-import zlib
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from dfs.core.crc32 import crc32
 from dfs.core.ids import BlockNo, Generation, Ino
 
 Buffer = bytes | bytearray | memoryview
@@ -43,7 +43,7 @@ class Record(NamedTuple):
 def checksum(ino: Ino, block_no: BlockNo, generation: Generation, data: Buffer) -> int:
     """Return the CRC-32 of a block's identity and data (R8)."""
     view = memoryview(data)
-    return zlib.crc32(view, zlib.crc32(IDENTITY.pack(ino, block_no, generation, view.nbytes)))
+    return crc32(view, crc32(IDENTITY.pack(ino, block_no, generation, view.nbytes)))
 
 
 def run_checksums(ino: Ino, generation: Generation, numbers: range, blocks: Sequence[Buffer]) -> list[int]:
@@ -51,8 +51,8 @@ def run_checksums(ino: Ino, generation: Generation, numbers: range, blocks: Sequ
     length = len(blocks[0])
     sums = identity_sums(ino, numbers, [generation] * len(numbers), length)
     if len(blocks[-1]) != length:
-        sums[-1] = zlib.crc32(IDENTITY.pack(ino, numbers[-1], generation, len(blocks[-1])))
-    return list(map(zlib.crc32, blocks, sums))
+        sums[-1] = crc32(IDENTITY.pack(ino, numbers[-1], generation, len(blocks[-1])))
+    return list(map(crc32, blocks, sums))
 
 
 def identity_sums(ino: Ino, numbers: range, generations: Sequence[int], length: int) -> list[int]:
@@ -61,7 +61,7 @@ def identity_sums(ino: Ino, numbers: range, generations: Sequence[int], length: 
     CRC-32 is affine: with ^ for exclusive or, and inputs of one size, crc(a ^ b) = crc(a) ^ crc(b) ^ crc(0). So what a block's
     number adds is looked up, and what inode, generation and length add is computed once: a third of the cost of packing each.
     """
-    starts = {generation: zlib.crc32(IDENTITY.pack(ino, 0, generation, length)) for generation in set(generations)}
+    starts = {generation: crc32(IDENTITY.pack(ino, 0, generation, length)) for generation in set(generations)}
     if len(starts) == 1:
         [start] = starts.values()
         return [start ^ part for part in _number_sums(numbers)]
@@ -70,12 +70,12 @@ def identity_sums(ino: Ino, numbers: range, generations: Sequence[int], length: 
 
 NUMBERS_BITS: Final = 12
 """Low bits of a block number that are looked up together."""
-_NO_IDENTITY: Final = zlib.crc32(bytes(IDENTITY.size))
+_NO_IDENTITY: Final = crc32(bytes(IDENTITY.size))
 
 
 def _number_sum(number: int) -> int:
     """Return what a block's number adds to the CRC-32 of its identity."""
-    return zlib.crc32(IDENTITY.pack(0, number, 0, 0)) ^ _NO_IDENTITY
+    return crc32(IDENTITY.pack(0, number, 0, 0)) ^ _NO_IDENTITY
 
 
 @functools.cache

@@ -8,10 +8,10 @@ Called by a role's rebuild. Never syncs, and never decides whether a role is com
 from __future__ import annotations
 
 import struct
-import zlib
 from itertools import groupby
 
 from dfs.core.block_messages import CopyState, PulledStrip
+from dfs.core.crc32 import crc32
 from dfs.core.errors import BadRequest
 from dfs.core.ids import BlockNo, Generation, Ino, Ticket
 from dfs.core.interfaces import CallContext
@@ -116,7 +116,7 @@ def parse_strip(pulled: PulledStrip, geometry: Geometry) -> tuple[dict[int, Reco
         raise BadRequest(f"residue {pulled.residue} of inode {pulled.ino}")
     if len(pulled.indexes) % 8 or len(pulled.bad) % 8 or len(pulled.headers) != len(pulled.indexes) // 8 * HEADER.size:
         raise BadRequest(f"records of inode {pulled.ino} that can't be taken apart")
-    crc32, identity, block_size = zlib.crc32, IDENTITY.pack, geometry.block_size
+    identity, block_size = IDENTITY.pack, geometry.block_size
     records: dict[int, Record] = {}
     at = 0
     for (index,), (length, summed, generation) in zip(

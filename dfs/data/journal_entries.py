@@ -31,10 +31,10 @@ from __future__ import annotations
 
 import enum
 import struct
-import zlib
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from dfs.core.crc32 import crc32
 from dfs.core.ids import Generation, Ino, Ticket
 from dfs.core.placement import Role
 from dfs.core.records import HEADER as RECORD_HEADER
@@ -90,7 +90,7 @@ def pack_entry(entry: Entry, at: int, synced: int) -> tuple[list[Buffer], int]:
     header = HEADER.pack(
         VERSION, entry.kind, entry.role or 0, len(records), entry.residue, data_bytes, at, synced, entry.ino, entry.ticket
     )
-    lead = LEAD.pack(MAGIC, zlib.crc32(tables, zlib.crc32(header)))
+    lead = LEAD.pack(MAGIC, crc32(tables, crc32(header)))
     return [lead + header + tables, *data], ENTRY_HEADER_BYTES + len(tables) + data_bytes
 
 
@@ -115,7 +115,7 @@ def parse_entry(raw: memoryview, offset: int, segment: int, geometry: Geometry) 
         return None
     data_start = start + count * (8 + RECORD_HEADER.size)
     end = data_start + data_bytes
-    if end > len(raw) or zlib.crc32(raw[offset + LEAD.size : data_start]) != stored_sum:
+    if end > len(raw) or crc32(raw[offset + LEAD.size : data_start]) != stored_sum:
         return None
     records = _parse_records(raw[start:data_start], raw[data_start:end], Ino(ino), count, residue, geometry)
     if records is None:

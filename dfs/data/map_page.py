@@ -32,9 +32,9 @@ Map page, format 1, little-endian, 512 bytes (one sector: never torn):
 from __future__ import annotations
 
 import struct
-import zlib
 from typing import Final, NamedTuple
 
+from dfs.core.crc32 import crc32
 from dfs.core.ids import Ino
 from dfs.core.placement import Role
 from dfs.core.records import Buffer
@@ -68,7 +68,7 @@ def pack_map_page(page: MapPage) -> bytes:
     """Return the 512 bytes of a map page."""
     header = HEADER.pack(MAGIC, VERSION, page.role, page.servers, page.residue, page.ino, page.group, page.block_size)
     bitmaps = page.present.to_bytes(BITMAP_BYTES, "little") + page.synced.to_bytes(BITMAP_BYTES, "little")
-    return header + SUM.pack(zlib.crc32(bitmaps, zlib.crc32(header))) + bitmaps
+    return header + SUM.pack(crc32(bitmaps, crc32(header))) + bitmaps
 
 
 def parse_map_page(raw: Buffer) -> MapPage | None:
@@ -78,7 +78,7 @@ def parse_map_page(raw: Buffer) -> MapPage | None:
         return None
     header, bitmaps = view[: HEADER.size], view[BITMAPS_OFFSET:]
     (stored_sum,) = SUM.unpack_from(view, HEADER.size)
-    if zlib.crc32(bitmaps, zlib.crc32(header)) != stored_sum:
+    if crc32(bitmaps, crc32(header)) != stored_sum:
         return None
     magic, version, role, servers, residue, ino, group, block_size = HEADER.unpack(header)
     if magic != MAGIC or version != VERSION or role not in (Role.PRIMARY, Role.SECONDARY):

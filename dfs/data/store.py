@@ -11,7 +11,6 @@ writing(); then the mutexes, for memory only. No task ever holds the keyed locks
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import Final, NamedTuple
 
 from dfs.core.block_messages import CopyState
 from dfs.core.cluster_messages import RoleState
+from dfs.core.crc32 import crc32
 from dfs.core.errors import BadRequest, DiskFailed, StaleTicket
 from dfs.core.events import FLOORS_LOST, Event
 from dfs.core.ids import Ino, ServerIndex, Ticket
@@ -155,8 +155,8 @@ class Store:
                 if not 0 < length < block_size:
                     return None
                 blocks = (*blocks[:at], blocks[at][:length], *blocks[at + 1 :])
-                identities[at] = zlib.crc32(IDENTITY.pack(strip.ino, numbers[at], generations[at], length))
-            if tuple(map(zlib.crc32, blocks, identities)) != sums:
+                identities[at] = crc32(IDENTITY.pack(strip.ino, numbers[at], generations[at], length))
+            if tuple(map(crc32, blocks, identities)) != sums:
                 return None
             run += zip(generations, sums, blocks, strict=True)
         return run
