@@ -26,6 +26,7 @@ from dfs.client.meta_link import MetaLink
 from dfs.client.meta_retry import PatientMeta
 from dfs.client.names import Names
 from dfs.client.op_numbers import OpNumbers
+from dfs.client.read_ahead import TASKS as READ_AHEAD_TASKS
 from dfs.client.read_ahead import ReadAhead
 from dfs.client.reader import Reader
 from dfs.client.recalls import RecallTask
@@ -106,6 +107,7 @@ class FileSystem:
         settling = Settling(asking, Repairing(servers, asking, health, clock, events), tasks, events)
         reader = Reader(asking, health, settling)
         writer = Writer(grants=grants, calls=calls, turns=turns, lease=lease, reader=reader, replication=replication)
+        self._reading = ReadAhead(reader, clock, tasks)
         self._files = files = Files(
             link=link,
             cache=cache,
@@ -115,7 +117,7 @@ class FileSystem:
             handles=handles,
             closed=closed,
             turns=turns,
-            reading=ReadAhead(reader, clock, tasks),
+            reading=self._reading,
             writer=writer,
             replication=replication,
             clock=clock,
@@ -151,6 +153,7 @@ class FileSystem:
             ("heartbeat", self._heartbeat.run),
             ("recalls", self._recalls.run),
             ("upkeep", self._upkeep.run),
+            *((f"read-ahead-{number}", self._reading.run) for number in range(READ_AHEAD_TASKS)),
         ):
             own = PlainContext(name, self._ending)
             self._running.append(self._tasks.spawn(name, lambda run=run, own=own: run(own)))  # type: ignore[misc]
@@ -163,6 +166,7 @@ class FileSystem:
         self._is_stopping = True
         self._recalls.wake()
         self._upkeep.wake()
+        self._reading.wake()
         for task in self._running:
             if not task.join(JOIN_TIMEOUT_S):
                 LOG.warning("a task of the mount did not end within %.0f s", JOIN_TIMEOUT_S)

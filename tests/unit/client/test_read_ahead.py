@@ -6,14 +6,14 @@ Method: a file in memory behind a fake Reader that notes what it was asked; anot
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from dfs.client.file_view import FileView
 from dfs.client.read_ahead import CHUNK_BYTES, MAX_AGE_S, STREAMS_MAX, ReadAhead
 from dfs.core.contexts import PlainContext
-from dfs.core.errors import Interrupted, NoGoodCopy
+from dfs.core.errors import EndReason, Interrupted, NoGoodCopy, StaleTicket
 from dfs.core.ids import BlockNo, Ino, Ticket
 from dfs.core.interfaces import CallContext
 from dfs.core.meta_messages import Content
@@ -165,3 +165,62 @@ def test_many_handles_keep_no_more_than_the_limit(reading: ReadAhead, file: File
     for handle in range(3 * STREAMS_MAX):
         reading.forget(handle)
     assert not reading._streams
+
+
+@pytest.fixture
+def running(reading: ReadAhead) -> Iterator[ReadAhead]:
+    """Reading ahead with one task at work, as in a mount."""
+    ctx = CallerContext()
+    task = ThreadTasks().spawn("read-ahead", lambda: reading.run(ctx))
+    yield reading
+    ctx.end()
+    reading.wake()
+    assert task.join(10)
+
+
+def test_next_chunk_is_read_while_the_first_is_being_taken(running: ReadAhead, file: FileInMemory) -> None:
+    for offset in range(0, ASKED + CHUNK_BYTES // 2 + ASKED, ASKED):
+        running.read(CTX, 1, file.view(), ASKED, offset)
+    wait_until(lambda: file.asked[-1] == (ASKED + CHUNK_BYTES, CHUNK_BYTES), "the next chunk")
+    assert len(file.asked) == 3
+    assert read_all(running, file)[-ASKED:] == file.data[-ASKED:]
+
+
+def test_end_of_one_chunk_is_there_still_when_the_next_has_been_begun(running: ReadAhead, file: FileInMemory) -> None:
+    last = ASKED + CHUNK_BYTES - ASKED
+    for offset in (0, ASKED, *range(2 * ASKED, last, ASKED), last + ASKED, last):
+        assert running.read(CTX, 1, file.view(), ASKED, offset) == file.data[offset : offset + ASKED]
+    assert {size for _, size in file.asked[1:]} == {CHUNK_BYTES}
+
+
+def test_failure_ahead_is_met_by_who_reads_there_and_the_task_goes_on(running: ReadAhead, file: FileInMemory) -> None:
+    begun = threading.Event()
+
+    def fail() -> None:
+        if threading.current_thread().name == "read-ahead":
+            begun.set()
+            raise StaleTicket(Ino(7), 5)
+
+    file.before = fail
+    for offset in range(0, ASKED + CHUNK_BYTES, ASKED):
+        running.read(CTX, 1, file.view(), ASKED, offset)
+    assert begun.wait(10)
+    file.before = lambda: None
+    assert read_all(running, file) == file.data
+    begun.clear()
+    file.before = begun.set
+    for offset in range(0, ASKED + CHUNK_BYTES, ASKED):
+        running.read(CTX, 2, file.view(), ASKED, offset)
+    assert begun.wait(10)
+
+
+def test_what_is_due_of_a_closed_handle_is_not_read(reading: ReadAhead, file: FileInMemory) -> None:
+    for offset in range(0, ASKED + CHUNK_BYTES, ASKED):
+        reading.read(CTX, 1, file.view(), ASKED, offset)
+    reading.forget(1)
+    asked = list(file.asked)
+    ctx = CallerContext()
+    reads = iter((None, EndReason.SHUTDOWN))
+    ctx.cancelled = lambda: next(reads)  # type: ignore[method-assign]
+    reading.run(ctx)
+    assert file.asked == asked
