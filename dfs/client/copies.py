@@ -16,7 +16,7 @@ from dfs.core.crc32 import crc32
 from dfs.core.errors import BadAnswer
 from dfs.core.ids import BlockNo, Generation, Ino, ServerIndex
 from dfs.core.placement import Layout, Role
-from dfs.core.records import IDENTITY, Buffer, checksum, identity_sums
+from dfs.core.records import IDENTITY, Buffer, checksum, cut_blocks, identity_sums
 
 PRESENT: Final = int(CopyState.PRESENT)
 ABSENT: Final = int(CopyState.ABSENT)
@@ -114,7 +114,7 @@ def _take_full(ino: Ino, layout: Layout, stripe: Stripe, copies: bytes, data: me
     states, lengths, sums, generations = zip(*COPY_FORMAT.iter_unpack(copies), strict=True)
     if states.count(PRESENT) != count or lengths.count(size) != count:
         return None
-    pieces: list[Buffer] = [data[at : at + size] for at in range(0, count * size, size)]
+    pieces: list[Buffer] = [*cut_blocks(data, size)]
     numbers = range(stripe.first, stripe.first + count * layout.servers, layout.servers)
     if tuple(map(crc32, pieces, identity_sums(ino, numbers, generations, size))) != sums:
         return None

@@ -10,7 +10,7 @@ from dfs.core.block_messages import Put, Segment
 from dfs.core.ids import BlockNo, Generation, Ino, ServerIndex, Ticket
 from dfs.core.limits import REQUEST_BLOCKS_MAX, REQUEST_DATA_BYTES_MAX
 from dfs.core.placement import Layout, Role
-from dfs.core.records import Buffer, pack_checksums, run_checksums
+from dfs.core.records import Buffer, cut_blocks, pack_checksums, run_checksums
 
 
 def blocks_at_once(layout: Layout) -> int:
@@ -36,16 +36,16 @@ def _plan_round(
     ino: Ino, layout: Layout, ticket: Ticket, generation: Generation, first: BlockNo, view: memoryview
 ) -> dict[ServerIndex, Put]:
     size, servers = layout.block_size, layout.servers
-    blocks = -(-view.nbytes // size)
+    blocks = cut_blocks(view, size)
     parts: dict[ServerIndex, list[tuple[Segment, bytes, bytes]]] = {}
-    for offset in range(min(servers, blocks)):
-        pieces = [view[at : at + size] for at in range(offset * size, view.nbytes, servers * size)]
+    for offset in range(min(servers, len(blocks))):
+        pieces = blocks[offset::servers]
         start = BlockNo(first + offset)
         numbers = range(start, start + len(pieces) * servers, servers)
         sums = pack_checksums(run_checksums(ino, generation, numbers, pieces))
         body = b"".join(pieces)
         for role in Role:
-            segment = Segment(role, start, len(pieces), pieces[-1].nbytes)
+            segment = Segment(role, start, len(pieces), len(pieces[-1]))
             parts.setdefault(layout.server_of(start, role), []).append((segment, sums, body))
     return {server: _put(ino, ticket, generation, sorted(parts[server])) for server in sorted(parts)}
 

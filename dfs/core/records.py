@@ -29,6 +29,7 @@ Buffer = bytes | bytearray | memoryview
 HEADER: Final = struct.Struct("<IIQ")
 IDENTITY: Final = struct.Struct("<QQQI")
 HEADER_BYTES: Final = HEADER.size
+_STRUCTS_KEPT: Final = 64
 
 
 class Record(NamedTuple):
@@ -94,6 +95,29 @@ def _number_sums(numbers: range) -> list[int]:
         high = _number_sum(number - low)
         sums += [high ^ each for each in part] if number > mask else part
     return sums
+
+
+def cut_blocks(data: Buffer, block_size: int) -> list[bytes]:
+    """Return data as blocks; the last one may be short. In one step: a slice for each block would cost as much as its checksum."""
+    count, rest = divmod(len(data), block_size)
+    blocks = list(_repeated(f"{block_size}s", count).unpack_from(data))
+    if rest:
+        blocks.append(bytes(data[count * block_size :]))
+    return blocks
+
+
+def pack_run(generation: Generation, checksums: Sequence[int], blocks: Sequence[bytes], block_size: int) -> bytes:
+    """Return blocks of one generation as the records that stand on disk one after the other; only the last may be short."""
+    count = len(blocks)
+    fields: list[int | bytes] = [block_size] * (4 * count)
+    fields[-4] = len(blocks[-1])
+    fields[1::4], fields[2::4], fields[3::4] = checksums, [generation] * count, blocks
+    return _repeated(f"IIQ{block_size}s", count).pack(*fields)
+
+
+@functools.lru_cache(_STRUCTS_KEPT)
+def _repeated(form: str, count: int) -> struct.Struct:
+    return struct.Struct("<" + form * count)
 
 
 def pack_record(record: Record, block_size: int) -> bytes:

@@ -17,7 +17,7 @@ from dfs.core.ids import COUNTER_MAX, NUMBER_MAX, Generation, Ino, Ticket, ticke
 from dfs.core.limits import BATCH_INODES_MAX, FILE_BYTES_MAX, REQUEST_BLOCKS_MAX, REQUEST_DATA_BYTES_MAX
 from dfs.core.placement import Role
 from dfs.core.plan import blocks_of
-from dfs.core.records import checksum, run_checksums, unpack_checksums
+from dfs.core.records import checksum, cut_blocks, run_checksums, unpack_checksums
 from dfs.data.geometry import Geometry
 
 GENERATION_MAX: Final = NUMBER_MAX << 24 | COUNTER_MAX
@@ -31,7 +31,7 @@ class Incoming:
     __slots__ = ("blocks", "checksums", "count", "first", "generation", "residue", "role")
 
     def __init__(
-        self, segment: Segment, servers: int, generation: Generation, checksums: Sequence[int], blocks: list[memoryview]
+        self, segment: Segment, servers: int, generation: Generation, checksums: Sequence[int], blocks: list[bytes]
     ) -> None:
         self.role = segment.role
         self.first, self.residue = divmod(segment.first, servers)
@@ -51,14 +51,16 @@ def check_put(request: Put, geometry: Geometry) -> list[Incoming]:
     if not request.segments:
         raise BadRequest("no segments")
     _check_counts(request.segments, geometry)
-    data_bytes = sum((s.blocks - 1) * geometry.block_size + s.last_length for s in request.segments)
-    if any(not 1 <= segment.last_length <= geometry.block_size for segment in request.segments):
-        raise BadRequest(f"a last length outside 1 .. {geometry.block_size}")
+    blocks = data_bytes = 0
+    for segment in request.segments:
+        if not 1 <= segment.last_length <= geometry.block_size:
+            raise BadRequest(f"a last length outside 1 .. {geometry.block_size}")
+        blocks += segment.blocks
+        data_bytes += (segment.blocks - 1) * geometry.block_size + segment.last_length
     if data_bytes != len(request.data):
         raise BadRequest(f"{data_bytes} bytes of data announced, {len(request.data)} sent")
     if len(request.data) > REQUEST_DATA_BYTES_MAX:
         raise RequestTooLarge("data bytes of a put", len(request.data), REQUEST_DATA_BYTES_MAX)
-    blocks = sum(segment.blocks for segment in request.segments)
     if len(request.checksums) != 4 * blocks:
         raise BadRequest(f"{blocks} checksums needed, {len(request.checksums)} bytes of them sent")
     return _split(request, geometry)
@@ -73,8 +75,7 @@ def _split(request: Put, geometry: Geometry) -> list[Incoming]:
     for segment in request.segments:
         end = start + (segment.blocks - 1) * block_size + segment.last_length
         own_sums = sums[taken : taken + segment.blocks]
-        blocks = [view[at : at + block_size] for at in range(start, end, block_size)]
-        blocks[-1] = view[end - segment.last_length : end]
+        blocks = cut_blocks(view[start:end], block_size)
         numbers = blocks_of(segment, servers)
         if (found := tuple(run_checksums(ino, generation, numbers, blocks))) != own_sums:
             wrong = next(number for number, a, b in zip(numbers, found, own_sums, strict=True) if a != b)

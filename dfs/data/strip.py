@@ -10,7 +10,7 @@ from __future__ import annotations
 from dfs.core.ids import BlockNo, Ino
 from dfs.core.interfaces import File
 from dfs.core.placement import Role
-from dfs.core.records import Buffer
+from dfs.core.records import HEADER_BYTES, Buffer
 from dfs.data.geometry import ALL_RECORDS, MAP_PAGE_BYTES, RECORDS_PER_GROUP, Geometry, pieces
 from dfs.data.map_page import MapPage, pack_map_page
 
@@ -42,7 +42,7 @@ class Group:
 class Strip:
     """All blocks of one inode on this server in one role, as far as they are in place."""
 
-    __slots__ = ("file", "geometry", "gone", "groups", "has_unplaced", "ino", "pins", "residue", "role", "slots")
+    __slots__ = ("end_bytes", "file", "geometry", "gone", "groups", "has_unplaced", "ino", "pins", "residue", "role", "slots")
 
     def __init__(self, geometry: Geometry, ino: Ino, role: Role, residue: int, file: File) -> None:
         self.geometry = geometry
@@ -51,6 +51,8 @@ class Strip:
         self.residue = residue
         self.file = file
         self.groups: dict[int, Group] = {}
+        self.end_bytes = 0
+        """Past it nothing was ever written, or a sync made the end durable after it was cut off."""
         self.slots = 0
         """Groups that the file has room for, those of unknown number included."""
         self.has_unplaced = False
@@ -74,13 +76,28 @@ class Strip:
         raw = self.file.pread(size_bytes, geometry.record_offset(group.slot, at))
         return raw if len(raw) == size_bytes else raw + bytes(size_bytes - len(raw))
 
+    def has_leftovers(self, first: int, count: int) -> bool:
+        """Tell whether bytes of records that no longer count may stand where these belong: a clean or a failed write left them.
+
+        They verify, so what is put there must go through the journal: a power cut may keep the map page and lose the record
+        before it, and what was void would be back. Raises: DiskFailed.
+        """
+        for number, at, part in pieces(first, count):
+            group = self.groups.get(number)
+            if group is None or self.geometry.record_offset(group.slot, at) >= self.end_bytes:
+                continue
+            raw = self.read(group, at, part)
+            if any(any(raw[start : start + HEADER_BYTES]) for start in range(0, len(raw), self.geometry.record_bytes)):
+                return True
+        return False
+
     def write_records(self, first: int, raw: Buffer) -> None:
         """Write packed records in place, one write per group; publish() makes them count. Raises: DiskError leaves."""
         geometry, view, start = self.geometry, memoryview(raw), 0
         for number, at, count in pieces(first, len(raw) // geometry.record_bytes):
             group = self.groups.get(number) or self._allocate(number)
             end = start + count * geometry.record_bytes
-            self.file.pwrite([view[start:end]], geometry.record_offset(group.slot, at))
+            self._write([view[start:end]], geometry.record_offset(group.slot, at))
             start = end
 
     def publish(self, first: int, count: int) -> None:
@@ -111,7 +128,7 @@ class Strip:
     def lose_place(self) -> None:
         """Say durably that a group is missing of which not even the number is known. Raises: DiskError leaves."""
         if not self.has_unplaced:
-            self.file.pwrite([bytes(MAP_PAGE_BYTES)], self.slots * self.geometry.group_bytes)  # a map page that does not verify
+            self._write([bytes(MAP_PAGE_BYTES)], self.slots * self.geometry.group_bytes)  # a map page that does not verify
             self.slots += 1
             self.has_unplaced = True
 
@@ -138,7 +155,8 @@ class Strip:
         while slots and (last := by_slot.get(slots - 1)) is not None and not last.present | last.synced:
             slots -= 1
         if slots != self.slots:
-            self.file.truncate(slots * self.geometry.group_bytes)
+            self.end_bytes = slots * self.geometry.group_bytes
+            self.file.truncate(self.end_bytes)
             for slot in range(slots, self.slots):
                 del self.groups[by_slot[slot].number]
             self.slots = slots
@@ -155,4 +173,8 @@ class Strip:
     def _write_page(self, number: int, slot: int, present: int, synced: int) -> None:
         geometry = self.geometry
         page = MapPage(self.role, geometry.servers, self.residue, self.ino, number, geometry.block_size, present, synced)
-        self.file.pwrite([pack_map_page(page)], slot * geometry.group_bytes)
+        self._write([pack_map_page(page)], slot * geometry.group_bytes)
+
+    def _write(self, parts: list[Buffer], offset: int) -> None:
+        self.end_bytes = max(self.end_bytes, offset + sum(map(len, parts)))
+        self.file.pwrite(parts, offset)

@@ -47,6 +47,7 @@ class StripLoader:
         geometry = self._geometry
         strip = Strip(geometry, ino, role, -1, file)
         size_bytes = file.size_bytes()
+        strip.end_bytes = size_bytes
         strip.slots = -(-size_bytes // geometry.group_bytes)
         lost = []
         for slot in range(strip.slots):

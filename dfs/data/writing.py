@@ -16,7 +16,7 @@ from dfs.core.block_messages import CopyState, Put
 from dfs.core.errors import Conflict
 from dfs.core.ids import NO_GENERATION, BlockNo, Generation, Ino
 from dfs.core.interfaces import CallContext
-from dfs.core.records import HEADER, Buffer, Record
+from dfs.core.records import Record, pack_run
 from dfs.core.requests import Done
 from dfs.data.checks import Incoming, check_put
 from dfs.data.geometry import MAP_PAGE_BYTES, pieces
@@ -84,6 +84,8 @@ class Writing:
         try:
             store.require_residue(plan.strip, layers, incoming.residue)
             is_large = self._is_large(plan, layers) and not store.overlay.was_dropped(ino)
+            if is_large and plan.strip is not None and plan.strip.has_leftovers(incoming.first, incoming.count):
+                is_large = False
             if not _is_absent(plan.strip, layers, incoming.first, incoming.count):
                 self._compare(plan, layers, is_large=is_large)
             elif is_large:
@@ -173,7 +175,9 @@ class Writing:
         elif plan.strip.residue < 0:
             plan.strip.residue = incoming.residue
         for first, count in plan.direct:
-            plan.strip.write_records(incoming.first + first, _packed(incoming, first, count, self._store.geometry.block_size))
+            blocks, sums = incoming.blocks[first : first + count], incoming.checksums[first : first + count]
+            raw = pack_run(incoming.generation, sums, blocks, self._store.geometry.block_size)
+            plan.strip.write_records(incoming.first + first, raw)
 
 
 def _is_absent(strip: Strip | None, layers: tuple[Pending, ...], first: int, count: int) -> bool:
@@ -196,22 +200,9 @@ def _raise_conflict(ino: Ino, plans: list[Plan]) -> None:
             raise Conflict(ino, plan.conflict, max(each.highest for each in plans))
 
 
-def _packed(incoming: Incoming, first: int, count: int, block_size: int) -> bytes:
-    """Return blocks of a segment as they stand in the strip."""
-    pack, generation = HEADER.pack, incoming.generation
-    parts: list[Buffer] = []
-    for block, summed in zip(incoming.blocks[first : first + count], incoming.checksums[first : first + count], strict=True):
-        length = len(block)
-        parts.append(pack(length, summed, generation))
-        parts.append(block)
-        if length != block_size:
-            parts.append(bytes(block_size - length))
-    return b"".join(parts)
-
-
 def _entry(ino: Ino, plan: Plan) -> Entry:
     """Return the journal's entry of a segment's blocks."""
     incoming = plan.incoming
     first, generation, blocks, sums = incoming.first, incoming.generation, incoming.blocks, incoming.checksums
-    records = {first + at: Record(generation, sums[at], bytes(blocks[at])) for at in plan.journalled}
+    records = {first + at: Record(generation, sums[at], blocks[at]) for at in plan.journalled}
     return Entry(Kind.RECORDS, ino, role=incoming.role, residue=incoming.residue, records=records)

@@ -15,8 +15,10 @@ from dfs.core.records import (
     HEADER_BYTES,
     Record,
     checksum,
+    cut_blocks,
     pack_checksums,
     pack_record,
+    pack_run,
     parse_record,
     unpack_checksums,
 )
@@ -77,3 +79,15 @@ def test_layout_on_disk_is_the_documented_one() -> None:
 @given(st.lists(st.integers(0, (1 << 32) - 1), max_size=5))
 def test_checksums_arrive_as_they_were_packed(sums: list[int]) -> None:
     assert unpack_checksums(pack_checksums(sums)) == tuple(sums)
+
+
+@given(st.binary(max_size=5 * BLOCK_SIZE))
+def test_blocks_of_a_run_are_cut_and_packed_as_one_by_one(data: bytes) -> None:
+    blocks = cut_blocks(memoryview(data), BLOCK_SIZE)
+    assert blocks == [data[at : at + BLOCK_SIZE] for at in range(0, len(data), BLOCK_SIZE)]
+    if blocks:
+        sums = list(range(len(blocks)))
+        one_by_one = [
+            pack_record(Record(Generation(9), summed, block), BLOCK_SIZE) for summed, block in zip(sums, blocks, strict=True)
+        ]
+        assert pack_run(Generation(9), sums, blocks, BLOCK_SIZE) == b"".join(one_by_one)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from dfs.core.block_messages import CopyState
@@ -297,6 +297,18 @@ def test_server_with_any_history_of_calls_and_kills_answers_what_was_acknowledge
 
 @QUICK
 @given(LIVELY, st.lists(st.booleans(), max_size=60))
+@example(  # blocks were cleaned, then written again in place: the map page survived, the record under it did not
+    [
+        ("put", 5, Role.PRIMARY, 0, 1, 1),
+        ("put", 5, Role.PRIMARY, 3836, 8, 1),
+        ("clean", 5, 1966085),
+        ("clean", 5, 1966085),
+        ("put", 5, Role.PRIMARY, 0, 1, 1),
+        ("put", 5, Role.PRIMARY, 3836, 8, 1),
+        ("clean", 4097, 0),
+    ],
+    [False, False, False, False, True, False, False],
+)
 def test_server_after_a_power_cut_has_what_was_synced_and_nothing_that_was_gone(steps: list[Step], choices: list[bool]) -> None:
     history = History()
     for step in steps:
