@@ -194,6 +194,12 @@ BLOCKS_UNREADABLE = EventKind(
     Level.ERROR,
     "inode {ino} block {block}: the disk can't read the {role} copy on this server: {reason}",
 )
+STRIP_UNREADABLE = EventKind(
+    "STRIP_UNREADABLE",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e2f",
+    Level.ERROR,
+    "inode {ino}: the disk can't read the {role} strip on this server: {reason}; it is read from the other copies, writing waits",
+)
 DISK_TROUBLE = EventKind(
     "DISK_TROUBLE",
     "6d1f0c5be0a84d0f8f0b6a2f5a1c7e24",

@@ -41,6 +41,7 @@ class Dropping:
         """
         for role in Role:
             self._store.strips.discard(ino, role)
+        self._store.bad_records.note_dropped(ino)
         self._store.write_journal([Entry(Kind.DROPPED, ino)])
 
     def list_inodes(self, request: ListInodes) -> Inventory:

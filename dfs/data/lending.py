@@ -117,7 +117,9 @@ class Lending:
         store, found = self._store, _Records()
         with store.hold(ino):
             layers = store.overlay.find(ino, role)
-            with store.strip(ino, role) as strip:
+            with store.strip(ino, role, partly=True) as strip:
+                if strip is not None and strip.unreadable is not None:
+                    store.bad_records.tell_unreadable_strip(ino, role, strip.unreadable)
                 if strip is None and not layers:
                     return _Part(None, -1, 0)
                 residue = layers[0].residue if layers else strip.residue if strip is not None else 0

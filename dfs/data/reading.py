@@ -58,9 +58,13 @@ class Reading:
         first, residue = divmod(run.first, store.geometry.servers)
         layers = store.overlay.find(ino, role)
         try:
-            with store.strip(ino, role) as strip:
+            with store.strip(ino, role, partly=True) as strip:
+                if strip is not None and strip.unreadable is not None:
+                    store.bad_records.tell_unreadable_strip(ino, role, strip.unreadable)
                 store.require_residue(strip, layers, residue)
                 records = store.verified(strip, layers, first, run.blocks)
+                if records is not None and (strip is None or strip.unreadable is None):
+                    store.bad_records.note_read(ino, role, blocks_of(run, store.geometry.servers))
                 looks = [] if records is not None else store.look(strip, layers, first, run.blocks)
         except DiskFailed as error:
             store.bad_records.tell_unreadable(ino, role, run.first, error)

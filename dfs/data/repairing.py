@@ -22,7 +22,10 @@ class Repairing:
         self._store = store
 
     def repair(self, ctx: CallContext, request: Repair) -> Done:
-        """Replace the copy if it is still what the caller saw. Raises: BadRequest, StaleTicket, DiskError leaves."""
+        """Replace the copy if it is still what the caller saw and the disk can read the strip.
+
+        Raises: BadRequest, StaleTicket, DiskError leaves.
+        """
         store, ino, role, block_no = self._store, request.ino, request.role, request.block_no
         check_repair(request, store.geometry)
         store.journal.admit(ctx)
@@ -30,7 +33,9 @@ class Repairing:
         with store.hold(ino):
             store.require_floor(ino, request.newest_cut, ctx)
             layers = store.overlay.find(ino, role)
-            with store.strip(ino, role) as strip:
+            with store.strip(ino, role, partly=True) as strip:
+                if strip is not None and strip.unreadable is not None:
+                    return Done()  # nothing can be put in place; reads have told it, and repair again once the disk can be read
                 store.require_residue(strip, layers, residue)
                 (look,) = store.look(strip, layers, index, 1)
             if self._is_to_be_replaced(request, look):

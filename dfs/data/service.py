@@ -276,7 +276,7 @@ class DataService:
 
     def _show(self, ctx: CallContext, request: ShowData) -> DataStatus:
         identity = self._identification.current.identity
-        return DataStatus(identity, self._space(), self._rebuilding.describe(), self._trouble.describe())
+        return DataStatus(identity, self._space(), self._rebuilding.describe(), self._describe_trouble())
 
     def _accept_loss(self, ctx: CallContext, request: AcceptLoss) -> Identity:
         self._formatted()
@@ -357,7 +357,12 @@ class DataService:
         return space if blocks is None else blocks.store.reserve.usable(space)
 
     def _progress(self) -> str:
-        return "; ".join(text for text in (self._trouble.describe(), self._rebuilding.describe()) if text)
+        return "; ".join(text for text in (self._describe_trouble(), self._rebuilding.describe()) if text)
+
+    def _describe_trouble(self) -> str:
+        blocks = self._blocks
+        unreadable = "" if blocks is None else blocks.store.bad_records.describe()
+        return "; ".join(text for text in (self._trouble.describe(), unreadable) if text)
 
     def _give_up(self, error: DiskError) -> None:
         """Tell that a sync failed, and see to it that the next start does not trust what is on this disk (design section 8)."""

@@ -78,9 +78,9 @@ class Store:
         return self.inode_locks.hold(ino)
 
     @contextmanager
-    def strip(self, ino: Ino, role: Role) -> Iterator[Strip | None]:
-        """Have a strip open, None if there is none; under hold(ino). Raises: DiskError leaves."""
-        strip = self.strips.use(ino, role)
+    def strip(self, ino: Ino, role: Role, *, partly: bool = False) -> Iterator[Strip | None]:
+        """Have a strip open, None if there is none; under hold(ino). `partly` and errors: as Strips.use()."""
+        strip = self.strips.use(ino, role, partly=partly)
         try:
             yield strip
         finally:

@@ -7,6 +7,7 @@ never decides which copy is right, and never syncs by itself.
 
 from __future__ import annotations
 
+from dfs.core.errors import DiskError
 from dfs.core.ids import BlockNo, Ino
 from dfs.core.interfaces import File
 from dfs.core.placement import Role
@@ -42,7 +43,20 @@ class Group:
 class Strip:
     """All blocks of one inode on this server in one role, as far as they are in place."""
 
-    __slots__ = ("end_bytes", "file", "geometry", "gone", "groups", "has_unplaced", "ino", "pins", "residue", "role", "slots")
+    __slots__ = (
+        "end_bytes",
+        "file",
+        "geometry",
+        "gone",
+        "groups",
+        "has_unplaced",
+        "ino",
+        "pins",
+        "residue",
+        "role",
+        "slots",
+        "unreadable",
+    )
 
     def __init__(self, geometry: Geometry, ino: Ino, role: Role, residue: int, file: File) -> None:
         self.geometry = geometry
@@ -57,10 +71,12 @@ class Strip:
         """Groups that the file has room for, those of unknown number included."""
         self.has_unplaced = False
         """A map page is lost and its group's number too: nothing can be said of any group that is not in `groups`."""
+        self.unreadable: DiskError | None = None
+        """Why a map page could not be read, if its group is not known for that reason: the strip then serves for reading only."""
         self.pins = 0
         """Users that rely on the file being open; counted by Strips."""
         self.gone = False
-        """The file was removed; the last user closes it."""
+        """The last user closes the file: it was removed, or the strip is unreadable."""
 
     def block_no(self, index: int) -> BlockNo:
         """Return the block number of record `index`."""

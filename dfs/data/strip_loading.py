@@ -1,7 +1,8 @@
 """Opening a strip file: reading its map pages, and making the best of what a crash or a rotten sector left.
 
 Promises: what can be verified is used, what can't is said to be unknown, and nothing is said to be absent without a map page
-that verifies. Called by Strips when a strip is first used. Never changes a record.
+that verifies. A page that the disk can't read today may be good tomorrow: nothing is decided about its group meanwhile. Called by
+Strips when a strip is first used. Never changes a record.
 """
 
 from __future__ import annotations
@@ -51,26 +52,26 @@ class StripLoader:
         strip.slots = -(-size_bytes // geometry.group_bytes)
         lost = []
         for slot in range(strip.slots):
-            raw = self._read_page(file, slot)
+            raw, error = self._read_page(file, slot)
             page = parse_map_page(raw)
             if page is None or not self._belongs(page, strip):
-                lost.append((slot, raw))
+                lost.append((slot, raw, error))
                 continue
             strip.residue = page.residue
             strip.groups[page.group] = Group(page.group, slot, page.present, page.synced)
-        for slot, raw in lost:
-            self._recover(strip, slot, raw)
+        for slot, raw, error in lost:
+            self._recover(strip, slot, raw, error)
         if check_unsynced:
             for group in strip.groups.values():
                 self._check_unsynced(strip, group)
         return strip
 
-    def _read_page(self, file: File, slot: int) -> bytes:
+    def _read_page(self, file: File, slot: int) -> tuple[bytes, DiskError | None]:
+        """Return a map page, or nothing and why the disk can't read it."""
         try:
-            return file.pread(MAP_PAGE_BYTES, slot * self._geometry.group_bytes)
+            return file.pread(MAP_PAGE_BYTES, slot * self._geometry.group_bytes), None
         except DiskError as error:
-            log.warning("map page %d: %s", slot, error)  # goes on as a page that does not verify, which is an event
-            return b""
+            return b"", error
 
     def _belongs(self, page: MapPage, strip: Strip) -> bool:
         """Tell whether a page is this strip's and is the only one of its group."""
@@ -82,11 +83,18 @@ class StripLoader:
             and page.group not in strip.groups
         )
 
-    def _recover(self, strip: Strip, slot: int, raw: bytes) -> None:
-        """Find out by its records which group stands in a slot whose map page is lost."""
-        kept = self._keep(f"{strip.ino:010x}.{ROLE_LETTERS[strip.role]}.map{slot}", raw)
+    def _recover(self, strip: Strip, slot: int, raw: bytes, error: DiskError | None) -> None:
+        """Find out by its records which group stands in a slot whose map page is lost.
+
+        If neither page nor records can be read (`error`), the strip is unreadable rather than changed: a second page for the
+        same group would hide the first one's records, or they it, once the disk can read both.
+        """
         records = self._read_records(strip, Group(-1, slot), RECORDS_PER_GROUP)
         found = self._identify(strip, slot, records)
+        if found is None and error is not None:
+            strip.unreadable, strip.has_unplaced = error, True
+            return
+        kept = self._keep(f"{strip.ino:010x}.{ROLE_LETTERS[strip.role]}.map{slot}", raw)
         details = {"role": strip.role.name.lower(), "slot": slot, "quarantine": kept, "group": found[0] if found else "not known"}
         self._events.emit(Event(MAP_PAGE_LOST, server=self._server, ino=strip.ino, details=details))
         if found is None:

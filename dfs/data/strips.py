@@ -78,8 +78,12 @@ class Strips:
                 self._highest = max(_parse_hex(name[:10], 10) for name in names)
                 break
 
-    def use(self, ino: Ino, role: Role) -> Strip | None:
-        """Return the strip, to be given back with release(); None if there is no such file. Raises: DiskError leaves."""
+    def use(self, ino: Ino, role: Role, *, partly: bool = False) -> Strip | None:
+        """Return the strip, to be given back with release(); None if there is no such file.
+
+        Arguments: `partly`: an unreadable strip is of use too, for reading what can be read of it.
+        Raises: DiskError leaves; DiskFailed also if the strip is unreadable. The next use looks again.
+        """
         key = (ino, role)
         with self._mutex:
             if ino > self._highest:
@@ -97,9 +101,14 @@ class Strips:
             check_unsynced = key not in self._unsynced or key in self._left_unsynced
         try:
             strip = self._loader.load(ino, role, file, check_unsynced=check_unsynced)
+            if strip.unreadable is not None and not partly:
+                raise strip.unreadable
         except BaseException:
             file.close()
             raise
+        if strip.unreadable is not None:
+            strip.pins, strip.gone = 1, True  # closed by its only user
+            return strip
         if any(group.unsynced for group in strip.groups.values()):
             self.note_change(strip)  # written before a stop that was not clean: neither file nor folder may be synced
             with self._mutex:

@@ -48,11 +48,13 @@ def disk_error(operation: str, name: str, error: OSError) -> DiskError:
 class LocalFile:
     """An open file. Safe to use from several threads: every call names its offset."""
 
-    __slots__ = ("_fd", "_name")
+    __slots__ = ("_fd", "_name", "_reopened")
 
-    def __init__(self, fd: int, name: str) -> None:
+    def __init__(self, fd: int, name: str, reopened: str | None = None) -> None:
+        """`reopened`: the path, if the file could be opened for reading only: the disk may take writes again later."""
         self._fd = fd
         self._name = name
+        self._reopened = reopened
 
     def pread(self, size_bytes: int, offset: int) -> bytes:
         """Read up to `size_bytes` bytes at `offset`; fewer only at the end of the file. Raises DiskError leaves."""
@@ -75,11 +77,22 @@ class LocalFile:
     def pwrite(self, parts: Sequence[Buffer], offset: int) -> None:
         """Write the parts (of single bytes, any number of them) one after the other from `offset`. Raises DiskError leaves."""
         try:
+            if self._reopened is not None:
+                self._reopen(self._reopened)
             for start in range(0, len(parts), IOV_MAX):
                 batch = parts[start : start + IOV_MAX] if len(parts) > IOV_MAX else parts
                 offset = self._pwrite_batch(batch, offset)
         except OSError as error:
             raise disk_error("write", self._name, error) from error
+
+    def _reopen(self, path: str) -> None:
+        """Have the file open for writing too, under the same descriptor, for calls of other threads may be using it."""
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            os.dup2(fd, self._fd, inheritable=False)
+        finally:
+            os.close(fd)
+        self._reopened = None
 
     def _pwrite_batch(self, parts: Sequence[Buffer], offset: int) -> int:
         """Write at most IOV_MAX parts; return the offset behind them."""
@@ -112,6 +125,8 @@ class LocalFile:
     def truncate(self, size_bytes: int) -> None:
         """Set the file's size. Raises DiskError leaves."""
         try:
+            if self._reopened is not None:
+                self._reopen(self._reopened)
             os.ftruncate(self._fd, size_bytes)
         except OSError as error:
             raise disk_error("truncate", self._name, error) from error
@@ -147,10 +162,20 @@ class LocalDisk:
         self._temporaries: set[str] = set()
 
     def open(self, name: str, *, create: bool = False) -> LocalFile:
-        """Open a file for reading and writing; with `create`, make it if missing. Raises DiskMissing and other leaves."""
-        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT if create else 0)
+        """Open a file for reading and writing; with `create`, make it if missing. Raises DiskMissing and other leaves.
+
+        On a disk that became read-only an existing file is opened for reading: its blocks are still to be served, and whoever
+        writes to it is told then.
+        """
+        flags = os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT if create else 0)
+        path = self._path(name)
         with _translated("open", name):
-            return LocalFile(os.open(self._path(name), flags, FILE_MODE), name)
+            try:
+                return LocalFile(os.open(path, os.O_RDWR | flags, FILE_MODE), name)
+            except OSError as error:
+                if error.errno != errno.EROFS or create:
+                    raise
+            return LocalFile(os.open(path, os.O_RDONLY | flags), name, reopened=path)
 
     def read(self, name: str) -> bytes:
         """Return a small file's bytes. Raises DiskMissing and other leaves."""
