@@ -11,7 +11,6 @@ import os
 import random
 import stat
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
@@ -19,6 +18,7 @@ from typing import BinaryIO, Final, NamedTuple
 from dfs.cli.arguments import make_parser, parse_port, run_program
 from dfs.cli.dump_strip import find_first_page
 from dfs.cli.listener import find_state_folder
+from dfs.cli.polling import poll_until
 from dfs.core.errors import DfsError, ExitCode, StateError, UsageError
 from dfs.core.ids import BlockNo, Ino
 from dfs.core.placement import Role
@@ -34,7 +34,6 @@ from dfs.data.superblock import parse_superblock
 SCRIPT: Final = "corrupt.py"
 IN_PLACE_TIMEOUT_S: Final = 60.0
 """The server puts blocks in place after 5 s to 10 s without small writes, at the latest after 30 s; a busy disk may take longer."""
-POLL_S: Final = 0.1
 
 
 class NoBlock(DfsError):
@@ -108,12 +107,9 @@ def corrupt(folder: Path, ino: Ino) -> str:
 
 def _wait_until_in_place(folder: Path, ino: Ino) -> None:
     """Return when the journal holds no block of the inode. Raises: StateError after IN_PLACE_TIMEOUT_S."""
-    until_s = time.monotonic() + IN_PLACE_TIMEOUT_S
-    while is_journalled(folder, ino):
-        if time.monotonic() > until_s:
-            got = f"some still in its journal after {IN_PLACE_TIMEOUT_S:.0f} s; is the file being written, or the server stopped?"
-            raise StateError("the server to put the file's blocks in place", got)
-        time.sleep(POLL_S)
+    if not poll_until(lambda: not is_journalled(folder, ino), IN_PLACE_TIMEOUT_S):
+        got = f"some still in its journal after {IN_PLACE_TIMEOUT_S:.0f} s; is the file being written, or the server stopped?"
+        raise StateError("the server to put the file's blocks in place", got)
 
 
 def is_journalled(folder: Path, ino: Ino) -> bool:

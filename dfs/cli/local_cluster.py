@@ -22,6 +22,7 @@ from typing import Final
 from dfs.cli.arguments import PORT_MAX, make_parser, parse_port, run_program
 from dfs.cli.background import BackgroundProgram, program_command
 from dfs.cli.mount_table import absolute, find_holders, find_mount, is_mounted, unmount
+from dfs.cli.polling import POLL_S, poll_until
 from dfs.core.errors import AddressInUse, ExitCode, MountPointError, PeerStartError, UsageError
 from dfs.core.limits import SERVERS_MAX, SERVERS_MIN
 from dfs.host.clock import SystemClock
@@ -37,7 +38,6 @@ MOUNT_TIMEOUT_S: Final = 40.0
 """dfs-mount itself waits up to 30 s for servers."""
 STOP_TIMEOUT_S: Final = 35.0
 """Every program bounds its own stop to less than this."""
-POLL_S: Final = 0.05
 LOG_LINES_SHOWN: Final = 5
 
 
@@ -150,17 +150,17 @@ def _write_config(cluster: LocalCluster) -> None:
 
 
 def _wait_until_listening(program: BackgroundProgram, address: str, process: subprocess.Popen[bytes]) -> None:
-    clock = SystemClock()
-    deadline = clock.monotonic_s() + START_TIMEOUT_S
-    while not _listens(address):
+    def is_up() -> bool:
+        if _listens(address):
+            return True
         if process.poll() is not None:
             raise PeerStartError(expected=f"{program.name} to run", got=f"exit status {process.returncode}; {_last_words(program)}")
-        if clock.monotonic_s() > deadline:
-            raise PeerStartError(
-                expected=f"{program.name} to listen on {address} within {START_TIMEOUT_S:.0f} s",
-                got=f"nothing; {_last_words(program)}",
-            )
-        clock.sleep(POLL_S)
+        return False
+
+    if not poll_until(is_up, START_TIMEOUT_S):
+        raise PeerStartError(
+            expected=f"{program.name} to listen on {address} within {START_TIMEOUT_S:.0f} s", got=f"nothing; {_last_words(program)}"
+        )
 
 
 def _listens(address: str) -> bool:
@@ -180,17 +180,21 @@ def _mount(cluster: LocalCluster) -> None:
     cluster.mount.mkdir(parents=True, exist_ok=True)
     process = mounter.start()
     clock = SystemClock()
-    deadline = clock.monotonic_s() + MOUNT_TIMEOUT_S
-    while not (is_mounted(cluster.mount) and _answers(cluster.mount, deadline - clock.monotonic_s())):
+    deadline_s = clock.monotonic_s() + MOUNT_TIMEOUT_S
+
+    def is_up() -> bool:
+        if is_mounted(cluster.mount) and _answers(cluster.mount, deadline_s - clock.monotonic_s()):
+            return True
         if process.poll() is not None:
             raise MountPointError(
                 expected=f"{cluster.mount} to be mounted", got=f"exit status {process.returncode}; {_last_words(mounter)}"
             )
-        if clock.monotonic_s() > deadline:
-            raise MountPointError(
-                expected=f"{cluster.mount} to answer within {MOUNT_TIMEOUT_S:.0f} s", got=f"nothing; {_last_words(mounter)}"
-            )
-        clock.sleep(POLL_S)
+        return False
+
+    if not poll_until(is_up, MOUNT_TIMEOUT_S):
+        raise MountPointError(
+            expected=f"{cluster.mount} to answer within {MOUNT_TIMEOUT_S:.0f} s", got=f"nothing; {_last_words(mounter)}"
+        )
 
 
 def _refuse_foreign_mount(cluster: LocalCluster) -> None:

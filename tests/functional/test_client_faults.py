@@ -25,7 +25,7 @@ from dfs.core.ids import BlockNo, ServerIndex
 from dfs.core.placement import Role
 from tests.harness.beside import beside
 from tests.harness.local_cluster import CallerContext, LocalCluster, Mount
-from tests.harness.waiting import wait_until
+from tests.harness.waiting import assert_stays, wait_until
 
 O_RDWR, O_CREAT, O_APPEND = 0o2, 0o100, 0o2000
 CTX = CallerContext()
@@ -94,8 +94,7 @@ def test_write_while_a_server_is_down_waits_and_goes_on_when_it_is_back(cluster:
     cluster.wires[server].is_down = True
     write = beside(lambda: mount.fs.write(CTX, handle, DATA, 0))
     wait_until(lambda: bool(mount.events.of(WRITE_WAITS)), "the write to wait")
-    time.sleep(0.3)
-    assert not write.done()
+    assert_stays(lambda: not write.done(), "the write to wait", 0.3)
     cluster.wires[server].is_down = False
     assert write.result(5) == len(DATA)
     assert mount.fs.read(CTX, handle, len(DATA), 0) == DATA
@@ -204,8 +203,7 @@ def test_read_waits_while_both_servers_of_a_block_are_down_and_can_be_ended(clus
         cluster.wires[server].is_down = True
     killed = CallerContext()
     reads = [beside(lambda ctx=ctx: mount.fs.read(ctx, handle, len(DATA), 0)) for ctx in (CTX, killed)]  # type: ignore[misc]
-    time.sleep(0.3)
-    assert not any(read.done() for read in reads)
+    assert_stays(lambda: not any(read.done() for read in reads), "the reads to wait", 0.3)
     killed.end()
     with pytest.raises(Interrupted):
         reads[1].result(1)

@@ -20,7 +20,7 @@ from dfs.core.meta_messages import Acquire, AttributeChanges, Create, MakeFolder
 from dfs.core.placement import Role
 from tests.harness.beside import beside
 from tests.harness.local_cluster import CallerContext, LocalCluster, Mount
-from tests.harness.waiting import wait_until
+from tests.harness.waiting import assert_stays, wait_until
 
 O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_TRUNC, O_APPEND = 0o0, 0o1, 0o2, 0o100, 0o200, 0o1000, 0o2000
 CTX = CallerContext()
@@ -186,8 +186,7 @@ def test_operations_wait_for_meta_and_go_on_after_its_restart(cluster: LocalClus
     mount.fs.write(CTX, handle, b"during ", 7)  # needs no meta
     made = beside(lambda: mount.fs.mkdir(CTX, b"/folder", 0o755))
     wait_until(lambda: bool(mount.events.of(META_WAITS)), "the mount to notice")
-    time.sleep(0.2)
-    assert not made.done()
+    assert_stays(lambda: not made.done(), "the change to wait", 0.2)
     cluster.start_meta()
     made.result(10)
     mount.fs.write(CTX, handle, b"after", 14)
@@ -203,8 +202,7 @@ def test_file_unlinked_while_open_survives_the_restart_of_meta(cluster: LocalClu
     cluster.stop_meta()
     cluster.start_meta()
     wait_until(lambda: mount.background["AssertOpens"] >= 1, "the opens to be asserted", 10.0)
-    time.sleep(0.2)
-    assert mount.fs.read(CTX, handle, 10, 0) == b"kept"
+    assert_stays(lambda: mount.fs.read(CTX, handle, 10, 0) == b"kept", "the file to be kept", 0.2)
     mount.fs.write(CTX, handle, b"!", 4)
     assert mount.fs.read(CTX, handle, 10, 0) == b"kept!"
 
@@ -230,7 +228,7 @@ def test_caller_killed_while_meta_is_away_ends_at_once_and_what_it_wrote_is_not_
     killed = CallerContext()
     flush = beside(lambda: mount.fs.flush(killed, handle))
     opening = beside(lambda: mount.fs.open(killed, b"/file", O_RDONLY))
-    time.sleep(0.2)
+    assert_stays(lambda: not flush.done() and not opening.done(), "the calls to wait", 0.2)
     killed.end()
     for one in (flush, opening):
         with pytest.raises(Interrupted):
@@ -372,7 +370,7 @@ def test_start_without_meta_fails_after_the_time_given(cluster: LocalCluster) ->
 def test_start_waits_for_a_meta_server_that_comes_later(cluster: LocalCluster) -> None:
     cluster.stop_meta()
     late = beside(cluster.mount)
-    time.sleep(0.2)
+    assert_stays(lambda: not late.done(), "the mount to wait", 0.2)
     cluster.start_meta()
     assert late.result(10).fs.list_folder(CTX, b"/") == []
 

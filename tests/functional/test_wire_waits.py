@@ -32,7 +32,7 @@ from dfs.rpc.codec import write_answer
 from dfs.rpc.framing import answer_head
 from dfs.rpc.server import RpcServer
 from tests.harness.sample_api import SampleApi
-from tests.harness.waiting import wait_until
+from tests.harness.waiting import be_slow, wait_until
 
 CTX = PlainContext("req-1")
 SYNC = Sync(Ino(1))
@@ -113,7 +113,7 @@ def trickle(sock: socket.socket) -> None:
     """Answer with a byte every 50 ms."""
     for at in range(len(GOOD)):
         sock.sendall(GOOD[at : at + 1])
-        time.sleep(0.05)
+        be_slow(0.05)
 
 
 @pytest.fixture
@@ -322,8 +322,9 @@ def parked(api: SampleApi) -> threading.Event:
 
     def park(ctx: CallContext, _: object) -> None:
         waits.set()
-        while (reason := ctx.cancelled()) is None:
-            time.sleep(0.02)
+        wait_until(lambda: ctx.cancelled() is not None, "the end of the context")
+        reason = ctx.cancelled()
+        assert reason is not None
         raise Interrupted(reason.value)
 
     api.on_call = park

@@ -8,6 +8,8 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import platform
+import select
 import signal
 import sqlite3
 import struct
@@ -21,6 +23,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.cluster import Cluster
+from tests.harness.waiting import assert_stays, wait_until
 
 HOLDER = """
 import fcntl, sys, time
@@ -51,6 +54,11 @@ class Holder:
     def _line(self) -> str:
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
+
+    def is_heard(self) -> bool:
+        """Tell whether it said something more, or has ended."""
+        assert self.process.stdout is not None
+        return bool(select.select([self.process.stdout], [], [], 0)[0])
 
     def wait_locked(self) -> None:
         assert self._line() == "locked"
@@ -91,13 +99,13 @@ def is_flock_free(file: Path, *, shared: bool = False) -> bool:
         return True
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float) -> float:
-    """Wait for a condition and return how long it took."""
-    began_s = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began_s < timeout_s, "it did not happen in time"
-        time.sleep(0.05)
-    return time.monotonic() - began_s
+FCNTL_NUMBERS = {"x86_64": 72, "aarch64": 25}
+
+
+def waits_in_fcntl(process: subprocess.Popen[str]) -> bool:
+    """Tell whether a child of ours sleeps in fcntl(2), as the kernel shows it."""
+    shown = Path(f"/proc/{process.pid}/syscall").read_text().split()
+    return shown[0] == str(FCNTL_NUMBERS[platform.machine()])
 
 
 @pytest.fixture
@@ -136,10 +144,9 @@ def test_flock_is_kept_by_a_child_until_the_last_descriptor_is_closed(file: tupl
     fcntl.flock(opened, fcntl.LOCK_EX)
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=[opened.fileno()])
     opened.close()
-    time.sleep(0.2)
-    assert not is_flock_free(other)
+    assert_stays(lambda: not is_flock_free(other), "the lock to be kept", 0.2)
     child.communicate(b"\n")
-    wait_until(lambda: is_flock_free(other), 5)
+    wait_until(lambda: is_flock_free(other), "the lock to go", 5)
 
 
 def test_record_locks_go_with_any_descriptor_of_the_process(file: tuple[Path, Path]) -> None:
@@ -174,13 +181,13 @@ def test_waiting_lock_is_granted_once_the_other_mount_unlocks(file: tuple[Path, 
     one, other = file
     with held(one, kind) as holder:
         waiting = Holder(other, kind)
-        time.sleep(1.5)
+        assert_stays(lambda: not waiting.is_heard(), "the lock to be waited for", 1.5)
         holder.close()
         began_s = time.monotonic()
         waiting.wait_locked()
         assert time.monotonic() - began_s < 1
         waiting.close()
-    wait_until(lambda: is_free(one) and is_flock_free(one), 5)
+    wait_until(lambda: is_free(one) and is_flock_free(one), "the locks to go", 5)
 
 
 @pytest.mark.parametrize("kind", ["fcntl", "flock"])
@@ -196,7 +203,7 @@ def test_waiting_for_a_lock_ends_with_a_signal_and_locks_nothing(
         waiting.process.send_signal(number)
         assert waiting.process.wait(1) != 0
         waiting.close()
-    wait_until(lambda: is_free(one) and is_flock_free(one), 5)
+    wait_until(lambda: is_free(one) and is_flock_free(one), "the locks to go", 5)
 
 
 def test_deadlock_between_mounts_is_refused(file: tuple[Path, Path]) -> None:
@@ -224,7 +231,8 @@ fcntl.lockf(file, fcntl.LOCK_EX, 10, 0)
     second = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert second.stdout is not None
     assert second.stdout.readline() == "locked\n"
-    time.sleep(0.5)
+    wait_until(lambda: waits_in_fcntl(second), "the second process to wait")
+    assert_stays(lambda: waits_in_fcntl(second), "the wait to be known to the meta-server", 0.3)
     with pytest.raises(OSError, match=r".*") as caught:
         fcntl.lockf(first, fcntl.LOCK_EX, 10, 10)
     assert caught.value.errno == errno.EDEADLK
@@ -330,9 +338,9 @@ def test_locks_go_at_once_with_an_unmount_and_after_30_s_with_a_killed_mount(mak
     with held(roots[1], "fcntl"):
         assert not is_free(roots[0])
         cluster.mount(1).stop()
-        assert wait_until(lambda: is_free(roots[0]), 15) < 15
+        wait_until(lambda: is_free(roots[0]), "the lock to go with its mount", 15)
     with held(roots[2], "flock"):
         assert not is_flock_free(roots[0])
         cluster.mount(2).kill()
-        took_s = wait_until(lambda: is_flock_free(roots[0]), 45)
+        took_s = wait_until(lambda: is_flock_free(roots[0]), "the lock to go with the session", 45)
         assert 15 < took_s < 40

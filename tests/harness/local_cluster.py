@@ -32,6 +32,7 @@ from dfs.meta.service import MetaService
 from dfs.meta.settings import MetaSettings
 from tests.harness.memory_disk import MemoryDisk
 from tests.harness.recorded_events import RecordedEvents
+from tests.harness.waiting import wait_until
 
 A = TypeVar("A")
 Hook = Callable[[Request[Any]], None]
@@ -251,11 +252,14 @@ class LocalCluster:
         number = mount.fs.session
         parts = self.meta._parts
         assert parts is not None
-        deadline_s = self.clock.monotonic_s() + 5
-        while (live := parts.sessions._live.get(number)) is not None:
-            assert self.clock.monotonic_s() < deadline_s, "the session does not expire"
-            live.heard_s = -1e6
-            self.clock.sleep(0.02)
+
+        def is_expired() -> bool:
+            live = parts.sessions._live.get(number)
+            if live is not None:
+                live.heard_s = -1e6
+            return live is None
+
+        wait_until(is_expired, "the session to expire", 5)
         return number
 
     # --- mounts --------------------------------------------------------------------------------------------------------------

@@ -21,8 +21,9 @@ from dfs.core.interfaces import CallContext, raise_if_cancelled
 from dfs.core.locks import LockOwner, LockRange
 from dfs.core.meta_messages import AttributeChanges, Attributes, Content, Entry, FileSystemSpace, LockFound
 from dfs.core.placement import Layout
+from tests.harness.waiting import wait_until
 
-POLL_S = 0.05
+STUCK_S_MAX = 600.0
 
 
 @dataclass
@@ -99,9 +100,12 @@ class MemoryFileSystem:
     def _wait_if_stuck(self, ctx: CallContext, name: bytes, operation: bytes) -> None:
         if name != b"stuck-" + operation:
             return
-        while b"release" not in self._root.children:
+
+        def is_released() -> bool:
             raise_if_cancelled(ctx)
-            time.sleep(POLL_S)
+            return b"release" in self._root.children
+
+        wait_until(is_released, "a file /release", STUCK_S_MAX)
 
     def getattr(self, ctx: CallContext, path: bytes, handle: int | None) -> Attributes:
         with self._lock:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -26,6 +23,7 @@ from dfs.meta.settings import MetaSettings
 from tests.harness.fake_clock import FakeClock
 from tests.harness.fake_data_servers import FakeDataServers
 from tests.harness.recorded_events import RecordedEvents
+from tests.harness.waiting import wait_until
 
 A = TypeVar("A")
 
@@ -144,29 +142,6 @@ class MetaUnderTest:
         chosen = nonce if nonce is not None else self.nonces.to_bytes(16, "big")
         opened = self.service.call(FakeContext(), OpenSession(chosen, "host", b"/mnt", ()))
         return Mount(self, opened.session)
-
-
-def wait_until(condition: Callable[[], bool], what: str = "the condition") -> None:
-    """Wait for something that another thread brings about."""
-    for _ in range(2000):
-        if condition():
-            return
-        time.sleep(0.005)
-    raise AssertionError(f"{what} did not come true within 10 s")
-
-
-def in_thread(function: Callable[[], A]) -> Future[A]:
-    """Run a call that parks."""
-    future: Future[A] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(function())
-        except BaseException as error:  # noqa: BLE001  # it belongs to who asks for the result
-            future.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return future
 
 
 def heartbeat_of(mount: Mount, *closed: OpenFile) -> None:

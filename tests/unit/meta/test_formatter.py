@@ -17,7 +17,8 @@ from dfs.core.meta_messages import MakeNode, OpenSession, SessionOpened, ShowMet
 from dfs.core.requests import Request
 from dfs.meta.settings import MetaSettings
 from tests.harness.fake_data_servers import FakeDataServers
-from tests.unit.meta.conftest import FakeContext, MetaUnderTest, wait_until
+from tests.harness.waiting import wait_until
+from tests.unit.meta.conftest import FakeContext, MetaUnderTest
 
 
 @pytest.fixture

@@ -36,7 +36,9 @@ from dfs.core.meta_messages import (
     Truncate,
     Yield,
 )
-from tests.unit.meta.conftest import FakeContext, MetaUnderTest, Mount, holding, in_thread, wait_until
+from tests.harness.beside import beside
+from tests.harness.waiting import wait_until
+from tests.unit.meta.conftest import FakeContext, MetaUnderTest, Mount, holding
 
 Pair = tuple[Mount, Mount]
 
@@ -103,8 +105,8 @@ def test_acquire_after_a_conflict_gets_a_ticket_above_what_was_seen(pair: Pair, 
 def test_acquire_recalls_parks_and_gets_the_grant_when_the_holder_yields(meta: MetaUnderTest, pair: Pair) -> None:
     first, second = pair
     made = first.create(b"f")
-    parked_heartbeat = in_thread(lambda: first.call(Heartbeat((), ())))
-    parked_acquire = in_thread(lambda: acquire(second, made.grant.ino))
+    parked_heartbeat = beside(lambda: first.call(Heartbeat((), ())))
+    parked_acquire = beside(lambda: acquire(second, made.grant.ino))
     assert parked_heartbeat.result(10).recalls == (made.grant.ino,)
     assert not parked_acquire.done()
     give_back(first, made.grant.ino, made.grant.ticket, 77)
@@ -116,7 +118,7 @@ def test_acquire_recalls_parks_and_gets_the_grant_when_the_holder_yields(meta: M
 
 def test_acquire_of_a_grant_that_stays_busy_ends_after_its_park_time(meta: MetaUnderTest, pair: Pair) -> None:
     made = pair[0].create(b"f")
-    parked = in_thread(lambda: acquire(pair[1], made.grant.ino))
+    parked = beside(lambda: acquire(pair[1], made.grant.ino))
     wait_until(lambda: meta.running().recalls.of(pair[0].session) == (made.grant.ino,))
     meta.clock.advance(1.1)
     with pytest.raises(GrantBusy):
@@ -264,7 +266,7 @@ def test_truncate_without_the_grant_takes_it_and_uses_the_committed_size(pair: P
 
 def test_truncate_of_a_file_held_elsewhere_recalls_and_waits(meta: MetaUnderTest, pair: Pair) -> None:
     made = pair[0].create(b"f").grant
-    parked = in_thread(lambda: truncate(pair[1], made.ino, 5))
+    parked = beside(lambda: truncate(pair[1], made.ino, 5))
     wait_until(lambda: meta.running().recalls.of(pair[0].session) == (made.ino,))
     give_back(pair[0], made.ino, made.ticket, 8)
     assert parked.result(10).content.cuts[0].offset == 5

@@ -11,7 +11,9 @@ from dfs.core.errors import DuplicateRefused, LockBusy, SessionExpired, StaleFil
 from dfs.core.ids import Ino
 from dfs.core.locks import OFFSET_MAX, LockKind, LockOwner, LockRange
 from dfs.core.meta_messages import AssertLocks, AssertOpens, EndSession, FindLock, Lock, LockFound, OpenFile, Unlock
-from tests.unit.meta.conftest import MetaUnderTest, Mount, in_thread, wait_until
+from tests.harness.beside import beside
+from tests.harness.waiting import wait_until
+from tests.unit.meta.conftest import MetaUnderTest, Mount
 
 A, B = LockOwner(LockKind.RECORD, -1), LockOwner(LockKind.RECORD, 2)
 WHOLE_A, WHOLE_B = LockOwner(LockKind.WHOLE, 1), LockOwner(LockKind.WHOLE, 2)
@@ -74,7 +76,7 @@ def test_find_lock_tells_range_and_whether_its_pid_means_something(two: tuple[Mo
 def test_waiting_lock_is_granted_when_the_holder_unlocks(meta: MetaUnderTest, two: tuple[Mount, Mount], ino: Ino) -> None:
     one, other = two
     lock(one, ino, A, span(0, 9))
-    waiting = in_thread(lambda: lock(other, ino, A, span(0, 9), wait=True))
+    waiting = beside(lambda: lock(other, ino, A, span(0, 9), wait=True))
     wait_until(lambda: is_parked(meta, other))
     unlock(one, ino, A)
     waiting.result(10)
@@ -83,7 +85,7 @@ def test_waiting_lock_is_granted_when_the_holder_unlocks(meta: MetaUnderTest, tw
 def test_waiting_lock_is_told_to_ask_again_after_a_while(meta: MetaUnderTest, two: tuple[Mount, Mount], ino: Ino) -> None:
     one, other = two
     lock(one, ino, A, span(0, 9))
-    waiting = in_thread(lambda: lock(other, ino, A, span(0, 9), wait=True))
+    waiting = beside(lambda: lock(other, ino, A, span(0, 9), wait=True))
     meta.until(waiting.done)
     assert isinstance(waiting.exception(), LockBusy)
 
@@ -92,7 +94,7 @@ def test_owners_that_wait_for_each_other_are_refused(meta: MetaUnderTest, two: t
     one, other = two
     lock(one, ino, A, span(0, 9))
     lock(other, ino, A, span(10, 19))
-    waiting = in_thread(lambda: lock(one, ino, A, span(10, 19), wait=True))
+    waiting = beside(lambda: lock(one, ino, A, span(10, 19), wait=True))
     wait_until(lambda: is_parked(meta, one))
     with pytest.raises(WouldDeadlock):
         lock(other, ino, A, span(0, 9), wait=True)
@@ -104,7 +106,7 @@ def test_two_shared_flocks_that_both_upgrade_do_not_wait_for_each_other(two: tup
     one, other = two
     for mount, owner in ((one, WHOLE_A), (other, WHOLE_B)):
         lock(mount, ino, owner, span(0, OFFSET_MAX, shared=True))
-    waiting = in_thread(lambda: lock(one, ino, WHOLE_A, span(0, OFFSET_MAX), wait=True))
+    waiting = beside(lambda: lock(one, ino, WHOLE_A, span(0, OFFSET_MAX), wait=True))
     wait_until(lambda: other.call(FindLock(ino, WHOLE_B, span(0, 9))) == LockFound())  # the first has given its old lock up
     lock(other, ino, WHOLE_B, span(0, OFFSET_MAX), wait=True)
     assert not waiting.done()
@@ -144,7 +146,7 @@ def test_lock_that_waits_is_refused_when_its_owner_asserts_without_it(
 ) -> None:
     one, other = two
     lock(one, ino, A, span(0, 9))
-    waiting = in_thread(lambda: lock(other, ino, A, span(0, 9), wait=True))
+    waiting = beside(lambda: lock(other, ino, A, span(0, 9), wait=True))
     wait_until(lambda: is_parked(meta, other))
     other.call(AssertLocks(other.op(), ino, A, ()))
     assert isinstance(waiting.exception(10), DuplicateRefused)
@@ -158,7 +160,7 @@ def test_nothing_is_locked_after_a_restart_until_all_sessions_have_asserted(
     meta.crash()
     other.call(AssertOpens(()))
     for busy in (Lock(other.op(), ino, A, span(0, 9), False), FindLock(ino, B, span(0, 9))):
-        refused = in_thread(lambda busy=busy: other.call(busy))  # type: ignore[misc]
+        refused = beside(lambda busy=busy: other.call(busy))  # type: ignore[misc]
         meta.until(refused.done)
         assert isinstance(refused.exception(), LockBusy)
     one.call(AssertLocks(one.op(), ino, A, (span(0, 9),)))

@@ -10,7 +10,8 @@ from dfs.core.errors import NoSpace, NotFound
 from dfs.core.ids import NUMBER_MAX
 from dfs.meta.numbers import MARK_STEP, Numbers
 from dfs.meta.store import Transaction
-from tests.unit.meta.conftest import MetaUnderTest, wait_until
+from tests.harness.waiting import wait_until
+from tests.unit.meta.conftest import MetaUnderTest
 
 
 def durable_mark(meta: MetaUnderTest) -> int:

@@ -21,7 +21,9 @@ from dfs.core.meta_messages import (
     ShowMeta,
     Unlink,
 )
-from tests.unit.meta.conftest import FakeContext, MetaUnderTest, heartbeat_of, in_thread, wait_until
+from tests.harness.beside import beside
+from tests.harness.waiting import wait_until
+from tests.unit.meta.conftest import FakeContext, MetaUnderTest, heartbeat_of
 
 
 def exists(meta: MetaUnderTest, ino: Ino) -> bool:
@@ -99,13 +101,13 @@ def test_end_session_frees_it_at_once_and_repeats(meta: MetaUnderTest) -> None:
 def test_heartbeat_parks_until_its_time_is_over_its_sender_gone_or_meta_stops(meta: MetaUnderTest) -> None:
     mount = meta.mount()
     begin_s = meta.clock.monotonic_s()
-    parked = in_thread(lambda: mount.call(Heartbeat((), ())))
+    parked = beside(lambda: mount.call(Heartbeat((), ())))
     meta.until(parked.done)
     assert meta.clock.monotonic_s() >= begin_s + HEARTBEAT_PARK_S
     assert parked.result(10).recalls == ()
     heartbeat_of(mount)
-    parked = in_thread(lambda: mount.call(Heartbeat((), ())))
-    parked_too = in_thread(lambda: mount.call(Heartbeat((), ())))
+    parked = beside(lambda: mount.call(Heartbeat((), ())))
+    parked_too = beside(lambda: mount.call(Heartbeat((), ())))
     meta.running().recalls.close()
     parked.result(10)
     parked_too.result(10)
@@ -113,7 +115,7 @@ def test_heartbeat_parks_until_its_time_is_over_its_sender_gone_or_meta_stops(me
 
 def test_heartbeat_parked_when_the_session_ends_says_so(meta: MetaUnderTest) -> None:
     mount = meta.mount()
-    parked = in_thread(lambda: mount.call(Heartbeat((), ())))
+    parked = beside(lambda: mount.call(Heartbeat((), ())))
     mount.call(EndSession())
     with pytest.raises(SessionExpired):
         parked.result(10)

@@ -12,7 +12,8 @@ from dfs.core.errors import GrantLost
 from dfs.core.ids import ROOT_INO, Ino, ServerIndex
 from dfs.core.meta_messages import Commit, EndSession, Open, Unlink
 from dfs.core.requests import Request
-from tests.unit.meta.conftest import MetaUnderTest, Mount, holding, wait_until
+from tests.harness.waiting import wait_until
+from tests.unit.meta.conftest import MetaUnderTest, Mount, holding
 
 
 def is_free(mount: Mount, ino: Ino) -> bool:

@@ -21,7 +21,8 @@ import sys
 from pathlib import Path
 from dfs.meta.settings import MetaSettings
 from tests.harness.fake_data_servers import FakeDataServers
-from tests.unit.meta.conftest import MetaUnderTest, wait_until
+from tests.harness.waiting import wait_until
+from tests.unit.meta.conftest import MetaUnderTest
 servers = FakeDataServers()
 meta = MetaUnderTest(Path(sys.argv[1]), MetaSettings(data_servers=servers.names), servers=servers)
 meta.start()

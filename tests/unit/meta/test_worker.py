@@ -12,7 +12,7 @@ from dfs.core.interfaces import CallContext
 from dfs.host.tasks import ThreadTasks
 from dfs.meta.worker import Worker
 from tests.harness.fake_clock import FakeClock
-from tests.unit.meta.conftest import wait_until
+from tests.harness.waiting import wait_until
 
 Start = Callable[..., Worker]
 
