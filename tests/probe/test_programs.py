@@ -19,9 +19,13 @@ from pathlib import Path
 import pytest
 
 from tests.harness.cluster import Cluster
+from tests.harness.leftovers import marked_environment
 from tests.harness.program import ROOT
 
 NEW_NS = 10**11
+CHECK_TIMEOUT_S = 1200
+ANY_OWNER = ("-c", "safe.directory=*")
+IDENTITY = ("-c", "user.name=test", "-c", "user.email=test@example.org")
 
 
 @pytest.fixture
@@ -75,43 +79,57 @@ def _look(path: Path) -> tuple[object, ...]:
     return (found.st_mode, found.st_uid, found.st_gid, found.st_mtime_ns, 0 if is_folder else found.st_nlink, content)
 
 
-def run(*command: object, cwd: Path | None = None) -> str:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+def run(*command: object, cwd: Path | None = None, timeout_s: float = 500) -> str:
+    """Run a program as from a user's shell and return what it printed; fails the test if it fails."""
+    environment = {name: value for name, value in marked_environment().items() if not name.startswith("GIT_")}
     words = [str(word) for word in command]
-    done = subprocess.run(words, check=False, cwd=cwd, env=environment, capture_output=True, text=True, timeout=500)
+    done = subprocess.run(words, check=False, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout_s)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """Return this repository, or one made of its files where they are no git checkout (a tarball)."""
+    if (ROOT / ".git").exists():
+        return ROOT
+    made = tmp_path / "repository"
+    shutil.copytree(ROOT, made, ignore=shutil.ignore_patterns("__pycache__", ".venv", ".*_cache", "run", "mnt", "build"))
+    run("git", "init", "--quiet", made)
+    run("git", "add", "--all", cwd=made)
+    run("git", *IDENTITY, "commit", "--quiet", "-m", "all", cwd=made)
+    return made
+
+
+def clone_of(repository: Path, clone: Path) -> Path:
+    """Clone by copying every object, whoever owns the repository."""
+    run("git", *ANY_OWNER, "clone", "--quiet", "--no-hardlinks", repository, clone)
+    return clone
+
+
 @pytest.mark.timeout(600)
-def test_git_clones_this_repository_commits_and_finds_nothing_wrong(folder: Path) -> None:
-    clone = folder / "clone"
-    run("git", "-c", "safe.directory=*", "clone", "--quiet", "--no-hardlinks", ROOT, clone)
+def test_git_clones_this_repository_commits_and_finds_nothing_wrong(folder: Path, repository: Path) -> None:
+    clone = clone_of(repository, folder / "clone")
     run("git", "fsck", "--full", "--strict", cwd=clone)
     assert run("git", "status", "--porcelain", cwd=clone) == ""
-    assert run("git", "rev-parse", "HEAD", cwd=clone) == run("git", "-c", "safe.directory=*", "rev-parse", "HEAD", cwd=ROOT)
+    assert run("git", "rev-parse", "HEAD", cwd=clone) == run("git", *ANY_OWNER, "rev-parse", "HEAD", cwd=repository)
     (clone / "README.md").write_text("changed")
-    identity = ("-c", "user.name=test", "-c", "user.email=test@example.org")
-    run("git", *identity, "commit", "--quiet", "-am", "change", cwd=clone)
+    run("git", *IDENTITY, "commit", "--quiet", "-am", "change", cwd=clone)
     run("git", "fsck", "--full", "--strict", cwd=clone)
     assert run("git", "show", "HEAD:README.md", cwd=clone) == "changed"
 
 
-@pytest.mark.timeout(600)
-def test_lint_and_unit_tests_pass_inside_a_clone(folder: Path) -> None:
-    """The quick part of `make check`: ruff, and the unit tests of dfs/core. With mypy, whose cache is cold in a clone, it did not
-    end within five minutes on a busy machine.
-    """
-    clone = folder / "clone"
-    run("git", "-c", "safe.directory=*", "clone", "--quiet", "--no-hardlinks", ROOT, clone)
+@pytest.mark.timeout(2 * CHECK_TIMEOUT_S)
+def test_make_check_passes_inside_a_clone(folder: Path, repository: Path) -> None:
+    """Most of its time goes into mypy's cache, which is cold in a clone: 24,000 writes of 4 KiB to SQLite files."""
+    clone = clone_of(repository, folder / "clone")
     where = run(sys.executable, "-c", "import dfs; print(dfs.__file__)", cwd=clone)
     assert where == f"{clone}/dfs/__init__.py\n"
-    ruff = Path(sys.prefix, "bin", "ruff")
-    run(ruff, "check", "dfs", "tests", "scripts", cwd=clone)
-    run(ruff, "format", "--check", "dfs", "tests", "scripts", cwd=clone)
-    tested = run(sys.executable, "-m", "pytest", "-q", "tests/unit/core", cwd=clone)
-    assert re.search(r"^[1-9][0-9]* passed in ", tested, re.MULTILINE), tested
+    output = run("make", "-o", "machine", "check", f"VENV={sys.prefix}", cwd=clone, timeout_s=CHECK_TIMEOUT_S)
+    assert "Success: no issues found" in output
+    assert re.search(r"^[1-9][0-9]* passed in ", output, re.MULTILINE), output
     assert (clone / ".pytest_cache").is_dir()
+    assert (clone / ".mypy_cache").is_dir()
     assert run("git", "status", "--porcelain", cwd=clone) == ""
 
 
