@@ -161,7 +161,6 @@ class Files:
                 self._calls.truncate(ctx, ino, size_bytes, by_handle=handle is not None)
         finally:
             self._reading.drop(ino)
-        self._cache.forget_attributes(ino)
 
     # --- closing -----------------------------------------------------------------------------------------------------------
 
@@ -182,7 +181,6 @@ class Files:
                 self._calls.give_back(ctx, ino)
         else:
             self._calls.commit(ctx, ino)
-        self._cache.forget_attributes(ino)
 
     def fsync(self, ctx: CallContext, number: int, servers: int) -> None:
         """Make what was written survive a power cut of all machines (I1): first on all `servers` data servers, then at meta."""
@@ -197,7 +195,6 @@ class Files:
             self._link.ask(ctx, Commit(nothing_held(ino)))
             return
         self._calls.record(ctx, held)
-        self._cache.forget_attributes(ino)
 
     def release(self, ctx: CallContext, number: int) -> None:
         """Forget a handle; with the last one of an inode, let go of everything that was held for it."""
@@ -219,8 +216,6 @@ class Files:
         except Interrupted:
             self._closed.add([file])  # upkeep gives the grant back
             raise
-        finally:
-            self._cache.forget_attributes(file.ino)
 
     def _has_nothing_to_tell(self, ino: Ino) -> bool:
         return self._grants.view(ino) is None and not self._grants.has_junk(ino) and self._grants.unfinished(ino) is None

@@ -97,7 +97,7 @@ class FileSystem:
             events=events,
         )
         self._link = link = MetaLink(meta=patient, session=session, ops=ops, tasks=tasks)
-        self._calls = calls = GrantCalls(link=link, grants=grants, lease=lease, clock=clock)
+        self._calls = calls = GrantCalls(link=link, grants=grants, cache=cache, lease=lease, clock=clock)
         self._inodes = inodes = InodeAttributes(link=link, cache=cache, grants=grants, handles=handles)
         self._names = Names(link=link, cache=cache, inodes=inodes, grants=grants, calls=calls, handles=handles, closed=closed)
         self._xattrs = Xattrs(link=link, cache=cache, inodes=inodes)
@@ -124,10 +124,8 @@ class FileSystem:
         )
         self._allocation = Allocation(link=link, files=files, inodes=inodes, calls=calls, turns=turns, writer=writer)
         self._written = WrittenBlocks(servers, clock, tasks, settings.attr_timeout_s)
-        self._recalls = RecallTask(grants=grants, calls=calls, turns=turns, cache=cache, clock=clock, random=random, tasks=tasks)
-        self._upkeep = UpkeepTask(
-            link=link, locks=locks, grants=grants, calls=calls, handles=handles, turns=turns, cache=cache, tasks=tasks
-        )
+        self._recalls = RecallTask(grants=grants, calls=calls, turns=turns, clock=clock, random=random, tasks=tasks)
+        self._upkeep = UpkeepTask(link=link, locks=locks, grants=grants, calls=calls, handles=handles, turns=turns, tasks=tasks)
         self._heartbeat = HeartbeatTask(
             meta=patient,
             session=session,

@@ -2,7 +2,8 @@
 
 The rules are those of design section 6. Everything here but commit is
 called with the inode's turn held. A grant is forgotten before it is given back. A Yield, Close or Truncate whose caller is killed
-before meta has answered is `Unfinished`: whoever comes next for the inode, or the upkeep task, sends it again first.
+before meta has answered is `Unfinished`: whoever comes next for the inode, or the upkeep task, sends it again first. Whatever is
+told here drops what the mount has cached of the inode.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from dfs.client.attribute_cache import AttributeCache
 from dfs.client.grants import Grants, Held, Unfinished
 from dfs.client.lease import Lease
 from dfs.client.meta_link import MetaLink
@@ -24,9 +26,10 @@ from dfs.core.meta_messages import Acquire, Close, Commit, Grant, Holding, OpenF
 class GrantCalls:
     """Brings, keeps and returns grants."""
 
-    def __init__(self, *, link: MetaLink, grants: Grants, lease: Lease, clock: Clock) -> None:
+    def __init__(self, *, link: MetaLink, grants: Grants, cache: AttributeCache, lease: Lease, clock: Clock) -> None:
         self._link = link
         self._grants = grants
+        self._cache = cache
         self._lease = lease
         self._clock = clock
 
@@ -64,7 +67,7 @@ class GrantCalls:
         """
         if (held := self._grants.held(ino)) is not None:
             self.commit(ctx, ino)
-            self._grants.forget(ino, held.ticket)
+            self._forget(held)
         while True:
             with self._grants.expect(self._link.session) as expectation:
                 try:
@@ -98,7 +101,7 @@ class GrantCalls:
                 grant = self._send(ctx, unfinished, request)
             except GrantBusy:
                 if held is not None:
-                    self._grants.forget(ino, held.ticket)
+                    self._forget(held)
                 pause(ctx, self._clock, RETRY_DELAY_S_MIN)
             else:
                 if grant is not None:
@@ -141,8 +144,9 @@ class GrantCalls:
         try:
             self._link.ask_within(ctx, Commit(holding), held.session)
         except (GrantLost, SessionExpired):
-            self._grants.forget(held.ino, held.ticket)
+            self._forget(held)
         else:
+            self._cache.forget_attributes(held.ino)
             self._grants.committed(holding)
 
     # --- inside ----------------------------------------------------------------------------------------------------------------
@@ -184,7 +188,13 @@ class GrantCalls:
             self._grants.adopt(expectation, grant)
             return grant
 
+    def _forget(self, held: Held) -> None:
+        """Hold a grant no more. What was cached under it goes first: a read in between would find the size of before."""
+        self._cache.forget_attributes(held.ino)
+        self._grants.forget(held.ino, held.ticket)
+
     def _end(self, unfinished: Unfinished) -> None:
+        self._cache.forget_attributes(unfinished.ino)  # before the grant's own view of the file is gone
         self._grants.end(unfinished)
         self._link.end_op(unfinished.request.op)
 

@@ -11,7 +11,6 @@ import logging
 from collections import deque
 from collections.abc import Iterable
 
-from dfs.client.attribute_cache import AttributeCache
 from dfs.client.grant_calls import GrantCalls
 from dfs.client.grants import Grants
 from dfs.client.patience import Patience
@@ -26,13 +25,10 @@ LOG = logging.getLogger(__name__)
 class RecallTask:
     """Serves recalls until the mount stops."""
 
-    def __init__(
-        self, *, grants: Grants, calls: GrantCalls, turns: Turns, cache: AttributeCache, clock: Clock, random: Random, tasks: Tasks
-    ) -> None:
+    def __init__(self, *, grants: Grants, calls: GrantCalls, turns: Turns, clock: Clock, random: Random, tasks: Tasks) -> None:
         self._grants = grants
         self._calls = calls
         self._turns = turns
-        self._cache = cache
         self._clock = clock
         self._random = random
         self._mutex = tasks.mutex()
@@ -70,7 +66,6 @@ class RecallTask:
             with self._turns.hold(ctx, ino):
                 if self._grants.recalled_for_s(ino) is not None:  # else whoever had the turn before gave it back
                     self._calls.give_back(ctx, ino)
-            self._cache.forget_attributes(ino)
         except Interrupted:
             return
         except DfsError as error:

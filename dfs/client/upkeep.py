@@ -7,7 +7,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from dfs.client.attribute_cache import AttributeCache
 from dfs.client.grant_calls import GrantCalls
 from dfs.client.grants import Grants
 from dfs.client.handles import Handles
@@ -34,7 +33,6 @@ class UpkeepTask:
         calls: GrantCalls,
         handles: Handles,
         turns: Turns,
-        cache: AttributeCache,
         tasks: Tasks,
     ) -> None:
         self._link = link
@@ -43,7 +41,6 @@ class UpkeepTask:
         self._calls = calls
         self._handles = handles
         self._turns = turns
-        self._cache = cache
         self._mutex = tasks.mutex()
         self._tick = tasks.signal(self._mutex)
         self._unused: set[Ino] = set()
@@ -94,11 +91,9 @@ class UpkeepTask:
         with self._turns.hold(ctx, ino):
             if not self._handles.count(ino):
                 self._calls.give_back(ctx, ino)
-                self._cache.forget_attributes(ino)
 
     def _commit(self, ctx: CallContext, ino: Ino) -> None:
         self._calls.commit(ctx, ino)
-        self._cache.forget_attributes(ino)
 
     def _finish(self, ctx: CallContext, ino: Ino) -> None:
         if not self._turns.is_taken(ino):

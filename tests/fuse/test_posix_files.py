@@ -122,6 +122,15 @@ def test_file_above_4_gib_keeps_its_bytes_where_they_were_written(two_mounts: tu
         assert os.pread(file.fileno(), 1000, 3 << 32) == bytes(1000)
 
 
+def test_size_is_seen_at_once_after_the_writer_has_ended(folder: Path) -> None:
+    """While the mount gives its grant back, what it has cached of before the write must not come to light."""
+    program = "import os, sys; os.pwrite(os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY), b'a', int(sys.argv[2]))"
+    for number in range(20):
+        path, offset = folder / f"file{number}", (2 << 30) + number
+        subprocess.run([sys.executable, "-S", "-E", "-c", program, path, str(offset)], check=True)
+        assert path.stat().st_size == offset + 1
+
+
 def test_space_counts_each_disk_once_and_is_half_of_what_is_there(folder: Path, posix_cluster: Cluster) -> None:
     """All servers stand on one disk here."""
     disk, shown = os.statvfs(posix_cluster.folder), os.statvfs(folder)
