@@ -15,10 +15,11 @@ from tests.harness.leftovers import remove_leftovers
 
 
 def pytest_configure() -> None:
-    """Let programs under test begin with the usual signals, whoever runs us.
+    """Let tests and programs under test begin with the usual umask and signals, whoever runs us.
 
     What runs in the background (nohup, a shell's &) has some of them ignored, and ignoring is inherited. A handler is not.
     """
+    os.umask(0o022)
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, lambda *_: None)
