@@ -5,11 +5,13 @@ MNT ?= mnt
 PORT_BASE ?= 9000
 ROUNDS ?= 3
 LINES ?=
+MINUTES ?= 5
+SEED ?=
 PYTHON := $(VENV)/bin/python
 CLUSTER := $(PYTHON) -m dfs.cli.local_cluster
 CHECKED := dfs tests scripts
 
-.PHONY: help machine up down check lint unit test bench format clean
+.PHONY: help machine up down check lint unit test bench torture format clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -40,6 +42,9 @@ test: lint ## Everything: lint, types, and all tests, those with real processes 
 
 bench: machine ## Measure beside the null file system and the stock XML-RPC server (LINES=sequential,wire ROUNDS=1)
 	@$(PYTHON) -m tests.bench --rounds $(ROUNDS) --lines "$(LINES)" --json build/bench.json
+
+torture: machine ## Break a cluster in every way for MINUTES=5 while it is written to; tells what was lost (SEED=n)
+	@$(PYTHON) -m tests.torture --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 format: machine ## Lay the code out and mend what can be mended without thinking
 	@$(VENV)/bin/ruff check --fix $(CHECKED)

@@ -10,7 +10,7 @@ venv=${1:?usage: setup-machine.sh VENV}
 checkout=$(cd "$(dirname "$0")/.." && pwd)
 stamp=$venv/.dfs-stamp
 # ca-certificates: Debian's pip trusts the system's list. fuse3 brings fusermount; fusepy itself loads libfuse2.
-packages=(ca-certificates fuse3 gcc python3-dev python3-venv pkg-config libsystemd-dev attr procps git rsync)
+packages=(ca-certificates fuse3 gcc python3-dev python3-venv pkg-config libsystemd-dev attr procps git rsync iproute2)
 
 fail() {
     echo "setup-machine.sh: $*" >&2

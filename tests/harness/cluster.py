@@ -11,6 +11,7 @@ import re
 import socket
 import subprocess
 import xmlrpc.client
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -19,6 +20,7 @@ from dfs.cli.mount_table import is_mounted, unmount
 from tests.harness.program import Program, module_command
 from tests.harness.waiting import wait_until
 
+LOOPBACK: Final = "127.0.0.1"
 PORTS: Final = range(20_000, 32_000)
 """Below those that the kernel gives to outgoing connections, so that a restarted server finds its port free."""
 READY_TIMEOUT_S: Final = 30.0
@@ -74,12 +76,17 @@ class Cluster:
         block_size: int = 512,
         log_level: str = "info",
         attr_timeout_s: float = 1.0,
+        meta_host: str = LOOPBACK,
+        data_hosts: Sequence[str] = (),
     ) -> None:
+        """Nothing runs yet. `meta_host`, `data_hosts`: loopback addresses of the servers, if each shall have its own."""
         self.folder = folder
         self.n = n
         self.block_size = block_size
         self.attr_timeout_s = attr_timeout_s
         self.config_file = folder / "dfs.conf"
+        self.meta_host = meta_host
+        self.data_hosts = tuple(data_hosts) or (LOOPBACK,) * n
         self.meta_port, *data_ports = free_ports(1 + n)
         self.data_ports = tuple(data_ports)
         self._allowed: list[str] = []
@@ -95,8 +102,8 @@ class Cluster:
         parts.append(f"[mount]\nattr_timeout_s = {self.attr_timeout_s}")
         parts.append(f"[meta]\naddress = {self.meta_address}\nstate = {self.folder}/meta")
         parts += [
-            f"[data:{index}]\naddress = 127.0.0.1:{port}\nstate = {self.state_folder(index)}"
-            for index, port in enumerate(self.data_ports)
+            f"[data:{index}]\naddress = {host}:{port}\nstate = {self.state_folder(index)}"
+            for index, (host, port) in enumerate(zip(self.data_hosts, self.data_ports, strict=True))
         ]
         return "\n".join(parts) + "\n"
 
@@ -107,7 +114,7 @@ class Cluster:
     @property
     def meta_address(self) -> str:
         """The meta-server's host:port."""
-        return f"127.0.0.1:{self.meta_port}"
+        return f"{self.meta_host}:{self.meta_port}"
 
     def data(self, index: int) -> Program:
         """Return data server `index`."""
@@ -149,9 +156,10 @@ class Cluster:
 
     def wait_ready(self, timeout_s: float = READY_TIMEOUT_S) -> None:
         """Wait until all servers that were started answer calls."""
-        for program, port in ((self.meta, self.meta_port), *zip(self._data, self.data_ports, strict=True)):
+        places = ((self.meta_port, self.meta_host), *zip(self.data_ports, self.data_hosts, strict=True))
+        for program, place in zip((self.meta, *self._data), places, strict=True):
             if program.is_running():
-                wait_until(lambda port=port: is_answering(port), f"{program.name} to answer", timeout_s)  # type: ignore[misc]
+                wait_until(lambda place=place: is_answering(*place), f"{program.name} to answer", timeout_s)  # type: ignore[misc]
 
     def restart(self, program: Program) -> None:
         """Start a program that has ended and wait until it answers."""
@@ -175,11 +183,11 @@ class Cluster:
 
     def meta_rpc(self) -> xmlrpc.client.ServerProxy:
         """Return a stock XML-RPC client of the meta-server."""
-        return stock_client(self.meta_port)
+        return stock_client(self.meta_port, self.meta_host)
 
     def rpc(self, index: int) -> xmlrpc.client.ServerProxy:
         """Return a stock XML-RPC client of a data server."""
-        return stock_client(self.data_ports[index])
+        return stock_client(self.data_ports[index], self.data_hosts[index])
 
     def logs(self) -> str:
         """Return all logs, each under its program's name."""
@@ -203,15 +211,15 @@ class Cluster:
         return self.folder / f"data{index}"
 
 
-def stock_client(port: int) -> xmlrpc.client.ServerProxy:
+def stock_client(port: int, host: str = LOOPBACK) -> xmlrpc.client.ServerProxy:
     """Return Python's own XML-RPC client for a server on loopback."""
-    return xmlrpc.client.ServerProxy(f"http://127.0.0.1:{port}", use_builtin_types=True)
+    return xmlrpc.client.ServerProxy(f"http://{host}:{port}", use_builtin_types=True)
 
 
-def is_answering(port: int) -> bool:
+def is_answering(port: int, host: str = LOOPBACK) -> bool:
     """Tell whether a server on loopback answers calls."""
     try:
-        with stock_client(port) as client:
+        with stock_client(port, host) as client:
             client.system.listMethods()
     except (OSError, xmlrpc.client.Error):
         return False

@@ -1,0 +1,1 @@
+"""`make torture`: real processes and real mounts under verifying writers, while everything that can break is broken in turn."""
