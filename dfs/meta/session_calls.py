@@ -86,6 +86,7 @@ class SessionCalls:
         self._formatter.ensure(ctx, request.data_servers)
         session = self._store.change(lambda tx: self._open(tx, request))
         self._sessions.heard(session)
+        self._sessions.answered(session)
         shape = self._cluster.shape
         assert shape is not None
         return SessionOpened(session, shape, self._cluster.addresses, self._epoch)
@@ -102,16 +103,21 @@ class SessionCalls:
         return session
 
     def heartbeat(self, ctx: CallContext, request: Heartbeat) -> HeartbeatAnswer:
-        """Renew the lease, then park until a grant is asked back that is not known to be."""
+        """Renew the lease, then park until a grant is asked back that is not known to be.
+
+        After a restart of ours, or a long silence, it is not parked: the mount has no lease before it is answered.
+        """
         session = ctx.session
         _check_files(request.closed)
-        self._sessions.heard(session)
+        is_awaited = self._sessions.heard(session)
         self._sessions.acknowledge(ctx)
         self._removal.reap(self._opens.drop(session, request.closed))
-        until_s = self._clock.monotonic_s() + HEARTBEAT_PARK_S
+        until_s = self._clock.monotonic_s() + (0.0 if is_awaited else HEARTBEAT_PARK_S)
         known = request.recalls_known
         self._recalls.wait_for_recall(ctx, session, known, until_s, lambda: not self._sessions.is_live(session))
         self._sessions.require_some(session)
+        if ctx.cancelled() is None:
+            self._sessions.answered(session)
         return HeartbeatAnswer(self._epoch, self._recalls.of(session), self._cluster.addresses)
 
     def assert_opens(self, ctx: CallContext, request: AssertOpens) -> Done:

@@ -1,12 +1,13 @@
 """Client sessions: who is alive, since when silent, and what it acknowledged.
 
 A session's row is durable, its last heartbeat is memory: after a start every known session has LEASE_META_S to come back.
-Only heartbeats renew it. A session leaves `_live` before the transaction that ends it, so that no later change is its own.
+Only heartbeats renew it. One that comes back after a silence is answered at once: its mount may write only after the answer. A session leaves `_live` before the transaction that ends it, so that no later change is its own.
 Its mutex is innermost; `is_live` is a plain look-up, so that parked calls may ask it under their own mutex.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,7 +16,7 @@ from dfs.core.cluster_messages import MountStatus
 from dfs.core.errors import SessionExpired
 from dfs.core.ids import NO_OP, NO_SESSION, OpId, SessionId
 from dfs.core.interfaces import CallContext, Clock, Tasks
-from dfs.core.limits import LEASE_META_S
+from dfs.core.limits import HEARTBEAT_PARK_S, LEASE_META_S
 from dfs.meta.store import Reader, Transaction
 
 
@@ -43,6 +44,8 @@ class _Live:
     heard_s: float
     """Clock.monotonic_s of its last heartbeat, or of our start."""
     acknowledged: OpId
+    answered_s: float = -math.inf
+    """When it was last told that it lives, on the same clock; before our start does not count."""
 
 
 def load_sessions(reader: Reader) -> list[SessionRow]:
@@ -85,13 +88,25 @@ class Sessions:
                 live.acknowledged = ctx.acknowledged
             return live.acknowledged
 
-    def heard(self, session: SessionId) -> None:
-        """Renew the lease. Raises: SessionExpired."""
+    def heard(self, session: SessionId) -> bool:
+        """Renew the lease; tell whether its owner waits for the answer, having had none for longer than one is parked.
+
+        Raises: SessionExpired.
+        """
         with self._mutex:
             live = self._live.get(session)
             if live is None:
                 raise SessionExpired(session)
             live.heard_s = self._clock.monotonic_s()
+            return live.heard_s - live.answered_s > HEARTBEAT_PARK_S
+
+    def answered(self, session: SessionId) -> None:
+        """Note that the session is told that it lives. Raises: SessionExpired."""
+        with self._mutex:
+            live = self._live.get(session)
+            if live is None:
+                raise SessionExpired(session)
+            live.answered_s = self._clock.monotonic_s()
 
     def add(self, tx: Transaction, row: SessionRow) -> None:
         """Let a session call, whose row is written in `tx`."""

@@ -113,6 +113,30 @@ def test_heartbeat_parks_until_its_time_is_over_its_sender_gone_or_meta_stops(me
     parked_too.result(10)
 
 
+def test_first_heartbeat_after_a_start_is_answered_at_once_and_the_next_one_parks(meta: MetaUnderTest) -> None:
+    mount = meta.mount()
+    meta.crash()
+    begin_s = meta.clock.monotonic_s()
+    beside(lambda: mount.call(Heartbeat((), ()))).result(10)
+    assert meta.clock.monotonic_s() == begin_s
+    parked = beside(lambda: mount.call(Heartbeat((), ())))
+    meta.until(parked.done)
+    assert meta.clock.monotonic_s() >= begin_s + HEARTBEAT_PARK_S
+
+
+def test_heartbeat_after_a_long_silence_is_answered_at_once(meta: MetaUnderTest) -> None:
+    mount = meta.mount()
+    meta.clock.advance(HEARTBEAT_PARK_S + 1)
+    beside(lambda: mount.call(Heartbeat((), ()))).result(10)
+
+
+def test_heartbeat_whose_answer_nobody_waited_for_does_not_end_the_silence(meta: MetaUnderTest) -> None:
+    mount = meta.mount()
+    meta.crash()
+    heartbeat_of(mount)
+    beside(lambda: mount.call(Heartbeat((), ()))).result(10)
+
+
 def test_heartbeat_parked_when_the_session_ends_says_so(meta: MetaUnderTest) -> None:
     mount = meta.mount()
     parked = beside(lambda: mount.call(Heartbeat((), ())))
