@@ -1,7 +1,8 @@
 """What this mount has lately seen of names and inodes, so that a repeated stat makes no call.
 
-An entry is believed for attr_timeout_s. Own changes replace or drop what they touch. An answer that was asked for before an own
-change and arrives after it is not kept: the caller takes a `Moment` before asking. Names that do not exist are not remembered.
+An entry is believed for attr_timeout_s; one of an inode that is being settled not at all. Own changes replace or drop what they
+touch. An answer that was asked for before an own change and arrives after it is not kept: the caller takes a `Moment` before
+asking. Names that do not exist are not remembered.
 Bounded: the oldest entries go first. Memory only; its mutex is innermost.
 """
 
@@ -97,7 +98,7 @@ class AttributeCache:
             overlapped = self._last_change(known) > asked
             self._changes += 1
             # Of two own changes under way at once nobody here knows which came last: keep neither.
-            kept = None if overlapped else attributes
+            kept = None if overlapped or attributes.is_settling else attributes
             self._put_inode(attributes.ino, _Inode(kept, expires_s if kept else 0.0, self._changes))
             if path is not None:
                 self._put_name(path, attributes.ino, expires_s)
@@ -146,7 +147,7 @@ class AttributeCache:
         known = self._inodes.get(ino)
         changed = self._last_change(known)
         if changed <= asked:
-            self._put_inode(ino, _Inode(attributes, expires_s, changed))
+            self._put_inode(ino, _Inode(None if attributes.is_settling else attributes, expires_s, changed))
 
     def _put_inode(self, ino: Ino, inode: _Inode) -> None:
         self._inodes.pop(ino, None)

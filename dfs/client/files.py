@@ -104,7 +104,8 @@ class Files:
         try:
             if self._link.session != expectation.session:  # a new session was told what is open, maybe without this
                 self._link.ask(ctx, AssertOpens((file,)))
-            if wanted.truncate and self._inodes.shown(opened.attributes).content.size_bytes:
+            shown = self._inodes.shown(opened.attributes)
+            if wanted.truncate and (shown.content.size_bytes or shown.is_settling):
                 self.truncate(ctx, path, 0, handle.number)
         except BaseException:
             self.release(ctx, handle.number)

@@ -114,6 +114,10 @@ class Grants:
         held = self._held.get(ino)
         return held is not None and held.ticket == ticket
 
+    def losses(self) -> int:
+        """Return a number that rises when the grants of a session are lost: what was asked before may say less than was written."""
+        return len(self._lost)
+
     def inodes(self) -> list[Ino]:
         """Return all inodes whose grant is held, or of which meta must still be told something."""
         with self._mutex:

@@ -5,6 +5,7 @@ A holder's size is the file's size; its time stamp counts until it is committed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from dfs.client.attribute_cache import AttributeCache
@@ -12,9 +13,11 @@ from dfs.client.file_view import FileView
 from dfs.client.grants import Grants
 from dfs.client.handles import Handles
 from dfs.client.meta_link import MetaLink
+from dfs.client.patience import pause
 from dfs.core.errors import InvalidArgument, NotFound, StaleFile
 from dfs.core.ids import ROOT_INO, Ino
-from dfs.core.interfaces import CallContext
+from dfs.core.interfaces import CallContext, Clock
+from dfs.core.limits import RETRY_DELAY_S_MIN
 from dfs.core.meta_messages import Attributes, Content, Lookup
 
 
@@ -28,11 +31,12 @@ class Place(NamedTuple):
 class InodeAttributes:
     """Looks inodes up."""
 
-    def __init__(self, *, link: MetaLink, cache: AttributeCache, grants: Grants, handles: Handles) -> None:
+    def __init__(self, *, link: MetaLink, cache: AttributeCache, grants: Grants, handles: Handles, clock: Clock) -> None:
         self._link = link
         self._cache = cache
         self._grants = grants
         self._handles = handles
+        self._clock = clock
 
     def place(self, path: bytes) -> Place:
         """Return where a path of the mount leads: from the root, or to an inode that only an alias names.
@@ -56,22 +60,15 @@ class InodeAttributes:
         ino = self._handles.alias(path)
         if ino is not None:
             return self.of(ctx, ino)
-        known = self._cache.attributes_at(path)
-        if known is None:
-            place = self.place(path)
-            asked = self._cache.moment()
-            known = self._link.ask(ctx, Lookup(place.base, place.path))
-            self._cache.learn(asked, known, path)
-        return self.shown(known)
+        return self._settled(ctx, lambda: self._cache.attributes_at(path) or self._ask_at(ctx, path))
 
     def of(self, ctx: CallContext, ino: Ino) -> Attributes:
         """Return the attributes of an inode. Raises: StaleFile if it is gone."""
-        known = self._cache.attributes_of(ino)
-        return self.shown(self._ask(ctx, ino) if known is None else known)
+        return self._settled(ctx, lambda: self._cache.attributes_of(ino) or self._ask(ctx, ino))
 
     def refreshed(self, ctx: CallContext, ino: Ino) -> Attributes:
         """Return the attributes of an inode as meta has them now. Raises: StaleFile if it is gone."""
-        return self.shown(self._ask(ctx, ino))
+        return self._settled(ctx, lambda: self._ask(ctx, ino))
 
     def view(self, ctx: CallContext, ino: Ino, path: bytes) -> FileView:
         """Return what a read of the file is made from. Raises: StaleFile if it is gone."""
@@ -88,11 +85,12 @@ class InodeAttributes:
         held = self._grants.view(old.ino)
         if held is not None and held.content.newest_cut > old.content.newest_cut:
             return FileView(old.ino, path, held.content)
-        known = self._ask(ctx, old.ino)
+        known = self.refreshed(ctx, old.ino)
         held = self._grants.held(old.ino)
         if held is not None and known.content.newest_cut > held.content.newest_cut:
             self._grants.forget(old.ino, held.ticket)
-        return FileView(old.ino, path, self.shown(known).content)
+            known = self.refreshed(ctx, old.ino)
+        return FileView(old.ino, path, known.content)
 
     def shown(self, attributes: Attributes) -> Attributes:
         """Return attributes with what this mount knows better."""
@@ -104,6 +102,27 @@ class InodeAttributes:
         if not held.unsaved or not held.mtime_ns:
             return shown
         return shown._replace(mtime_ns=held.mtime_ns, ctime_ns=max(attributes.ctime_ns, held.mtime_ns))
+
+    def _settled(self, ctx: CallContext, find: Callable[[], Attributes]) -> Attributes:
+        """Return what `find` finds, as shown(), once nothing that was acknowledged can be missing in it.
+
+        It may be while meta settles what the holder of a lost session wrote, and in an answer from before this mount lost its
+        own. Waits as long as that takes. Raises: Interrupted; what `find` raises.
+        """
+        while True:
+            losses = self._grants.losses()
+            shown = self.shown(find())
+            if shown.is_settling:
+                pause(ctx, self._clock, RETRY_DELAY_S_MIN)  # meta has kept the call waiting already, as long as it may
+            elif self._grants.losses() == losses:
+                return shown
+
+    def _ask_at(self, ctx: CallContext, path: bytes) -> Attributes:
+        place = self.place(path)
+        asked = self._cache.moment()
+        known = self._link.ask(ctx, Lookup(place.base, place.path))
+        self._cache.learn(asked, known, path)
+        return known
 
     def _ask(self, ctx: CallContext, ino: Ino) -> Attributes:
         asked = self._cache.moment()

@@ -38,16 +38,17 @@ class Replication:
         self._servers = servers
         self._health = health
 
-    def put(self, ctx: CallContext, puts: Mapping[ServerIndex, Put], go_on: Callable[[], None]) -> None:
+    def put(self, ctx: CallContext, puts: Mapping[ServerIndex, Put], go_on: Callable[[], None], reached: set[ServerIndex]) -> None:
         """Store one round of Puts on all their servers.
 
+        Arguments: `reached`: the servers that may have stored something are added, however this ends.
         Raises: Interrupted; NoSpace, ReadOnly; Conflict (with the highest generation of all) or StaleTicket: the grant is gone.
         """
-        self._reach_all(ctx, puts, go_on)
+        self._reach_all(ctx, puts, go_on, reached)
 
     def sync(self, ctx: CallContext, ino: Ino, servers: int) -> None:
         """Make all that is stored of an inode survive a power cut, on every server. Raises: Interrupted."""
-        self._reach_all(ctx, {ServerIndex(index): Sync(ino) for index in range(servers)}, lambda: None)
+        self._reach_all(ctx, {ServerIndex(index): Sync(ino) for index in range(servers)}, lambda: None, set())
 
     def wait_for_any_down(self, ctx: CallContext, servers: int) -> None:
         """If some of the servers are known to be down, wait until one of them is worth trying again. Raises: Interrupted."""
@@ -55,7 +56,13 @@ class Replication:
         if down:
             self._health.wait(ctx, down)
 
-    def _reach_all(self, ctx: CallContext, requests: Mapping[ServerIndex, Request[Done]], go_on: Callable[[], None]) -> None:
+    def _reach_all(
+        self,
+        ctx: CallContext,
+        requests: Mapping[ServerIndex, Request[Done]],
+        go_on: Callable[[], None],
+        reached: set[ServerIndex],
+    ) -> None:
         pending = dict(requests)
         while pending:
             raise_if_cancelled(ctx)
@@ -64,6 +71,8 @@ class Replication:
             if not due:
                 self._health.wait(ctx, pending)
                 continue
+            first_time = due.keys() - reached
+            reached.update(due)
             answers = self._servers.call_all(ctx, due)
             refused: list[DfsError] = []
             for server, answer in answers.items():
@@ -75,6 +84,8 @@ class Replication:
                 else:
                     self._health.note_answer(ctx, server)
                     refused.append(answer)
+                    if isinstance(answer, (Conflict, StaleTicket)) and server in first_time:
+                        reached.discard(server)
             if refused:
                 raise _gravest(refused)
 

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dfs.client.attribute_cache import AttributeCache
 from dfs.client.grants import Grants
 from dfs.client.handles import Handles
 from dfs.client.lease import Lease
@@ -62,6 +63,7 @@ class Session:
         servers: DataServers,
         lease: Lease,
         grants: Grants,
+        cache: AttributeCache,
         handles: Handles,
         locks: LockTable,
         ops: OpNumbers,
@@ -74,6 +76,7 @@ class Session:
         self._servers = servers
         self._lease = lease
         self._grants = grants
+        self._cache = cache
         self._handles = handles
         self._locks = locks
         self._ops = ops
@@ -127,6 +130,8 @@ class Session:
             return
         try:
             self._lease.lose()
+            for ino in self._grants.inodes():
+                self._cache.forget_attributes(ino)  # what it says was true beside the grants only, so it goes first
             for unfinished in self._grants.forget_all(expired):
                 self._ops.end(unfinished.request.op)
             self._lose_locks()

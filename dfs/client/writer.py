@@ -20,7 +20,7 @@ from dfs.client.replication import Replication
 from dfs.client.turns import Turns
 from dfs.core.contexts import GuardedContext
 from dfs.core.errors import Conflict, EndReason, FileTooLarge, GrantLost, Interrupted, StaleTicket
-from dfs.core.ids import COUNTER_MAX, BlockNo, Generation, Ino, Ticket, generation_of, ticket_of
+from dfs.core.ids import COUNTER_MAX, BlockNo, Generation, Ino, ServerIndex, Ticket, generation_of, ticket_of
 from dfs.core.interfaces import CallContext
 from dfs.core.limits import FILE_BYTES_MAX
 from dfs.core.records import Buffer
@@ -55,14 +55,18 @@ class Writer:
                 start = held.content.size_bytes if offset is None else offset
                 if start + len(data) > FILE_BYTES_MAX:
                     raise FileTooLarge(path)
-                if self._is_written(ctx, held, path, data, start):
+                reached: set[ServerIndex] = set()
+                if self._is_written(ctx, held, path, data, start, reached):
                     return len(data)
-                if offset is None and held.session != self._calls.session:
+                if offset is None and reached and held.session != self._calls.session:
                     # Meta has settled what the lost session wrote, maybe with this very append in it: twice would be wrong.
                     raise Interrupted(EndReason.LEASE_LOST.value)
 
-    def _is_written(self, ctx: CallContext, held: Held, path: bytes, data: bytes, start: int) -> bool:
-        """Try once under this grant. Result: False if the grant was lost or had to be given back: get it again."""
+    def _is_written(self, ctx: CallContext, held: Held, path: bytes, data: bytes, start: int, reached: set[ServerIndex]) -> bool:
+        """Try once under this grant. Result: False if the grant was lost or had to be given back: get it again.
+
+        Arguments: `reached`: the servers that may have stored something are added.
+        """
         ino = held.ino
         guarded = GuardedContext(ctx, lambda: (self._grants.recalled_for_s(ino) or 0) > RECALL_GRACE_S)
         try:
@@ -70,7 +74,7 @@ class Writer:
             generation = self._grants.next_generation(ino, held.ticket)
             if generation is None:
                 return False
-            self._store(guarded, held, generation, first, body)
+            self._store(guarded, held, generation, first, body, reached)
             return self._is_acknowledged(guarded, held, start + len(data), first, body)
         except Conflict as conflict:
             self._ask_again(ctx, held, ticket_of(Generation(conflict.highest)))
@@ -91,8 +95,10 @@ class Writer:
         if self._calls.session == held.session:
             self._calls.acquire(ctx, held.ino, generation_of(Ticket(max(seen, held.ticket)), COUNTER_MAX))
 
-    def _store(self, ctx: CallContext, held: Held, generation: Generation, first: BlockNo, body: Buffer) -> None:
-        """Put all blocks on all their servers. However it ends, other than well: there may be junk now."""
+    def _store(
+        self, ctx: CallContext, held: Held, generation: Generation, first: BlockNo, body: Buffer, reached: set[ServerIndex]
+    ) -> None:
+        """Put all blocks on all their servers. If it ends otherwise than well, there may be junk on those that were reached."""
         ino, layout = held.ino, held.content.layout
 
         def go_on() -> None:
@@ -103,10 +109,10 @@ class Writer:
         is_stored = False
         try:
             for puts in plan_puts(ino, layout, held.ticket, generation, first, body):
-                self._replication.put(ctx, puts, go_on)
+                self._replication.put(ctx, puts, go_on, reached)
             is_stored = True
         finally:
-            if not is_stored:
+            if not is_stored and reached:
                 self._grants.mark_junk(ino, held.session)
 
     def _is_acknowledged(self, ctx: CallContext, held: Held, end: int, first: BlockNo, body: Buffer) -> bool:

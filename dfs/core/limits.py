@@ -63,6 +63,8 @@ LEASE_META_S: Final = 30.0
 """Meta expires a session this long after its last heartbeat arrived; also how long a started meta waits for sessions."""
 ACQUIRE_PARK_S: Final = 1.0
 """How long meta keeps an Acquire waiting for a recalled grant."""
+SETTLE_PARK_S: Final = 1.0
+"""How long meta keeps a Lookup waiting of an inode whose holder has gone, before it tells the caller to ask again."""
 LOCK_PARK_S: Final = 1.0
 """How long meta keeps a Lock waiting that another owner's lock is in the way of."""
 COMMIT_INTERVAL_S: Final = 1.0

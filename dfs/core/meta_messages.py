@@ -45,6 +45,10 @@ class Attributes(NamedTuple):
     """Size, layout and cuts; for a folder or a link the size alone means something."""
     is_sparse: bool = False
     """Whether blocks below the size may never have been written: the data servers know how many were (CountBlocks)."""
+    is_settling: bool = False
+    """Whether the holder of the grant has gone and meta still asks the data servers how far it wrote: the size and the cuts may be
+    short of what was acknowledged, so nobody may go by them.
+    """
 
 
 class Grant(NamedTuple):

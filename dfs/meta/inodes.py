@@ -22,12 +22,16 @@ NO_LAYOUT: Final = Layout(0, 0, 0)
 """Layout of what is not a regular file."""
 COLUMNS: Final = (
     "i.ino, i.mode, i.nlink, i.uid, i.gid, i.rdev, i.atime_ns, i.mtime_ns, i.ctime_ns, "
-    "i.size_bytes, i.start, i.servers, i.block_size, i.sparse, i.newest_cut"
+    "i.size_bytes, i.start, i.servers, i.block_size, i.sparse, i.newest_cut, "
+    "EXISTS (SELECT 1 FROM grant_ g WHERE g.ino = i.ino AND g.fence != 0)"
 )
 """Columns of an Inode, for queries where the inode table is called i."""
 
 _SELECT: Final = f"SELECT {COLUMNS} FROM inode i WHERE i.ino = ?"
-_INSERT: Final = f"INSERT INTO inode ({COLUMNS.replace('i.', '')}) VALUES ({', '.join('?' * 15)})"
+_INSERT: Final = (
+    "INSERT INTO inode (ino, mode, nlink, uid, gid, rdev, atime_ns, mtime_ns, ctime_ns, "
+    f"size_bytes, start, servers, block_size, sparse, newest_cut) VALUES ({', '.join('?' * 15)})"
+)
 
 
 class Inode(NamedTuple):
@@ -48,6 +52,8 @@ class Inode(NamedTuple):
     block_size: int
     sparse: int
     newest_cut: Ticket
+    settling: int = 0
+    """1 while what a holder that has gone wrote is being settled; not a column of its own."""
 
     @property
     def is_folder(self) -> bool:
@@ -84,7 +90,8 @@ def cuts_of(reader: Reader, inode: Inode) -> tuple[Cut, ...]:
 def attributes_of(inode: Inode, cuts: tuple[Cut, ...]) -> Attributes:
     """Return the inode as callers see it."""
     layout = Layout(inode.start, inode.servers, inode.block_size) if inode.servers else NO_LAYOUT
-    return Attributes(*inode[:9], Content(layout, inode.size_bytes, cuts, inode.newest_cut), bool(inode.sparse))
+    content = Content(layout, inode.size_bytes, cuts, inode.newest_cut)
+    return Attributes(*inode[:9], content, bool(inode.sparse), bool(inode.settling))
 
 
 def attributes(reader: Reader, inode: Inode) -> Attributes:
@@ -94,7 +101,7 @@ def attributes(reader: Reader, inode: Inode) -> Attributes:
 
 def insert(tx: Transaction, inode: Inode) -> None:
     """Add an inode."""
-    tx.run(_INSERT, *inode)
+    tx.run(_INSERT, *inode[:-1])
     tx.run("UPDATE counter SET inodes = inodes + 1")
 
 

@@ -31,6 +31,7 @@ from dfs.meta.marks import Marks
 from dfs.meta.names import Names
 from dfs.meta.numbers import Numbers
 from dfs.meta.opens import Opens
+from dfs.meta.reading import Lookups
 from dfs.meta.recalls import Recalls
 from dfs.meta.reclaimer import Reclaimer
 from dfs.meta.removal import Removal
@@ -156,6 +157,7 @@ def build_parts(host: Host, store: Store) -> Parts:
     files = Files(store, sessions, answers, grants, opens, recalls, removal, clock)
     handlers = {
         **_session_handlers(session_calls),
+        m.Lookup: Lookups(store, sessions, recalls, clock).lookup,
         **_reading_handlers(store),
         **_name_handlers(answers, names, Renames(removal, clock), AttributeChanger(clock), XattrChanger(clock)),
         **_file_handlers(files),
@@ -194,7 +196,6 @@ def _reading_handlers(store: Store) -> dict[type[Request[Any]], Handler]:
         return lambda ctx, request: store.read(lambda reader: read(reader, ctx, request))
 
     return {
-        m.Lookup: reads(reading.lookup),
         m.ReadLink: reads(reading.read_link),
         m.ListFolder: reads(reading.list_folder),
         m.ListFiles: reads(list_files),

@@ -97,6 +97,10 @@ class SessionCalls:
             session: SessionId = row[0]
             self._sessions.require_some(session)
             return session
+        # A mount that lost its session must find what it wrote there settled, or being settled: never its older size.
+        for (known,) in tx.all("SELECT session FROM session"):
+            if not self._sessions.is_live(known):
+                self._grants.fence_all(tx, known)
         session = self._numbers.session(tx)
         tx.run("INSERT INTO session VALUES (?, ?, ?, ?, 0)", session, request.nonce, request.host, request.mount_path)
         self._sessions.add(tx, SessionRow(session, request.host, request.mount_path, NO_OP))

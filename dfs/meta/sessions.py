@@ -1,7 +1,8 @@
 """Client sessions: who is alive, since when silent, and what it acknowledged.
 
 A session's row is durable, its last heartbeat is memory: after a start every known session has LEASE_META_S to come back.
-Only heartbeats renew it. One that comes back after a silence is answered at once: its mount may write only after the answer. A session leaves `_live` before the transaction that ends it, so that no later change is its own.
+Only heartbeats renew it. One that comes back after a silence is answered at once: its mount may write only after the answer.
+A session leaves `_live` before the transaction that ends it, so that no later change is its own.
 Its mutex is innermost; `is_live` is a plain look-up, so that parked calls may ask it under their own mutex.
 """
 

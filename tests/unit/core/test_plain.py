@@ -144,7 +144,7 @@ def test_int_as_decimal_string_is_accepted(text: str) -> None:
         ({"mode": 1, "size": 2}, AttributeChanges, "size: expected no such member, got int 2"),
         ([], AttributeChanges, "expected struct (mode, uid"),
         ({"more": True}, Listing, "entries: expected a value, got nothing"),
-        ({"entries": [[b"a", []]], "more": True}, Listing, "entries[0].attributes: expected array of 11"),
+        ({"entries": [[b"a", []]], "more": True}, Listing, "entries[0].attributes: expected array of 12"),
         ({"entries": "x", "more": True}, Listing, "entries: expected array, got string 'x'"),
     ],
 )

@@ -8,12 +8,13 @@ import pytest
 
 from dfs.core.block_messages import Fence, Identify
 from dfs.core.cluster_messages import RoleState
-from dfs.core.errors import GrantLost
+from dfs.core.errors import GrantLost, SessionExpired
 from dfs.core.ids import ROOT_INO, Ino, ServerIndex
-from dfs.core.meta_messages import Commit, EndSession, Open, Unlink
+from dfs.core.meta_messages import Attributes, Commit, EndSession, ListFolder, Lookup, Open, Unlink
 from dfs.core.requests import Request
+from tests.harness.beside import beside
 from tests.harness.waiting import wait_until
-from tests.unit.meta.conftest import MetaUnderTest, Mount, holding
+from tests.unit.meta.conftest import FakeContext, MetaUnderTest, Mount, holding
 
 
 def is_free(mount: Mount, ino: Ino) -> bool:
@@ -71,6 +72,49 @@ def test_fence_is_durable_before_any_server_hears_of_it(meta: MetaUnderTest) -> 
     _, ino = holder_dies(meta, {})
     wait_until(lambda: bool(meta.content(ino).cuts))
     assert told == [True] * 4
+
+
+def test_lookup_while_a_file_is_settled_waits_for_what_its_holder_wrote(meta: MetaUnderTest) -> None:
+    meta.servers.take_down(1, 2)
+    other, ino = holder_dies(meta, {0: 700})
+
+    def look_until_settled() -> Attributes:
+        while (shown := other.look(b"", base=ino)).is_settling:
+            pass  # each is kept waiting by meta, on a clock that runs as this test looks
+        return shown
+
+    asked = beside(look_until_settled)
+    meta.servers.bring_up()
+    meta.until(asked.done)
+    shown = asked.result(10)
+    assert (shown.content.size_bytes, shown.is_settling) == (700, False)
+
+
+def test_lookup_that_was_kept_as_long_as_may_be_says_that_the_file_is_settled_still(meta: MetaUnderTest) -> None:
+    meta.servers.take_down(1, 2)
+    other, ino = holder_dies(meta, {})
+    other.create(b"free")
+    asked = beside(lambda: other.look(b"", base=ino))
+    meta.until(asked.done)
+    assert asked.result(10).is_settling
+    listed = {entry.name: entry.attributes.is_settling for entry in other.call(ListFolder(ROOT_INO, b"", b"", 10)).entries}
+    assert listed == {b"f": True, b"free": False}
+    assert other.call(Open(other.op(), ino, b"", True, False)).attributes.is_settling
+
+
+def test_next_session_of_a_mount_finds_everything_of_the_last_one_being_settled(meta: MetaUnderTest) -> None:
+    meta.servers.take_down(1, 2)
+    holder = meta.mount()
+    ino = holder.create(b"f").grant.ino
+    assert not holder.look(b"f").is_settling
+    meta.running().sessions.remove(holder.session)  # as at the moment of its expiry, before anything has followed from that
+    assert not meta.service.call(FakeContext(), Lookup(ino, b"")).is_settling
+    with pytest.raises(SessionExpired):
+        holder.look(b"f")
+    fresh = meta.mount()
+    asked = beside(lambda: fresh.look(b"f"))
+    meta.until(asked.done)
+    assert asked.result(10).is_settling
 
 
 @pytest.mark.parametrize(
