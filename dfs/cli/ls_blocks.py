@@ -30,7 +30,7 @@ UNREACHABLE: Final = "unreachable"
 OK: Final = "ok"
 OLDER: Final = "older"
 DIFFERS: Final = "differs"
-_STATES: Final = {CopyState.PRESENT: OK, CopyState.ABSENT: "absent", CopyState.CORRUPT: "corrupt", CopyState.UNKNOWN: "unknown"}
+_STATES: Final = {state: OK if state.has_bytes else state.name.lower() for state in CopyState}
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +165,7 @@ def _judge(attributes: Attributes, block_no: BlockNo, copies: dict[tuple[Role, i
         step=layout.servers,
         primary=layout.server_of(block_no, Role.PRIMARY),
         secondary=layout.server_of(block_no, Role.SECONDARY),
-        generation=max(
-            (copy.generation for copy in (first, second) if copy is not None and copy.state is CopyState.PRESENT), default=0
-        ),
+        generation=max((copy.generation for copy in (first, second) if copy is not None and copy.state.has_bytes), default=0),
         primary_state=_state(first, second),
         secondary_state=_state(second, first),
     )
@@ -177,9 +175,9 @@ def _state(copy: Copy | None, other: Copy | None) -> str:
     """Return the word for a copy, also compared with the other one."""
     if copy is None:
         return UNREACHABLE
-    if copy.state is CopyState.PRESENT and other is not None and other.state is CopyState.PRESENT:
+    if copy.state.has_bytes and other is not None and other.state.has_bytes:
         if copy.generation != other.generation:
             return OLDER if copy.generation < other.generation else OK
-        if copy != other:
+        if copy[1:] != other[1:]:
             return DIFFERS
     return _STATES[copy.state]

@@ -19,6 +19,7 @@ from dfs.core.placement import Layout, Role
 from dfs.core.records import IDENTITY, Buffer, checksum, cut_blocks, identity_sums
 
 PRESENT: Final = int(CopyState.PRESENT)
+DOUBTED: Final = int(CopyState.DOUBTED)
 ABSENT: Final = int(CopyState.ABSENT)
 
 
@@ -28,7 +29,7 @@ class Found(NamedTuple):
     copies: bytes
     """Packed."""
     data: memoryview | None
-    """The valid bytes of the PRESENT blocks; None if only their state was asked for."""
+    """The valid bytes of the PRESENT and DOUBTED blocks; None if only their state was asked for."""
 
 
 @dataclass(slots=True)
@@ -71,7 +72,7 @@ def split_answer(server: ServerIndex, send: Sequence[Run], tell: Sequence[Run], 
 
 
 def _data_bytes(packed: bytes) -> int:
-    return sum([length for state, length, _, _ in COPY_FORMAT.iter_unpack(packed) if state == PRESENT])
+    return sum([length for state, length, _, _ in COPY_FORMAT.iter_unpack(packed) if state in (PRESENT, DOUBTED)])
 
 
 def take_all(server: ServerIndex, ino: Ino, layout: Layout, stripe: Stripe, found: Found) -> list[Buffer] | None:
@@ -130,8 +131,8 @@ def copies_of(server: ServerIndex, found: Found) -> list[Copy]:
 
 
 def data_of(server: ServerIndex, ino: Ino, block_no: BlockNo, copies: Sequence[Copy], index: int, data: memoryview) -> memoryview:
-    """Return the verified valid bytes of the PRESENT copy number `index`. Raises: BadAnswer."""
-    at = sum([copy.length for copy in copies[:index] if copy.state is CopyState.PRESENT])
+    """Return the verified valid bytes of copy number `index`, which has some. Raises: BadAnswer."""
+    at = sum([copy.length for copy in copies[:index] if copy.state.has_bytes])
     copy = copies[index]
     piece = data[at : at + copy.length]
     if not verifies(ino, block_no, copy, piece):

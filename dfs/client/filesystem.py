@@ -104,9 +104,9 @@ class FileSystem:
         self._xattrs = Xattrs(link=link, cache=cache, inodes=inodes)
         self._locks = locks = Locks(link=link, table=lock_table, handles=handles, cache=cache, calls=calls)
         health = ServerHealth(clock, random, tasks, events)
-        asking, replication = Asking(servers, health, tasks, self._ending), Replication(servers, health)
+        asking, replication = Asking(servers, health, tasks, self._ending), Replication(servers, health, clock)
         settling = Settling(asking, Repairing(servers, asking, health, clock, events), tasks, events)
-        reader = Reader(asking, health, settling)
+        reader = Reader(asking, health, settling, clock, random)
         writer = Writer(grants=grants, calls=calls, turns=turns, lease=lease, reader=reader, replication=replication)
         self._reading = ReadAhead(reader, clock, tasks)
         self._files = files = Files(

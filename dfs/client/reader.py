@@ -14,13 +14,14 @@ from functools import partial
 from dfs.client.asking import Asking
 from dfs.client.copies import Stripe, other, take_all
 from dfs.client.file_view import FileView
+from dfs.client.patience import Patience
 from dfs.client.put_plan import blocks_at_once
 from dfs.client.server_health import ServerHealth
 from dfs.client.settling import Settling
 from dfs.core.block_messages import Get, Run
 from dfs.core.errors import BadAnswer
 from dfs.core.ids import BlockNo, ServerIndex
-from dfs.core.interfaces import CallContext
+from dfs.core.interfaces import CallContext, Clock, Random
 from dfs.core.limits import CALL_TIMEOUT_S, READ_PATIENCE_S
 from dfs.core.placement import Layout, Role
 from dfs.core.plan import plan_range
@@ -30,10 +31,12 @@ from dfs.core.records import Buffer
 class Reader:
     """Reads files."""
 
-    def __init__(self, asking: Asking, health: ServerHealth, settling: Settling) -> None:
+    def __init__(self, asking: Asking, health: ServerHealth, settling: Settling, clock: Clock, random: Random) -> None:
         self._asking = asking
         self._health = health
         self._settling = settling
+        self._clock = clock
+        self._random = random
 
     def read(self, ctx: CallContext, view: FileView, size_bytes: int, offset: int) -> bytes:
         """Return up to `size_bytes` bytes from `offset`; fewer only at the end of the file. Holes are zeros.
@@ -58,6 +61,7 @@ class Reader:
         count = last - first + 1
         pieces: list[Buffer | None] = [None] * count
         patience_s = READ_PATIENCE_S
+        patience = Patience(self._clock, self._random)
         while True:
             stripes = self._look(ctx, view, first, last, patience_s)
             patience_s = min(2 * patience_s, CALL_TIMEOUT_S)  # no copy in time: all its servers may be slow rather than hang
@@ -76,7 +80,11 @@ class Reader:
                 return whole
             layout = view.content.layout
             missing = [BlockNo(first + index) for index, piece in enumerate(pieces) if piece is None]
-            self._health.wait(ctx, {layout.server_of(block_no, role) for block_no in missing for role in Role})
+            servers = {layout.server_of(block_no, role) for block_no in missing for role in Role}
+            if any(self._health.is_up(server) for server in servers):
+                patience.wait(ctx)  # it answered, and can't tell yet
+            else:
+                self._health.wait(ctx, servers)
 
     def _look(self, ctx: CallContext, view: FileView, first: BlockNo, last: BlockNo, patience_s: float) -> list[Stripe]:
         """Ask every server that is not known to be down, all at once, for what it holds of the blocks first .. last."""

@@ -30,6 +30,8 @@ LOG = logging.getLogger(__name__)
 
 SECOND_LOOK_S: Final = 0.05
 """Time for a put under way to reach the second server."""
+RECOVERING: Final = (CopyState.UNKNOWN, CopyState.UNDECIDED)
+"""What a server that recovers says of much, and tells of itself."""
 UNKNOWN_MAX: Final = 16
 """So many blocks of which a server knows nothing are repaired for one read; the server's own recovery does the rest."""
 
@@ -48,7 +50,7 @@ class Fault:
     @property
     def is_merely_older(self) -> bool:
         """Whether the bad copy may be the state before a put that is under way."""
-        return self.bad.state in (CopyState.PRESENT, CopyState.ABSENT)
+        return self.bad.state.has_bytes or self.bad.state is CopyState.ABSENT
 
 
 class Repairing:
@@ -64,7 +66,7 @@ class Repairing:
     def repair(self, ctx: CallContext, view: FileView, faults: list[Fault]) -> None:
         """Replace bad copies where their servers can be reached. Raises: Interrupted; StaleTicket: the view is too old."""
         older = [fault for fault in faults if fault.is_merely_older]
-        unknown = [fault for fault in faults if fault.bad.state is CopyState.UNKNOWN]
+        unknown = [fault for fault in faults if fault.bad.state in RECOVERING]
         corrupt = [fault for fault in faults if fault.bad.state is CopyState.CORRUPT]
         if older:
             pause(ctx, self._clock, SECOND_LOOK_S)
@@ -123,7 +125,7 @@ class Repairing:
             self._health.note_failure(ctx, server, answer, Purpose.READ)
         elif isinstance(answer, DfsError):
             LOG.warning("inode %d block %d on server %d is not repaired: %s", view.ino, fault.block_no, server, answer)
-        elif fault.bad.state is not CopyState.UNKNOWN:  # a server that recovers says UNKNOWN of much, and tells of it itself
+        elif fault.bad.state not in RECOVERING:
             state = "older" if fault.is_merely_older else fault.bad.state.name.lower()
             self._events.emit(
                 Event(

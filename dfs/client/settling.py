@@ -14,7 +14,7 @@ from dfs.client.asking import Asking
 from dfs.client.copies import Found, Stripe, copies_of, data_of
 from dfs.client.file_view import FileView
 from dfs.client.repairing import Fault, Repairing
-from dfs.core.block_messages import Copy, CopyState, Get, Run
+from dfs.core.block_messages import Copy, Get, Run
 from dfs.core.choose import Choice, Verdict, choose
 from dfs.core.errors import BadAnswer, NoGoodCopy
 from dfs.core.events import COPIES_DIFFER, NO_GOOD_COPY, Event
@@ -110,7 +110,7 @@ class Settling:
                 continue
             for index in range(run.blocks):
                 case = by_block[BlockNo(run.first + index * layout.servers)]
-                if copies[index].state is CopyState.PRESENT:
+                if copies[index].state.has_bytes:
                     self._take(ctx, view, case, found, copies, index)
 
     def _take(self, ctx: CallContext, view: FileView, case: _Case, found: Found, copies: list[Copy], index: int) -> None:

@@ -46,7 +46,19 @@ class CopyState(enum.IntEnum):
     CORRUPT = 2
     """Something stands there that does not verify."""
     UNKNOWN = 3
-    """The server can't tell: blank, rebuilding, suspect, torn, or its disk can't be read."""
+    """The server can't tell: blank, rebuilding, torn, or its disk can't be read."""
+    DOUBTED = 4
+    """As PRESENT, but the server is suspect: its machine may have lost a newer copy when it stopped."""
+    UNDECIDED = 5
+    """Nothing stands there, on a server that is suspect: it may be lost. It can tell when it has compared itself."""
+
+    @property
+    def has_bytes(self) -> bool:
+        """Tell whether there is a copy that verified."""
+        return self in _WITH_BYTES
+
+
+_WITH_BYTES: Final = (CopyState.PRESENT, CopyState.DOUBTED)
 
 
 class Copy(NamedTuple):
@@ -54,11 +66,11 @@ class Copy(NamedTuple):
 
     state: CopyState
     length: int
-    """Valid bytes; 0 unless PRESENT."""
+    """Valid bytes; 0 unless there are any."""
     checksum: int
-    """Of the valid bytes, so recomputed where a cut shortened the block; 0 unless PRESENT."""
+    """Of the valid bytes, so recomputed where a cut shortened the block; 0 unless there are any."""
     generation: Generation
-    """As stored, also of an ABSENT block that a cut has voided; 0 if never written, CORRUPT or UNKNOWN."""
+    """As stored, also of an ABSENT block that a cut has voided; 0 if never written, CORRUPT, UNKNOWN or UNDECIDED."""
 
 
 COPY_FORMAT: Final = struct.Struct("<B3xIIQ")
@@ -94,7 +106,7 @@ _STATES: Final = {int(state): state for state in CopyState}
 @dataclass(frozen=True, slots=True)
 class Blocks:
     """What a Get found. `copies`: packed, for the blocks of `send`, then those of `tell`. `data`: the valid bytes of the
-    PRESENT blocks of `send`, one after the other.
+    PRESENT and DOUBTED blocks of `send`, one after the other.
     """
 
     copies: bytes
@@ -190,6 +202,16 @@ class Fenced:
     """How far a server's valid data of an inode reaches after the cuts sent along, in bytes of the file; 0 for none."""
 
     end_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A point in the history of what one server stored."""
+
+    disk: str
+    """Of its state folder: another one has another history."""
+    tick: int
+    """Rises by one every few seconds, never falls."""
 
 
 class Snapshot(NamedTuple):
@@ -324,13 +346,21 @@ class ListInodes(Request[Inventory]):
 class Pull(Request[Pulled]):
     """Return verified records of one role from (ino, index) on, about `data_bytes` of them at most.
 
-    Asked by the neighbour that holds the other replica of the same blocks and lost its own.
+    Asked by the neighbour that holds the other replica of the same blocks and lost its own, or may have lost some.
+    `since`: only strips that may have changed since this tick, and a while before (see AskMoment); 0: all.
+    Faults: NotTrusted (this server is suspect itself, and does not yet know what changed; ask again).
     """
 
     role: Role
     ino: Ino
     index: int
     data_bytes: int
+    since: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AskMoment(Request[Moment]):
+    """Return the present as this server counts it, by which it can be asked later what has changed since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -429,6 +459,7 @@ BLOCK_METHODS: Final[dict[str, type[Request[object]]]] = {
     "list_inodes": ListInodes,
     "pull": Pull,
     "list_floors": ListFloors,
+    "ask_moment": AskMoment,
     "accept_loss": AcceptLoss,
     "count_blocks": CountBlocks,
     "identify": Identify,

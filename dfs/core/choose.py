@@ -17,7 +17,7 @@ class Verdict(enum.Enum):
     HOLE = "hole"
     """Never written, or void: zeros."""
     WAIT = "wait"
-    """No good copy among those that answered, but another server may have one: ask again."""
+    """No good copy among those that answered, but another server may have one, or one of these know later: ask again."""
     LOST = "lost"
     """Both servers answered and neither has a good copy: EIO."""
 
@@ -41,11 +41,12 @@ HOLE = Choice(Verdict.HOLE)
 def choose(primary: Copy | None, secondary: Copy | None) -> Choice:
     """Judge the two copies of a block as their servers told them; None: that server did not answer.
 
-    Cuts have been applied already, so that a void copy is ABSENT. The highest generation that verifies wins.
+    Cuts have been applied already, so that a void copy is ABSENT. The highest generation that verifies wins. A server that is
+    suspect may have lost what was acknowledged: its copy counts only beside the other server's word.
     """
     if primary is None or secondary is None:
         return _choose_single(Role.SECONDARY if primary is None else Role.PRIMARY, secondary if primary is None else primary)
-    first, second = primary.state is CopyState.PRESENT, secondary.state is CopyState.PRESENT
+    first, second = primary.state.has_bytes, secondary.state.has_bytes
     if first and second:
         return _choose_newest(primary, secondary)
     if first:
@@ -55,6 +56,8 @@ def choose(primary: Copy | None, secondary: Copy | None) -> Choice:
     states = {primary.state, secondary.state}
     if CopyState.CORRUPT not in states and CopyState.ABSENT in states:
         return HOLE
+    if CopyState.UNDECIDED in states:
+        return Choice(Verdict.WAIT)
     return Choice(Verdict.LOST)
 
 
@@ -63,12 +66,12 @@ def _choose_newest(primary: Copy, secondary: Copy) -> Choice:
         return Choice(Verdict.COPY, Role.PRIMARY, Role.SECONDARY)
     if primary.generation < secondary.generation:
         return Choice(Verdict.COPY, Role.SECONDARY, Role.PRIMARY)
-    return Choice(Verdict.COPY, Role.PRIMARY, differ=primary != secondary)
+    return Choice(Verdict.COPY, Role.PRIMARY, differ=primary[1:] != secondary[1:])
 
 
 def _choose_single(role: Role, copy: Copy | None) -> Choice:
-    if copy is None or copy.state in (CopyState.CORRUPT, CopyState.UNKNOWN):
-        return Choice(Verdict.WAIT)
-    if copy.state is CopyState.ABSENT:
+    if copy is not None and copy.state is CopyState.PRESENT:
+        return Choice(Verdict.COPY, role)
+    if copy is not None and copy.state is CopyState.ABSENT:
         return HOLE
-    return Choice(Verdict.COPY, role)
+    return Choice(Verdict.WAIT)

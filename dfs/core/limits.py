@@ -67,6 +67,8 @@ SETTLE_PARK_S: Final = 1.0
 """How long meta keeps a Lookup waiting of an inode whose holder has gone, before it tells the caller to ask again."""
 LOCK_PARK_S: Final = 1.0
 """How long meta keeps a Lock waiting that another owner's lock is in the way of."""
+LATE_PUT_S: Final = 5.0
+"""The two copies of a block are stored within this time of each other, or synced before the write is acknowledged."""
 COMMIT_INTERVAL_S: Final = 1.0
 """A holder commits size and mtime at least this often while dirty."""
 RETRY_DELAY_S_MIN: Final = 0.05

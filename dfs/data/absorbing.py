@@ -88,6 +88,7 @@ class Absorbing:
                 strip.write_records(first, packed)
             store.write_journal(entries)
             store.strips.note_change(strip)
+            store.changes.note(ino, role)
             for first, count in runs:
                 strip.publish(first, count)
         finally:

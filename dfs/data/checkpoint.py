@@ -44,6 +44,17 @@ class Checkpoint:
         self._is_unfinished = False
         self._floor_tables: set[int] = set()
         self._is_troubled = False
+        self._begun = self._synced = 0
+
+    @property
+    def begun(self) -> int:
+        """The number of the newest sync of everything that has begun."""
+        return self._begun
+
+    @property
+    def synced(self) -> int:
+        """The number of the newest one that has ended well: all that was acknowledged before it began is on disk."""
+        return self._synced
 
     def run(self) -> None:
         """Put everything in place that is in the journal now, and sync everything. Raises: NotTrusted: the server ends.
@@ -75,6 +86,7 @@ class Checkpoint:
         return is_quiet or journal.wants_checkpoint or now_s - self._journalled_since_s >= self._journal_age_s_max
 
     def _run(self, *, is_put_in_place: bool) -> None:
+        self._begun += 1
         try:
             if is_put_in_place:
                 self._begin()
@@ -90,6 +102,7 @@ class Checkpoint:
         else:
             self._store.journal.note_backlog(None)
             self._tell_trouble(None)
+            self._synced = self._begun
 
     def _has_work(self) -> bool:
         return self._store.journal.has_entries or self._store.floors.has_changed
@@ -125,6 +138,7 @@ class Checkpoint:
         self._syncing.sync_changed()
         store.floors.save(self._floor_tables)
         store.strips.sync_folders()
+        store.changes.save()
         store.journal.drop_old()
         store.overlay.finish()
         store.reserve.finish()

@@ -1,4 +1,4 @@
-"""Pull and ListFloors: handing a neighbour that lost its disk what this server holds of the same blocks (R7).
+"""Pull, ListFloors and AskMoment: handing a neighbour that lost its disk, or its end, what this server holds of the same blocks (R7).
 
 Promises: every record that leaves was verified in this call (I2); what can't be verified is named as bad, so that the neighbour
 never takes it for absent (I4); records come in rising order of inode and record, so a place in between is all that the neighbour
@@ -8,11 +8,12 @@ has to remember. Called by the service. Never changes anything but the quarantin
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from dfs.core.block_messages import CopyState, FloorList, ListFloors, Pull, Pulled, PulledStrip
-from dfs.core.errors import BadRequest
+from dfs.core.block_messages import CopyState, FloorList, ListFloors, Moment, Pull, Pulled, PulledStrip
+from dfs.core.errors import BadRequest, NotTrusted
 from dfs.core.ids import Ino
 from dfs.core.interfaces import CallContext
 from dfs.core.limits import BATCH_INODES_MAX, FILE_BYTES_MAX, REQUEST_DATA_BYTES_MAX
@@ -73,8 +74,11 @@ class Lending:
         check_ino(request.ino)
         if not 0 <= request.index <= FILE_BYTES_MAX or not 1 <= request.data_bytes <= REQUEST_DATA_BYTES_MAX:
             raise BadRequest(f"record {request.index}, {request.data_bytes} bytes of data")
+        if request.since and not store.changes.is_sure(request.role):
+            raise NotTrusted(f"data server {store.server} still looks at what it stored before its machine stopped")
+        changed = store.changes.since(request.role, request.since) if request.since else None
         block = store.identification.current  # before anything is read: a role that was not complete then does not count as one
-        inos = self._inos_from(request.ino, STRIPS_MAX + 1)
+        inos = self._inos_from(request.ino, STRIPS_MAX + 1, changed)
         more = len(inos) > STRIPS_MAX
         strips: list[PulledStrip] = []
         left = request.data_bytes
@@ -95,6 +99,11 @@ class Lending:
         highest = max(store.strips.highest, next_ino - 1)
         return Pulled(block.disk, state, tuple(strips), next_ino, next_index, next_end, Ino(highest), more)
 
+    def moment(self) -> Moment:
+        """Return the present, by which this server can be asked later what has changed. Raises: DiskError leaves."""
+        store = self._store
+        return Moment(store.identification.current.disk, store.changes.tick())
+
     def list_floors(self, ctx: CallContext, request: ListFloors) -> FloorList:
         """Return the next floors. Raises: BadRequest, DiskError leaves."""
         check_number("inode", request.after)
@@ -106,8 +115,11 @@ class Lending:
         packed = b"".join([FLOOR.pack(*floor) for floor in taken])
         return FloorList(disk, packed, taken[-1][0] if taken else request.after, len(found) > request.limit)
 
-    def _inos_from(self, ino: Ino, limit: int) -> list[Ino]:
-        """Return the inodes from `ino` on of which there is a strip in any role, rising."""
+    def _inos_from(self, ino: Ino, limit: int, changed: list[Ino] | None) -> list[Ino]:
+        """Return the inodes from `ino` on of which there is a strip in any role, rising; only `changed` ones if these are known."""
+        if changed is not None:
+            start = bisect_left(changed, ino)
+            return changed[start : start + limit]
         after, store = Ino(ino - 1), self._store
         pending = store.overlay.inos_above(after, limit)  # first: a checkpoint moves inodes from here to the strips
         return sorted({*pending, *store.strips.inos_above(after, limit)})[:limit]

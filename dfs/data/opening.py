@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dfs.core.interfaces import Disk, EventSink, Tasks
+from dfs.core.cluster_messages import RoleState
+from dfs.core.interfaces import Clock, Disk, EventSink, Tasks
 from dfs.core.placement import Role
 from dfs.data.absorbing import Absorbing
 from dfs.data.bad_records import BadRecords
+from dfs.data.change_log import ChangeLog
 from dfs.data.checkpoint import Checkpoint
 from dfs.data.cleaning import Cleaning
 from dfs.data.condition import Condition
@@ -34,6 +36,7 @@ from dfs.data.store import Store
 from dfs.data.strip_loading import StripLoader
 from dfs.data.strips import Strips
 from dfs.data.superblock import Identification
+from dfs.data.sync_moments import SyncMoments
 from dfs.data.syncing import Syncing
 from dfs.data.writing import Writing
 
@@ -65,19 +68,26 @@ class BlockStore:
 
 
 def open_store(
-    settings: DataSettings, identification: Identification, condition: Condition, disk: Disk, tasks: Tasks, events: EventSink
+    settings: DataSettings,
+    identification: Identification,
+    condition: Condition,
+    disk: Disk,
+    clock: Clock,
+    tasks: Tasks,
+    events: EventSink,
 ) -> BlockStore:
     """Return the block store of a formatted server. Raises: DiskError leaves."""
     block = identification.current
     geometry = Geometry(block.servers, block.block_size)
     quarantine = Quarantine(disk)
-    loader = StripLoader(geometry, settings.index, quarantine, events)
+    loader = StripLoader(geometry, settings.index, quarantine, events, lambda role: store.is_suspect(role))
+    changes = ChangeLog(disk, tasks, clock)
     reserve = Reserve(disk, tasks, events, settings.index)
     store = Store(
         geometry=geometry,
         server=settings.index,
         identification=identification,
-        strips=Strips(disk, tasks, geometry, loader, settings.open_strips_max),
+        strips=Strips(disk, tasks, geometry, loader, changes, settings.open_strips_max),
         overlay=Overlay(tasks),
         journal=Journal(disk, tasks, condition, min(settings.segment_bytes, reserve.segment_bytes_max)),
         floors=Floors(disk, tasks, quarantine),
@@ -86,11 +96,20 @@ def open_store(
         bad_records=BadRecords(settings.index, tasks, quarantine, events),
         inode_locks=tasks.keyed_lock(),
         reserve=reserve,
+        changes=changes,
+        moments=SyncMoments(disk, tasks),
     )
     reserve.journal_bytes = lambda: store.journal.size_bytes
     quarantine.start()
     store.strips.start()
     store.floors.start()
+    store.moments.start()
+    changes.start()
+    for role in Role:
+        if store.is_suspect(role):
+            changes.doubt(role)
+        elif store.identification.current.state_of(role) is not RoleState.COMPLETE:
+            changes.note_all(role)  # it is copied anew, and may have lost its word on what it stored meanwhile
     replayed = Replay(disk, geometry, settings.index, quarantine, events).run()
     for entry in replayed.entries:
         store.apply(entry)
@@ -100,6 +119,9 @@ def open_store(
         elif entry.kind is Kind.CHANGED and entry.role is not None:
             store.strips.note_left_unsynced(entry.ino, entry.role)
     if replayed.is_damaged:
+        store.moments.forget()
+        for role in Role:
+            changes.note_all(role)
         identification.distrust()
     store.journal.start(replayed.segments)
     syncing = Syncing(store, tasks)

@@ -13,16 +13,15 @@ from dfs.core.cuts import newest_ticket, valid_length
 from dfs.core.errors import DiskFailed
 from dfs.core.ids import COUNTER_BITS, NO_GENERATION, BlockNo, Generation
 from dfs.core.interfaces import CallContext
-from dfs.core.placement import Role
 from dfs.core.plan import blocks_of
 from dfs.core.records import checksum
 from dfs.data.checks import check_get
 from dfs.data.store import Look, PlainRecord, Store
 
 PRESENT: Final = int(CopyState.PRESENT)
-ABSENT_COPY, CORRUPT_COPY, UNKNOWN_COPY = (
-    COPY_FORMAT.pack(*Copy(state, 0, 0, NO_GENERATION)) for state in (CopyState.ABSENT, CopyState.CORRUPT, CopyState.UNKNOWN)
-)
+DOUBTED: Final = int(CopyState.DOUBTED)
+EMPTY_COPIES: Final = {state: COPY_FORMAT.pack(*Copy(state, 0, 0, NO_GENERATION)) for state in CopyState if not state.has_bytes}
+UNKNOWN_COPY: Final = EMPTY_COPIES[CopyState.UNKNOWN]
 
 
 class Answer:
@@ -57,6 +56,7 @@ class Reading:
         store, ino, role = self._store, request.ino, run.role
         first, residue = divmod(run.first, store.geometry.servers)
         layers = store.overlay.find(ino, role)
+        absence = store.absence(role)  # before anything is read: who was suspect then did not have all it should
         try:
             with store.strip(ino, role, partly=True) as strip:
                 if strip is not None and strip.unreadable is not None:
@@ -71,45 +71,47 @@ class Reading:
             answer.copies += [UNKNOWN_COPY] * run.blocks
             return
         if records is not None:
-            self._answer_records(request, run, records, answer)
+            self._answer_records(request, run, absence, records, answer)
         else:
-            self._answer_looks(ctx, request, run, looks, answer)
+            self._answer_looks(ctx, request, run, absence, looks, answer)
 
-    def _answer_records(self, request: Get, run: Run, records: list[PlainRecord], answer: Answer) -> None:
+    def _answer_records(self, request: Get, run: Run, absence: CopyState, records: list[PlainRecord], answer: Answer) -> None:
         """Answer a run that is all there."""
         cut_below = newest_ticket(request.cuts) << COUNTER_BITS
-        if cut_below and any(record[0] < cut_below for record in records):
+        if absence is CopyState.UNDECIDED or (cut_below and any(record[0] < cut_below for record in records)):
             for block_no, record in zip(blocks_of(run, self._store.geometry.servers), records, strict=True):
-                self._answer_one(request, run.role, BlockNo(block_no), record, answer)
+                self._answer_one(request, absence, BlockNo(block_no), record, answer)
             return
         generations, sums, blocks = zip(*records, strict=True)
         answer.copies.append(pack_present(list(map(len, blocks)), sums, generations))
         answer.data += blocks
 
-    def _answer_looks(self, ctx: CallContext, request: Get, run: Run, looks: list[Look], answer: Answer) -> None:
+    def _answer_looks(
+        self, ctx: CallContext, request: Get, run: Run, absence: CopyState, looks: list[Look], answer: Answer
+    ) -> None:
         """Answer a run record by record."""
         store = self._store
-        absent = ABSENT_COPY if store.is_complete(run.role) else UNKNOWN_COPY
         for number, look in zip(blocks_of(run, store.geometry.servers), looks, strict=True):
             block_no = BlockNo(number)
             if look.record is not None:
-                self._answer_one(request, run.role, block_no, look.record, answer)
+                self._answer_one(request, absence, block_no, look.record, answer)
             elif look.state is CopyState.CORRUPT:
                 store.bad_records.tell_corrupt(request.ino, run.role, block_no, look.raw, ctx)
-                answer.copies.append(CORRUPT_COPY)
+                answer.copies.append(EMPTY_COPIES[CopyState.CORRUPT])
             else:
-                answer.copies.append(absent if look.state is CopyState.ABSENT else UNKNOWN_COPY)
+                answer.copies.append(EMPTY_COPIES[absence] if look.state is CopyState.ABSENT else UNKNOWN_COPY)
 
-    def _answer_one(self, request: Get, role: Role, block_no: BlockNo, record: PlainRecord, answer: Answer) -> None:
+    def _answer_one(self, request: Get, absence: CopyState, block_no: BlockNo, record: PlainRecord, answer: Answer) -> None:
         """Answer what the cuts leave of a stored block; a void one is absent, if this server can say so of any block."""
         generation, summed, block = record
         length = valid_length(request.cuts, block_no, self._store.geometry.block_size, Generation(generation), len(block))
         if not length:
             void = Copy(CopyState.ABSENT, 0, 0, Generation(generation))
-            answer.copies.append(COPY_FORMAT.pack(*void) if self._store.is_complete(role) else UNKNOWN_COPY)
+            answer.copies.append(COPY_FORMAT.pack(*void) if absence is CopyState.ABSENT else EMPTY_COPIES[absence])
             return
         if length < len(block):
             block = block[:length]
             summed = checksum(request.ino, block_no, Generation(generation), block)
-        answer.copies.append(COPY_FORMAT.pack(PRESENT, length, summed, generation))
+        state = DOUBTED if absence is CopyState.UNDECIDED else PRESENT
+        answer.copies.append(COPY_FORMAT.pack(state, length, summed, generation))
         answer.data.append(block)

@@ -2,7 +2,8 @@
 
 Members, format 1: format (1), and per role that is being copied, under "primary" or "secondary": disk (UUID of the state folder
 copied from), phase ("floors", "strips" or "ended"), ino and index (the next record to ask for; while floors are copied ino is the
-last one copied), data_bytes (copied so far), is_salvage (the source is not complete, so this copy will not be either).
+last one copied), data_bytes (copied so far), is_salvage (the source is not complete, so this copy will not be either), since (of a
+suspect role: the tick of the source from which on its strips are compared; 0: all).
 
 Promises: what a cursor says was copied is on disk, because it is saved after a sync; a cursor that can't be read begins anew.
 Called by a role's rebuild.
@@ -49,6 +50,8 @@ class Cursor:
     index: int = 0
     data_bytes: int = 0
     is_salvage: bool = False
+    since: int = 0
+    """Only what changed at the source since this tick is compared; 0: everything is copied."""
 
 
 class Cursors:

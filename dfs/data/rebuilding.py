@@ -70,6 +70,11 @@ class Rebuilding:
         self._cursors.start()
         self._neighbours.set_addresses(self._addresses(), self._identification.current.cluster)
 
+    def begin_anew(self) -> None:
+        """Count nothing as copied that is not known to be complete. Raises: DiskError leaves."""
+        for role in Role:
+            self._cursors.forget(role)
+
     def attach(self, blocks: BlockStore) -> None:
         """Take over the store of a server that is formatted."""
         self._neighbours.set_addresses(self._addresses(), self._identification.current.cluster)

@@ -51,9 +51,8 @@ class Repairing:
         """
         seen = request.replaces
         if look.record is not None:
-            is_same = seen.state in (CopyState.PRESENT, CopyState.ABSENT) and seen.generation == look.record.generation
+            is_same = (seen.state.has_bytes or seen.state is CopyState.ABSENT) and seen.generation == look.record.generation
             return is_same and request.generation > look.record.generation
         if look.state is not CopyState.ABSENT:
             return seen.state is look.state
-        expected = CopyState.ABSENT if self._store.is_complete(request.role) else CopyState.UNKNOWN
-        return seen.state is expected and not seen.generation
+        return seen.state is self._store.absence(request.role) and not seen.generation

@@ -1,7 +1,9 @@
 """Copying one role of this server from the neighbour that holds the other replica of the same blocks (R7, design section 8).
 
 First all floors, then all strips in rising order of inode and record. Until the floors are here nothing may be stored in the role:
-a late write that the neighbour would refuse must not find a server that has forgotten why.
+a late write that the neighbour would refuse must not find a server that has forgotten why. A role that is suspect, because its
+machine stopped or a sync failed, knows its floors, which are synced before they count, and until when all of it was synced: it
+looks through its own strips first, then takes what is newer in those that changed at the source since (decision record 12).
 
 | state of this role  | of the source        | what is done                                                                |
 |---------------------|----------------------|-----------------------------------------------------------------------------|
@@ -30,8 +32,10 @@ from dfs.core.ids import Ino
 from dfs.core.interfaces import CallContext, Clock, DataServers, EventSink
 from dfs.core.limits import BATCH_INODES_MAX
 from dfs.core.placement import Role, twin_of
+from dfs.data.journal_entries import Entry, Kind
+from dfs.data.moment_keeper import MomentKeeper
 from dfs.data.opening import BlockStore
-from dfs.data.rebuild_cursor import Cursor, Cursors, Phase
+from dfs.data.rebuild_cursor import NO_INO, Cursor, Cursors, Phase
 from dfs.data.rebuild_progress import RebuildProgress
 
 log = logging.getLogger(__name__)
@@ -46,6 +50,10 @@ RETRY_S: Final = 1.0
 """How long a source that is away, or a disk that is full, is left alone."""
 IDLE_S: Final = 1.0
 """How often it is looked whether there is something to copy."""
+
+
+LOOK_STRIPS: Final = 256
+"""Strips of its own that a suspect role opens in one step."""
 
 
 class Course(enum.Enum):
@@ -82,6 +90,9 @@ class RoleRebuild:
         self._cursor = cursors.saved(role)
         self._progress = RebuildProgress(clock)
         self._saved_s = self._told_s = clock.monotonic_s()
+        self._moments = MomentKeeper(role, blocks, neighbours, self._source, clock)
+        self._looked = NO_INO
+        """Up to here the own strips were looked through."""
         self._trouble = ""
         self._is_told = False
         """Whether the log says that this pass has begun, or goes on."""
@@ -89,7 +100,10 @@ class RoleRebuild:
     @property
     def has_floors(self) -> bool:
         """Tell whether this role knows the floors that it must know before anything is stored in it."""
-        return self._state is RoleState.COMPLETE or self._cursor.phase is not Phase.FLOORS
+        state = self._state
+        if state is RoleState.COMPLETE or self._cursor.phase is not Phase.FLOORS:
+            return True
+        return state is RoleState.SUSPECT and self._blocks.store.moments.of(self._role) is not None
 
     def describe(self) -> str:
         """Return how far it is, for people; empty when there is nothing to copy."""
@@ -109,6 +123,7 @@ class RoleRebuild:
         state = self._state
         if state is RoleState.COMPLETE:
             self._rest()
+            self._moments.step(ctx)
             return IDLE_S
         try:
             delay_s = self._advance(ctx, state)
@@ -135,6 +150,8 @@ class RoleRebuild:
     def _advance(self, ctx: CallContext, state: RoleState) -> float:
         if self._cursor.phase is Phase.ENDED:
             return self._look_again(ctx)
+        if not self._blocks.store.changes.is_sure(self._role):
+            return self._look_through()
         if not self._cursor.disk:
             return self._begin(ctx, state)
         if not self._is_told:
@@ -167,8 +184,36 @@ class RoleRebuild:
             return RETRY_S
         if course is Course.SALVAGE:
             self._lose(state)
-        self._cursor = Cursor(identity.disk, is_salvage=course is Course.SALVAGE)
-        self._tell_start("something may be missing" if state is RoleState.SUSPECT else "the disk was lost", state, source)
+        if state is RoleState.SUSPECT:
+            self._begin_comparing(identity)
+            self._tell_start("something may be missing", state, source)
+        else:
+            self._cursor = Cursor(identity.disk, is_salvage=course is Course.SALVAGE)
+            self._tell_start("the disk was lost", state, source)
+        return 0.0
+
+    def _begin_comparing(self, identity: Identity) -> None:
+        """Compare what changed since the last sync of everything; all there is if the source has another disk since."""
+        moment = self._blocks.store.moments.of(self._role)
+        if moment is None:
+            self._cursor = Cursor(identity.disk)
+        else:
+            since = moment.tick if moment.disk == identity.disk else 0
+            self._cursor = Cursor(identity.disk, Phase.STRIPS, Ino(1), since=since)
+
+    def _look_through(self) -> float:
+        """Open some of the own strips, which brings to light what is torn or was not synced, and note what changed."""
+        store = self._blocks.store
+        inos = store.strips.inos_above(self._looked, LOOK_STRIPS)
+        for ino in inos:
+            with store.hold(ino), store.strip(ino, self._role) as strip:
+                is_changed = strip is not None and any(group.unsynced for group in strip.groups.values())
+                if is_changed and not store.overlay.is_noted_changed(ino, self._role):
+                    store.write_journal([Entry(Kind.CHANGED, ino, role=self._role)])
+        if inos:
+            self._looked = inos[-1]
+        else:
+            store.changes.end_doubt(self._role)
         return 0.0
 
     def _look_again(self, ctx: CallContext) -> float:
@@ -202,7 +247,8 @@ class RoleRebuild:
 
     def _copy_strips(self, ctx: CallContext, state: RoleState) -> float:
         cursor = self._cursor
-        pulled = self._neighbours.call(ctx, self._source, Pull(self._source_role, cursor.ino, cursor.index, PULL_BYTES))
+        wanted = Pull(self._source_role, cursor.ino, cursor.index, PULL_BYTES, cursor.since)
+        pulled = self._neighbours.call(ctx, self._source, wanted)
         if self._is_other_disk(pulled.disk):
             return 0.0
         course = course_of(state, pulled.state)

@@ -37,17 +37,8 @@ class RunningMark:
         self._disk = disk
         self._boot_id = boot_id
 
-    def begin(self) -> LastStop:
-        """Tell how the last run ended, and mark this one as running. Raises: DiskError leaves."""
-        last = self._last()
-        self._write(is_clean=False)
-        return last
-
-    def end(self) -> None:
-        """Mark this run as cleanly stopped: everything is synced. Raises: DiskError leaves."""
-        self._write(is_clean=True)
-
-    def _last(self) -> LastStop:
+    def last_stop(self) -> LastStop:
+        """Tell how the last run ended; before begin(). Raises: DiskError leaves."""
         try:
             raw = self._disk.read(NAME)
         except DiskMissing:
@@ -60,6 +51,14 @@ class RunningMark:
         if is_clean:
             return LastStop.CLEAN
         return LastStop.PROCESS if boot_id == self._boot_id else LastStop.MACHINE
+
+    def begin(self) -> None:
+        """Mark this run as running: what follows from last_stop() must be on disk by now. Raises: DiskError leaves."""
+        self._write(is_clean=False)
+
+    def end(self) -> None:
+        """Mark this run as cleanly stopped: everything is synced. Raises: DiskError leaves."""
+        self._write(is_clean=True)
 
     def _write(self, *, is_clean: bool) -> None:
         mark = json.dumps({"boot_id": self._boot_id, "clean": is_clean}).encode().ljust(MARK_BYTES - 1) + b"\n"

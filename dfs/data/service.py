@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar, cast
 
 from dfs.core.block_messages import (
     AcceptLoss,
+    AskMoment,
     Clean,
     CommitFormat,
     CountBlocks,
@@ -121,6 +122,7 @@ class DataService:
             Clean: self._clean,
             Drop: self._drop,
             ListInodes: lambda ctx, request: self._formatted().dropping.list_inodes(request),
+            AskMoment: lambda ctx, request: self._formatted().lending.moment(),
             Pull: lambda ctx, request: self._formatted().lending.pull(ctx, request),
             ListFloors: lambda ctx, request: self._formatted().lending.list_floors(ctx, request),
             AcceptLoss: self._accept_loss,
@@ -141,10 +143,12 @@ class DataService:
         """Recover from the disk, then spawn the background task. Raises: StateError."""
         try:
             self._identification.start()
-            last = self._running.begin()
+            last = self._running.last_stop()
             if last in (LastStop.PROCESS, LastStop.MACHINE):
                 self._events.emit(Event(UNCLEAN_START, server=self._settings.index, details={"what": last.value}))
             self._rebuilding.start()
+            if last is not LastStop.MACHINE or self._distrust_at_start():
+                self._running.begin()
             if self._identification.current.is_formatted:
                 self._open_store()
         except DiskError as error:
@@ -347,7 +351,9 @@ class DataService:
                 self._changed.wait(left_s)
 
     def _open_store(self) -> None:
-        blocks = open_store(self._settings, self._identification, self._condition, self._disk, self._tasks, self._events)
+        blocks = open_store(
+            self._settings, self._identification, self._condition, self._disk, self._clock, self._tasks, self._events
+        )
         self._rebuilding.attach(blocks)
         self._blocks = blocks
 
@@ -369,6 +375,23 @@ class DataService:
         what = "the process ends, because what was not synced may be lost; it is compared with the neighbours after its next start"
         self._events.emit(Event(DISK_FAILED, server=self._settings.index, details={"reason": str(error), "what": what}))
         try:
-            self._identification.distrust()
+            self._distrust()
         except DiskError as second:
             log.error("the superblock still calls this disk complete: %s", second)
+
+    def _distrust_at_start(self) -> bool:
+        """Be suspect; tell whether that is durable. If it is not, the mark of the last run must stay, to make the next start so."""
+        if not self._settings.addresses:
+            return True  # there is nobody to be compared with
+        try:
+            self._distrust()
+        except DiskFull as error:
+            log.warning("the machine stopped, which can't be noted: %s", error)
+            self._identification.doubt()
+            return False
+        return True
+
+    def _distrust(self) -> None:
+        """Count nothing as sure that was stored since the last sync of everything. Raises: DiskError leaves."""
+        self._identification.distrust()
+        self._rebuilding.begin_anew()

@@ -26,6 +26,7 @@ from dfs.core.interfaces import CallContext, EventSink, KeyedLock
 from dfs.core.placement import Role
 from dfs.core.records import IDENTITY, Record, identity_sums, parse_record
 from dfs.data.bad_records import BadRecords
+from dfs.data.change_log import ChangeLog
 from dfs.data.condition import Condition
 from dfs.data.floors import Floors
 from dfs.data.geometry import RECORDS_PER_GROUP, Geometry, pieces
@@ -36,6 +37,7 @@ from dfs.data.reserve import Reserve
 from dfs.data.strip import Group, Strip
 from dfs.data.strips import Strips
 from dfs.data.superblock import Identification
+from dfs.data.sync_moments import SyncMoments
 
 PlainRecord = tuple[int, int, bytes]
 """Generation, checksum and data of a verified record; a Record is one too."""
@@ -72,6 +74,8 @@ class Store:
     bad_records: BadRecords
     inode_locks: KeyedLock
     reserve: Reserve
+    changes: ChangeLog
+    moments: SyncMoments
 
     def hold(self, ino: Ino) -> AbstractContextManager[None]:
         """Hold the keyed lock of an inode."""
@@ -90,6 +94,16 @@ class Store:
     def is_complete(self, role: Role) -> bool:
         """Tell whether what this server does not hold in a role was never written (I4)."""
         return self.identification.current.state_of(role) is RoleState.COMPLETE and not self.floors.lost
+
+    def is_suspect(self, role: Role) -> bool:
+        """Tell whether what this server holds in a role may be older than what it acknowledged."""
+        return self.identification.current.state_of(role) is RoleState.SUSPECT
+
+    def absence(self, role: Role) -> CopyState:
+        """Return what this server has to say of a block of which it holds nothing."""
+        if self.is_complete(role):
+            return CopyState.ABSENT
+        return CopyState.UNDECIDED if self.is_suspect(role) else CopyState.UNKNOWN
 
     def floor(self, ino: Ino, ctx: CallContext) -> Ticket:
         """Return the inode's floor; under hold(ino). Raises: DiskError leaves."""
@@ -232,6 +246,7 @@ class Store:
         """Let overlay and floors follow an entry of the journal. Raises: DiskError leaves."""
         if entry.kind is Kind.RECORDS and entry.role is not None:
             self.overlay.add(entry.ino, entry.role, entry.residue, entry.records)
+            self.changes.note(entry.ino, entry.role)
         elif entry.kind is Kind.APPLIED:
             self.overlay.remove(entry.ino)
         elif entry.kind is Kind.FLOOR:
@@ -241,9 +256,11 @@ class Store:
             self.floors.forget(entry.ino)
         elif entry.kind is Kind.CHANGED and entry.role is not None:
             self.overlay.note_changed(entry.ino, entry.role)
+            self.changes.note(entry.ino, entry.role)
 
     def _distrust(self, ctx: CallContext) -> None:
         lost, self.floors.lost = self.floors.lost, []
+        self.moments.forget()  # first: whoever is suspect and has moments is believed to know its floors
         self.identification.distrust()
         for kept in lost:
             self.events.emit(Event(FLOORS_LOST, server=self.server, details={"quarantine": kept}), ctx)

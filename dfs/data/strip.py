@@ -7,6 +7,8 @@ never decides which copy is right, and never syncs by itself.
 
 from __future__ import annotations
 
+from typing import Final
+
 from dfs.core.errors import DiskError
 from dfs.core.ids import BlockNo, Ino
 from dfs.core.interfaces import File
@@ -14,6 +16,9 @@ from dfs.core.placement import Role
 from dfs.core.records import HEADER_BYTES, Buffer
 from dfs.data.geometry import ALL_RECORDS, MAP_PAGE_BYTES, RECORDS_PER_GROUP, Geometry, pieces
 from dfs.data.map_page import MapPage, pack_map_page
+
+NO_PAGE: Final = b"\xff" * MAP_PAGE_BYTES
+"""A map page that does not verify, nor looks as if it had never been written."""
 
 
 class Group:
@@ -144,9 +149,14 @@ class Strip:
     def lose_place(self) -> None:
         """Say durably that a group is missing of which not even the number is known. Raises: DiskError leaves."""
         if not self.has_unplaced:
-            self._write([bytes(MAP_PAGE_BYTES)], self.slots * self.geometry.group_bytes)  # a map page that does not verify
+            self._write([NO_PAGE], self.slots * self.geometry.group_bytes)
             self.slots += 1
             self.has_unplaced = True
+
+    def take_slot(self, number: int, slot: int) -> None:
+        """Use a slot in which nothing stands for a group of which nothing is stored. Raises: DiskError leaves."""
+        self._write_page(number, slot, 0, 0)
+        self.groups[number] = Group(number, slot)
 
     def begin_sync(self) -> dict[int, int]:
         """Return what a sync of the file that begins now will have synced: group number -> bitmap."""

@@ -8,6 +8,8 @@ Strips when a strip is first used. Never changes a record.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from itertools import count
 from typing import Final
 
 from dfs.core.errors import DiskError
@@ -32,7 +34,16 @@ CANDIDATES_BEYOND: Final = 64
 class StripLoader:
     """Reads strip files of one data server."""
 
-    def __init__(self, geometry: Geometry, server: ServerIndex, quarantine: Quarantine, events: EventSink) -> None:
+    def __init__(
+        self,
+        geometry: Geometry,
+        server: ServerIndex,
+        quarantine: Quarantine,
+        events: EventSink,
+        is_suspect: Callable[[Role], bool],
+    ) -> None:
+        """`is_suspect` tells whether a role calls nothing absent before it was compared: then what is torn is absent in it."""
+        self._is_suspect = is_suspect
         self._geometry = geometry
         self._server = server
         self._quarantine = quarantine
@@ -42,7 +53,7 @@ class StripLoader:
         """Return the strip in `file`.
 
         Arguments: `check_unsynced`: the file may have been through a stop: records that were not synced are verified now,
-        and those that don't are torn, so unknown from here on.
+        and those that don't are torn, so unknown from here on, on a suspect server until it has compared itself.
         Raises: DiskError leaves.
         """
         geometry = self._geometry
@@ -59,8 +70,12 @@ class StripLoader:
                 continue
             strip.residue = page.residue
             strip.groups[page.group] = Group(page.group, slot, page.present, page.synced)
+        is_suspect = check_unsynced and self._is_suspect(role)
+        new = [slot for slot, raw, _ in lost if is_suspect and raw and not any(raw)]
         for slot, raw, error in lost:
-            self._recover(strip, slot, raw, error)
+            if slot not in new:
+                self._recover(strip, slot, raw, error)
+        self._recover_new(strip, new)
         if check_unsynced:
             for group in strip.groups.values():
                 self._check_unsynced(strip, group)
@@ -105,6 +120,41 @@ class StripLoader:
         group = strip.groups[number] = Group(number, slot)
         self._set_map(strip, group, present, ALL_RECORDS & ~present)
 
+    def _recover_new(self, strip: Strip, slots: list[int]) -> None:
+        """Take what is left of groups that were new when the machine stopped: their map pages are zeros, as before any sync.
+
+        On a suspect server only, which calls nothing absent before it was compared.
+        """
+        empty = []
+        for slot in slots:
+            records = self._read_records(strip, Group(-1, slot), RECORDS_PER_GROUP)
+            found = self._identify(strip, slot, records)
+            if found is None:
+                empty.append(slot)
+                continue
+            number, strip.residue = found
+            present = self._verified(strip, number, strip.residue, records, ALL_RECORDS)
+            group = strip.groups[number] = Group(number, slot)
+            self._set_map(strip, group, present, 0)
+        try:
+            self._empty_slots(strip, empty)
+        except DiskError as error:
+            log.warning("inode %d: %d new groups stay as they are: %s", strip.ino, len(empty), error)
+            strip.has_unplaced = True
+
+    def _empty_slots(self, strip: Strip, slots: list[int]) -> None:
+        """Say on disk that nothing stands in these slots."""
+        if slots and strip.residue < 0:
+            if len(slots) < strip.slots or strip.unreadable is not None:
+                strip.has_unplaced = True
+                return
+            strip.file.truncate(0)  # not one page or record in the whole file verifies
+            strip.slots = 0
+            return
+        for slot in slots:
+            number = next(number for number in count(slot) if number not in strip.groups)
+            strip.take_slot(number, slot)
+
     def _keep(self, what: str, raw: bytes) -> str:
         try:
             return self._quarantine.keep(what, raw)
@@ -141,7 +191,8 @@ class StripLoader:
         if torn:
             role = strip.role.name.lower()
             log.warning("inode %d, %s: %d records of group %d are torn", strip.ino, role, torn.bit_count(), group.number)
-            self._set_map(strip, group, group.present & ~torn, group.synced | torn)
+            synced = group.synced if self._is_suspect(strip.role) else group.synced | torn
+            self._set_map(strip, group, group.present & ~torn, synced)
 
     def _verified(self, strip: Strip, number: int, residue: int, records: list[bytes], bits: int) -> int:
         """Return the bitmap of those of `bits` whose records verify."""

@@ -20,6 +20,7 @@ from dfs.core.errors import DiskError, DiskMissing
 from dfs.core.ids import Ino
 from dfs.core.interfaces import Disk, Tasks
 from dfs.core.placement import Role
+from dfs.data.change_log import ChangeLog
 from dfs.data.geometry import Geometry
 from dfs.data.quarantine import ROLE_LETTERS
 from dfs.data.strip import Strip
@@ -49,10 +50,13 @@ def strip_name(ino: Ino, role: Role) -> str:
 class Strips:
     """Opens, keeps, counts and closes strips."""
 
-    def __init__(self, disk: Disk, tasks: Tasks, geometry: Geometry, loader: StripLoader, open_max: int) -> None:
+    def __init__(
+        self, disk: Disk, tasks: Tasks, geometry: Geometry, loader: StripLoader, changes: ChangeLog, open_max: int
+    ) -> None:
         self._disk = disk
         self._geometry = geometry
         self._loader = loader
+        self._change_log = changes
         self._open_max = open_max
         self._folder_locks = tasks.keyed_lock()
         self._mutex = tasks.mutex()
@@ -111,6 +115,7 @@ class Strips:
             return strip
         if any(group.unsynced for group in strip.groups.values()):
             self.note_change(strip)  # written before a stop that was not clean: neither file nor folder may be synced
+            self._change_log.note(ino, role)  # nor, if the machine stopped, the journal's word of it
             with self._mutex:
                 self._unsynced_folders.add(ino >> SHARD_BITS)
         with self._mutex:

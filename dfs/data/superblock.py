@@ -187,11 +187,11 @@ class Identification:
 
     def distrust(self) -> None:
         """Count as suspect in both roles: something that was stored is known to be missing. Raises: DiskError leaves."""
+        self._change(_distrusted)
 
-        def distrusted(state: RoleState) -> RoleState:
-            return RoleState.SUSPECT if state is RoleState.COMPLETE else state
-
-        self._change(lambda b: replace(b, primary=distrusted(b.primary), secondary=distrusted(b.secondary)))
+    def doubt(self) -> None:
+        """Count as suspect in both roles without a word on disk: it takes none."""
+        self._current = _distrusted(self._current)
 
     def _change(self, change: Callable[[Superblock], Superblock]) -> Superblock:
         with self._lock.hold("superblock"):
@@ -200,6 +200,13 @@ class Identification:
                 self._disk.replace(NAME, pack_superblock(changed))
                 self._current = changed
             return changed
+
+
+def _distrusted(block: Superblock) -> Superblock:
+    def distrusted(state: RoleState) -> RoleState:
+        return RoleState.SUSPECT if state is RoleState.COMPLETE else state
+
+    return replace(block, primary=distrusted(block.primary), secondary=distrusted(block.secondary))
 
 
 def _show(shape: Shape) -> str:

@@ -166,6 +166,7 @@ class Writing:
             if plan.strip is not None:
                 for first, count in plan.direct:
                     store.strips.note_change(plan.strip)
+                    store.changes.note(ino, plan.incoming.role)
                     plan.strip.publish(plan.incoming.first + first, count)
 
     def _write_in_place(self, ino: Ino, plan: Plan) -> None:

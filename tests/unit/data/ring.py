@@ -56,6 +56,8 @@ class Ring:
         self.clock = FakeClock()
         self.events = {index: RecordedEvents() for index in self.indexes}
         self.disks = {index: MemoryDisk() for index in self.indexes}
+        self.boots = dict.fromkeys(self.indexes, 0)
+        """How often each server's machine was started again."""
         self.down: set[int] = set()
         self.asked: list[tuple[int, Request[object]]] = []
         """Every call between servers."""
@@ -81,7 +83,7 @@ class Ring:
         """Start a server, also after the last one was killed: the kernel keeps what was written."""
         settings = DataSettings(
             ServerIndex(index),
-            "boot",
+            f"boot-{self.boots[ServerIndex(index)]}",
             addresses=tuple(f"127.0.0.1:{9100 + each}" for each in range(self.n)),
             direct_bytes_min=self._direct_bytes_min,
             append_bytes_min=self._direct_bytes_min,
@@ -96,6 +98,27 @@ class Ring:
             events=self.events[ServerIndex(index)],
         )
         service.start()
+
+    def power_cut(self, *indexes: int, keep: Callable[[], bool] = lambda: False) -> None:
+        """Cut the power of servers' machines at once, and start them again; `keep` as for MemoryDisk.power_cut."""
+        for server in map(ServerIndex, indexes):
+            self.disks[server].power_cut(keep)
+            self.boots[server] += 1
+        for index in indexes:
+            self.start(index)
+
+    def sync_all(self) -> None:
+        """Let every server do what it does every few seconds: everything is synced, and known to be."""
+        for _ in range(2):
+            for index in self.indexes:
+                for role in Role:
+                    self.step(index, role)
+            for index in self.indexes:
+                self.checkpoint(index)
+            self.clock.advance(6)
+        for index in self.indexes:
+            for role in Role:
+                self.step(index, role)
 
     def lose_disk(self, index: int) -> None:
         """Delete the folder and start the server again."""

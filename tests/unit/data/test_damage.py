@@ -184,7 +184,7 @@ def test_journal_with_a_bad_entry_that_was_synced_is_told_and_the_rest_is_kept(s
     server.kill()
     assert server.one(8, P, 0).data == FULL
     # What was lost is not known: nothing that is not there counts as a hole any more, until compared with the neighbours.
-    assert states(server, 0, 2) == [CopyState.UNKNOWN] * 2
+    assert states(server, 0, 2) == [CopyState.UNDECIDED] * 2
     assert len(server.events.of(JOURNAL_DAMAGED)) == 1
     assert len(disk.names("quarantine/")) == 1
     identity = server.service.call(CONTEXT, Identify())
@@ -218,7 +218,7 @@ def test_table_of_floors_that_does_not_verify_makes_the_server_suspect(server: O
     server.restart()
     disk.flip("floors/0000000", offset)
     server.kill()
-    assert states(server, 0, 2) == [CopyState.PRESENT, CopyState.UNKNOWN]
+    assert states(server, 0, 2) == [CopyState.DOUBTED, CopyState.UNDECIDED]
     assert len(server.events.of(FLOORS_LOST)) == 1
     assert server.service.call(CONTEXT, Identify()).primary is RoleState.SUSPECT
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from dfs.core.block_messages import Clean, Drop, ListFloors, ListInodes, Pull, Repair
+from dfs.core.block_messages import Clean, CopyState, Drop, ListFloors, ListInodes, Pull, Repair
 from dfs.core.cluster_messages import RoleState
 from dfs.core.cuts import Cut, add_cut, valid_length
 from dfs.core.errors import DfsError
@@ -33,6 +33,7 @@ SEEDS = range(25)
 KINDS = ("put", "put", "put", "late", "cut", "clean", "drop", "step", "step", "step", "kill", "down", "up", "lose", "checkpoint")
 RACING = ("put", "late", "cut", "clean", "drop")
 """What may happen while a batch is on its way."""
+POWER_KINDS = ("put", "put", "late", "cut", "clean", "drop", "step", "step", "step", "step", "kill", "time", "power", "checkpoint")
 
 
 @pytest.fixture(autouse=True)
@@ -168,6 +169,16 @@ class History:
             for confirmed in self.drops.values():  # it may be given removed inodes back: the list of inodes finds them again
                 confirmed.discard(a % self.ring.n)
 
+    def do_power(self, a: int, b: int, c: int) -> None:
+        """Cut the power of one machine, when the others have everything."""
+        if all(self.ring.states(i) == (RoleState.COMPLETE, RoleState.COMPLETE) for i in self.ring.indexes):
+            self.ring.power_cut(a % self.ring.n, keep=lambda: self.chance.random() < b / 60)
+            for confirmed in self.drops.values():
+                confirmed.discard(a % self.ring.n)
+
+    def do_time(self, a: int, b: int, c: int) -> None:
+        self.ring.clock.advance(c % 8)
+
     def do_checkpoint(self, a: int, b: int, c: int) -> None:
         self.ring.checkpoint(a % self.ring.n)
 
@@ -208,6 +219,18 @@ class History:
     def _left(self, file: File, block: int, put: Written) -> bytes:
         return put.data[: valid_length(file.all_cuts, BlockNo(block), BLOCK_SIZE, put.gen, len(put.data))]
 
+    def judge_each(self) -> None:
+        """Tell whether every server by itself, without a reader who repairs, has what was acknowledged."""
+        self.is_healing = True
+        self.ring.down.clear()
+        self.ring.rebuild()
+        for ino, file in self.files.items():
+            for block in () if file.is_removed else range(BLOCKS):
+                for role in Role:
+                    copy, data = self.ring.copy(ino, block, role, file.cuts)
+                    assert copy.state in (CopyState.PRESENT, CopyState.ABSENT), (ino, block, role, copy)
+                    assert data in self.allowed(ino, block), (ino, block, role, copy)
+
     def judge(self) -> None:
         for index in self.ring.indexes:
             assert self.ring.states(index) == (RoleState.COMPLETE, RoleState.COMPLETE)
@@ -232,5 +255,19 @@ def test_any_history_around_a_lost_disk_ends_with_equal_and_right_copies(n: int,
     run.do_lose(1, 0, 0)
     for _ in range(ACTIONS):
         run.act(KINDS)
+    run.heal()
+    run.judge()
+
+
+@pytest.mark.parametrize("n", [2, 3, 4])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_any_history_around_power_cuts_leaves_every_server_with_all_that_was_acknowledged(n: int, seed: int) -> None:
+    run = History(n, random.Random(f"power {n}/{seed}"))
+    for number in range(BLOCKS):
+        run.do_put(number, number, 40)
+        run.do_put(number + 1, number, 100)
+    for _ in range(ACTIONS):
+        run.act(POWER_KINDS)
+    run.judge_each()
     run.heal()
     run.judge()
