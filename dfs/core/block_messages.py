@@ -126,6 +126,8 @@ class Identity:
     secondary: RoleState
     mark: int
     """The highest number mark that meta has told it."""
+    doubts: int = 0
+    """How often it became suspect: what it was told before may have been undone by what it took from its neighbours since."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Pull, ListFloors and AskMoment: handing a neighbour that lost its disk, or its end, what this server holds of the same blocks (R7).
+"""Pull, ListFloors and AskMoment: handing a neighbour that lost its disk, or power, what this server holds of the same blocks (R7).
 
 Promises: every record that leaves was verified in this call (I2); what can't be verified is named as bad, so that the neighbour
 never takes it for absent (I4); records come in rising order of inode and record, so a place in between is all that the neighbour

@@ -2,8 +2,8 @@
 
 Members, format 1: format (1), cluster (UUID, "" while blank), index, servers (N, 0 while blank), block_size (bytes, 0 while
 blank), disk (UUID of this state folder), primary and secondary (a RoleState each), mark (the highest number mark that meta told),
-crc32 (over the JSON of all other members with sorted keys and no blanks). A server with a cluster and blank roles is prepared:
-the first phase of formatting is done, the second is not.
+doubts (how often it became suspect; 0 if missing), crc32 (over the JSON of all other members with sorted keys and no blanks). A
+server with a cluster and blank roles is prepared: the first phase of formatting is done, the second is not.
 
 Promises: what a method returned is on disk. Called by the service. Never knows what the strips hold.
 
@@ -41,6 +41,7 @@ class Superblock:
     primary: RoleState
     secondary: RoleState
     mark: int
+    doubts: int = 0
 
     @property
     def shape(self) -> Shape:
@@ -59,7 +60,7 @@ class Superblock:
     @property
     def identity(self) -> Identity:
         """The superblock as it is told to others."""
-        return Identity(self.shape, ServerIndex(self.index), self.disk, self.primary, self.secondary, self.mark)
+        return Identity(self.shape, ServerIndex(self.index), self.disk, self.primary, self.secondary, self.mark, self.doubts)
 
 
 def pack_superblock(block: Superblock) -> bytes:
@@ -206,7 +207,8 @@ def _distrusted(block: Superblock) -> Superblock:
     def distrusted(state: RoleState) -> RoleState:
         return RoleState.SUSPECT if state is RoleState.COMPLETE else state
 
-    return replace(block, primary=distrusted(block.primary), secondary=distrusted(block.secondary))
+    primary, secondary = distrusted(block.primary), distrusted(block.secondary)
+    return replace(block, primary=primary, secondary=secondary, doubts=block.doubts + 1)
 
 
 def _show(shape: Shape) -> str:

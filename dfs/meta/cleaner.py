@@ -90,6 +90,6 @@ def _is_complete(identity: Identity) -> bool:
     return identity.primary is RoleState.COMPLETE and identity.secondary is RoleState.COMPLETE
 
 
-def _who(found: dict[ServerIndex, Identity]) -> dict[ServerIndex, tuple[str, RoleState, RoleState]]:
-    """Return what must not change between the two rounds."""
-    return {i: (identity.disk, identity.primary, identity.secondary) for i, identity in found.items()}
+def _who(found: dict[ServerIndex, Identity]) -> dict[ServerIndex, tuple[str, int, RoleState, RoleState]]:
+    """Return what must not change between the two rounds: else a server may have been given back what it had cleaned away."""
+    return {i: (identity.disk, identity.doubts, identity.primary, identity.secondary) for i, identity in found.items()}

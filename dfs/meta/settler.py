@@ -116,7 +116,7 @@ def _load(reader: Reader) -> list[_Unsettled]:
 
 
 def _judge(end_bytes: int, before: Identity | None, after: Identity | None) -> _End:
-    if before is None or after is None or before.disk != after.disk:
+    if before is None or after is None or (before.disk, before.doubts) != (after.disk, after.doubts):
         return _End(end_bytes, RoleState.BLANK, RoleState.BLANK)
     primary = before.primary if before.primary is after.primary else RoleState.BLANK
     secondary = before.secondary if before.secondary is after.secondary else RoleState.BLANK

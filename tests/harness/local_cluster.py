@@ -3,7 +3,7 @@
 Faults: a server that is down (`Wire.is_down`), an answer that is lost after the effect (`Wire.lose_answers`), a hook that sees
 every call (`Wire.hook`). Every mount counts its calls by request type: those made for its callers (`Mount.calls`) and those of its
 own tasks (`Mount.background`). Restarts keep the state. Stands in for dfs/rpc and dfs/cli; the clock, threads and database are the
-real ones, disks are in memory.
+real ones, disks are in memory, and lose what was not synced when their machine's power is cut.
 """
 
 from __future__ import annotations
@@ -80,6 +80,8 @@ class Wire:
             raise Unreachable(self.name, "connection refused")
         answer = service.call(ctx, request)
         raise_if_cancelled(ctx)
+        if self.service is not service:
+            raise Unreachable(self.name, "the connection broke")
         if self.lost[type(request)]:
             self.lost[type(request)] -= 1
             raise Unreachable(self.name, "the connection broke")
@@ -182,6 +184,8 @@ class LocalCluster:
         self.meta_events, self.data_events = RecordedEvents(), RecordedEvents()
         self.indexes = [ServerIndex(index) for index in range(servers)]
         self.disks = {server: MemoryDisk() for server in self.indexes}
+        self.boots = dict.fromkeys(self.indexes, 0)
+        """How often each data server's machine was started again."""
         self.meta_wire = Wire("meta")
         self.wires = {server: Wire(f"data server {server}") for server in self.indexes}
         self.addresses = tuple(f"127.0.0.1:{9100 + index}" for index in range(servers))
@@ -208,7 +212,7 @@ class LocalCluster:
     # --- servers -------------------------------------------------------------------------------------------------------------
 
     def start_data(self, server: ServerIndex) -> None:
-        settings = DataSettings(index=server, boot_id="boot", addresses=self.addresses)
+        settings = DataSettings(index=server, boot_id=f"boot-{self.boots[server]}", addresses=self.addresses)
         self._data[server] = service = DataService(
             settings=settings,
             disk=self.disks[server],
@@ -224,6 +228,17 @@ class LocalCluster:
     def stop_data(self, server: ServerIndex) -> None:
         self.wires[server].service = None
         self._data.pop(server).stop()
+
+    def power_cut(self, *servers: ServerIndex, keep: Callable[[], bool] = lambda: False) -> None:
+        """Cut the power of data servers' machines at once, and start them again; `keep` as for MemoryDisk.power_cut."""
+        for server in servers:
+            self.wires[server].service = None  # no answer of the old process counts from now on
+        for server in servers:
+            self.disks[server] = self.disks[server].after_power_cut(keep)
+            self.boots[server] += 1
+            self._data.pop(server).stop()  # it goes on with a disk that is no more
+        for server in servers:
+            self.start_data(server)
 
     def start_meta(self) -> None:
         settings = MetaSettings(block_size=self._block_size, data_servers=self.addresses)

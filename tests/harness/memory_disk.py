@@ -31,6 +31,12 @@ class Content:
         self.synced = bytearray()
         self.dirty_sectors: set[int] = set()
 
+    def twin(self) -> Content:
+        """Return a copy."""
+        twin = Content()
+        twin.now, twin.synced, twin.dirty_sectors = bytearray(self.now), bytearray(self.synced), set(self.dirty_sectors)
+        return twin
+
     def settle(self, keep: Chooser) -> None:
         """Let the machine stop: each unsynced sector is as it was or as it was last written."""
         size = len(self.now) if keep() else len(self.synced)
@@ -224,6 +230,17 @@ class MemoryDisk:
             self._files = dict(self._on_disk)
             for content in self._files.values():
                 content.settle(keep)
+
+    def after_power_cut(self, keep: Chooser) -> MemoryDisk:
+        """Return what a power cut would leave, as another disk: a process that goes on using this one harms nobody."""
+        left = MemoryDisk()
+        with self._mutex:
+            twins = {id(content): content.twin() for files in (self._files, self._on_disk) for content in files.values()}
+            left._files = {name: twins[id(content)] for name, content in self._files.items()}
+            left._on_disk = {name: twins[id(content)] for name, content in self._on_disk.items()}
+            left._folders = set(self._folders)
+        left.power_cut(keep)
+        return left
 
     def flip(self, name: str, offset: int, bits: int = 0xFF) -> None:
         """Change bits of one byte on the platter."""

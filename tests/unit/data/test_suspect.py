@@ -7,6 +7,7 @@ step by step, and neighbours are killed, robbed of their disks, and struck by th
 
 from __future__ import annotations
 
+import json
 import random
 
 import pytest
@@ -60,6 +61,11 @@ def compared_bytes(ring: Ring, index: int) -> int:
     return sum(int(str(event.details["progress"]).split()[0].replace(",", "")) for event in finished)
 
 
+def compared_up_to(ring: Ring, index: int) -> int:
+    """Return the inode at which a server goes on to compare its primary strips after a kill."""
+    return int(json.loads(ring.disks[ServerIndex(index)].read("rebuild"))["primary"]["ino"])
+
+
 def first_block_of(ring: Ring, ino: int, server: int, role: Role) -> int:
     return next(block for block in range(ring.n) if ring.servers_of(ino, block)[role] == server)
 
@@ -76,6 +82,7 @@ def test_machine_that_stopped_makes_its_server_suspect_until_it_has_compared_its
         ring.call(0, Sync(Ino(2)))
     assert "suspect" in ring.service(0).status()
     assert "suspect" in ring.call(0, ShowData()).progress
+    assert ring.identity(0).doubts == 1
     ring.start(0)  # killed: the disk remembers that it is suspect
     assert ring.states(0) == SUSPECT
     ring.rebuild(0)
@@ -338,18 +345,24 @@ def test_neighbour_that_lost_its_disk_has_no_say_and_is_rebuilt_from_the_suspect
             assert seen(ring, ino, 24, role) == blocks_of(24, ino)
 
 
-def test_second_power_cut_while_it_compares_makes_it_begin_anew() -> None:
+def test_second_power_cut_while_it_compares_makes_it_begin_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dfs.data.role_rebuild.PULL_BYTES", 2048)
+    monkeypatch.setattr("dfs.data.role_rebuild.SAVE_INTERVAL_S", 0.0)
     ring = synced()
-    ring.write_file(2, blocks_of(24, 77), NEW)
+    for ino in range(2, 6):
+        ring.write_file(ino, blocks_of(24, ino + 90), NEW)
     ring.power_cut(0)
-    for _ in range(5):
+    for _ in range(100):
         ring.step(0, P)
-    ring.write_file(3, blocks_of(24, 88), NEW)
+        if ring.disks[ServerIndex(0)].names("rebuild") and compared_up_to(ring, 0) >= 4:
+            break
+    assert compared_up_to(ring, 0) >= 4
+    ring.write_file(2, blocks_of(24, 88), generation(9))  # behind the cursor
     ring.power_cut(0)
     ring.rebuild(0)
     for role in Role:
-        assert seen(ring, 2, 24, role) == blocks_of(24, 77)
-        assert seen(ring, 3, 24, role) == blocks_of(24, 88)
+        assert seen(ring, 2, 24, role) == blocks_of(24, 88)
+        assert seen(ring, 5, 24, role) == blocks_of(24, 95)
 
 
 def test_kill_while_it_compares_does_not_start_over(monkeypatch: pytest.MonkeyPatch) -> None:

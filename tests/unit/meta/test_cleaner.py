@@ -78,6 +78,22 @@ def test_cut_stays_if_a_server_lost_its_disk_between_the_rounds(meta: MetaUnderT
     assert meta.content(ino).cuts
 
 
+def test_cut_stays_if_a_server_was_suspect_between_the_rounds(meta: MetaUnderTest, cleaner: Cleaner) -> None:
+    ino = cut_file(meta.mount(), b"f", 10)
+
+    def lose_power(server: ServerIndex, request: Request[object]) -> None:
+        if isinstance(request, Identify) and server == 2:  # it is complete again already, with what a neighbour had not cleaned yet
+            meta.servers.before_answer = lambda server, request: None
+            identity = meta.servers.server(2).identity
+            meta.servers.server(2).identity = replace(identity, doubts=identity.doubts + 1)
+
+    meta.servers.before_answer = lose_power
+    assert not cleaner.step(PlainContext())
+    assert meta.content(ino).cuts
+    assert cleaner.step(PlainContext())
+    assert not meta.content(ino).cuts
+
+
 def test_newer_cut_made_meanwhile_stays(meta: MetaUnderTest, cleaner: Cleaner) -> None:
     mount = meta.mount()
     made = mount.create(b"f").grant
