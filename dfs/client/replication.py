@@ -44,7 +44,8 @@ class Replication:
         """Store one round of Puts on all their servers.
 
         If that took long, all is synced before it counts: when the machine of one server loses power, the other one tells what
-        it took at about the same time (decision record 12), and a copy stored much later than its twin would be forgotten.
+        it took at about the same time (decision record 12), and a copy stored much later than its twin would be forgotten. A
+        server that is suspect refuses that, and need not do it: it compares itself from before its twin was stored.
 
         Arguments: `reached`: the servers that may have stored something are added, however this ends.
         Raises: Interrupted; NoSpace, ReadOnly; Conflict (with the highest generation of all) or StaleTicket: the grant is gone.
@@ -52,7 +53,8 @@ class Replication:
         began_s = self._clock.monotonic_s()
         self._reach_all(ctx, puts, go_on, reached)
         if self._clock.monotonic_s() - began_s > LATE_PUT_S:
-            self._reach_all(ctx, {server: Sync(put.ino) for server, put in puts.items()}, go_on, set())
+            syncs = {server: Sync(put.ino) for server, put in puts.items()}
+            self._reach_all(ctx, syncs, go_on, set(), needless=NotTrusted)
 
     def sync(self, ctx: CallContext, ino: Ino, servers: int) -> None:
         """Make all that is stored of an inode survive a power cut, on every server. Raises: Interrupted."""
@@ -70,7 +72,9 @@ class Replication:
         requests: Mapping[ServerIndex, Request[Done]],
         go_on: Callable[[], None],
         reached: set[ServerIndex],
+        needless: type[DfsError] | tuple[()] = (),
     ) -> None:
+        """Call each server until it has answered; `needless`: an error that is as good as an answer."""
         pending = dict(requests)
         while pending:
             raise_if_cancelled(ctx)
@@ -84,7 +88,7 @@ class Replication:
             answers = self._servers.call_all(ctx, due)
             refused: list[DfsError] = []
             for server, answer in answers.items():
-                if not isinstance(answer, DfsError):
+                if not isinstance(answer, DfsError) or isinstance(answer, needless):
                     self._health.note_answer(ctx, server)
                     del pending[server]
                 elif isinstance(answer, PASSING):

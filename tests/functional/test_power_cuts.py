@@ -10,11 +10,12 @@ import random
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 from dfs.client import replication
-from dfs.core.block_messages import Identify
+from dfs.core.block_messages import Identify, Pull
 from dfs.core.cluster_messages import RoleState
 from dfs.core.errors import Interrupted
 from dfs.core.events import DATA_LOST, REBUILD_FINISHED, UNCLEAN_START
@@ -188,3 +189,40 @@ def test_write_that_one_server_took_much_later_is_synced_before_it_counts(
     assert mount.calls["Sync"]
     cluster.power_cut(late)
     assert whole(cluster.mount(), b"/file") == text(2, 4)
+
+
+def test_write_that_waited_for_a_machine_to_come_back_does_not_wait_for_its_comparison(
+    cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mount = cluster.mount()
+    write(mount, b"/file", text(1, 4), fsync=True)
+    monkeypatch.setattr(replication, "LATE_PUT_S", 0.2)
+    gate = Event()
+
+    def hold_up(request: object) -> None:
+        if isinstance(request, Pull):
+            gate.wait(20)
+
+    for wire in cluster.wires.values():
+        wire.hook = hold_up
+    late = mount.fs.getattr(CTX, b"/file").content.layout.server_of(BlockNo(0), Role.SECONDARY)
+    handle = mount.fs.open(CTX, b"/file", O_RDWR)
+    cluster.wires[late].is_down = True
+    written = beside(lambda: mount.fs.write(CTX, handle, text(2, 4), 0))
+    wait_until(lambda: mount.calls["Put"] > 8, "the write to be tried again and again")
+    cluster.power_cut(late)
+    cluster.wires[late].is_down = False
+    assert written.result(20) == 4 * BLOCK
+    assert mount.calls["Sync"] > len(cluster.indexes)  # beside those of fsync
+    assert RoleState.SUSPECT in states(cluster, late)
+    gate.set()
+    cluster.power_cut(late)  # before or after it has compared itself
+    wait_until_trusted(cluster)
+    cluster.wires[mount.fs.getattr(CTX, b"/file").content.layout.server_of(BlockNo(0), Role.PRIMARY)].is_down = True
+    reader = cluster.mount()
+    opened = reader.fs.open(CTX, b"/file", O_RDONLY)
+    assert reader.fs.read(CTX, opened, BLOCK, 0) == text(2, 1)
+    for wire in cluster.wires.values():
+        wire.is_down = False
+    reader.fs.release(CTX, opened)
+    mount.fs.release(CTX, handle)
