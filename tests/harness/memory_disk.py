@@ -37,6 +37,27 @@ class Content:
         twin.now, twin.synced, twin.dirty_sectors = bytearray(self.now), bytearray(self.synced), set(self.dirty_sectors)
         return twin
 
+    def unsynced(self) -> dict[int, bytes]:
+        """Return the sectors that are not on the platter as they are now."""
+        return {sector: self._sector(sector) for sector in sorted(self.dirty_sectors)}
+
+    def sync(self, sectors: dict[int, bytes], size_bytes: int) -> None:
+        """Put sectors and size on the platter as they were when the sync began; what was written since is left for the next."""
+        synced = self.synced
+        if len(synced) > size_bytes:
+            del synced[size_bytes:]
+        else:
+            synced.extend(bytes(size_bytes - len(synced)))
+        for sector, data in sectors.items():
+            start = sector * SECTOR_BYTES
+            if start < size_bytes:
+                synced[start : start + len(data)] = data
+            if data == self._sector(sector):
+                self.dirty_sectors.discard(sector)
+
+    def _sector(self, sector: int) -> bytes:
+        return bytes(self.now[sector * SECTOR_BYTES : (sector + 1) * SECTOR_BYTES])
+
     def settle(self, keep: Chooser) -> None:
         """Let the machine stop: each unsynced sector is as it was or as it was last written."""
         size = len(self.now) if keep() else len(self.synced)
@@ -81,9 +102,10 @@ class MemoryFile:
         self._content.dirty_sectors.update(range(offset // SECTOR_BYTES, -(-(offset + len(data)) // SECTOR_BYTES)))
 
     def sync(self) -> None:
-        self._check("sync")
-        self._content.synced = bytearray(self._content.now)
-        self._content.dirty_sectors = set()
+        content = self._content
+        sectors, size_bytes = content.unsynced(), len(content.now)
+        self._check("sync")  # time may pass, and others write
+        content.sync(sectors, size_bytes)
 
     def size_bytes(self) -> int:
         return len(self._content.now)
@@ -91,12 +113,15 @@ class MemoryFile:
     def truncate(self, size_bytes: int) -> None:
         self._check("truncate")
         now = self._content.now
-        if size_bytes < len(now):
-            self._disk.give_back(len(now) - size_bytes)
+        size_before = len(now)
+        if size_bytes < size_before:
+            self._disk.give_back(size_before - size_bytes)
             del now[size_bytes:]
         else:
-            now.extend(bytes(size_bytes - len(now)))
-        self._content.dirty_sectors.add(size_bytes // SECTOR_BYTES)
+            now.extend(bytes(size_bytes - size_before))
+        # Sectors cut off count too: if the file grows again, the platter has their old bytes until the next sync.
+        first = min(size_bytes, size_before) // SECTOR_BYTES
+        self._content.dirty_sectors.update(range(first, max(size_bytes, size_before) // SECTOR_BYTES + 1))
 
     def close(self) -> None:
         assert self._is_open, f"{self._name} is closed twice"
@@ -109,6 +134,8 @@ class MemoryFile:
 
 class MemoryDisk:
     """Disk under the test's control. `fail_on`: (operation, part of the name) pairs that fail with EIO."""
+
+    file_class: type[MemoryFile] = MemoryFile
 
     def __init__(self) -> None:
         self._mutex = threading.RLock()
@@ -159,12 +186,13 @@ class MemoryDisk:
     def open(self, name: str, *, create: bool = False) -> MemoryFile:
         with self._mutex:
             content = self._files.get(name)
-            if content is None:
-                if not create or _folder_of(name) not in self._folders:
-                    raise DiskMissing("open", name, "no such file")
-                self.check("create", name)
-                content = self._files[name] = Content()
-            return MemoryFile(self, name, content)
+        if content is None:
+            if not create or _folder_of(name) not in self._folders:
+                raise DiskMissing("open", name, "no such file")
+            self.check("create", name)
+            with self._mutex:
+                content = self._files.setdefault(name, Content())
+        return self.file_class(self, name, content)
 
     def read(self, name: str) -> bytes:
         self.check("read", name)
@@ -181,7 +209,7 @@ class MemoryDisk:
             if name in self._files:
                 self.give_back(len(self._files[name].now))
             self._files[name] = content
-            self.sync_folder(_folder_of(name))
+        self.sync_folder(_folder_of(name))
 
     def rename(self, old: str, new: str) -> None:
         self.check("rename", old)
@@ -191,17 +219,17 @@ class MemoryDisk:
             self._files[new] = self._files.pop(old)
 
     def remove(self, name: str) -> None:
+        if name not in self._files:
+            raise DiskMissing("remove", name, "no such file")
+        self.check("remove", name)
         with self._mutex:
-            if name not in self._files:
-                raise DiskMissing("remove", name, "no such file")
-            self.check("remove", name)
             self.give_back(len(self._files.pop(name).now))
 
     def make_folder(self, name: str) -> None:
-        with self._mutex:
-            if name not in self._folders:
-                self.check("make folder", name)
-                parts = name.split("/")
+        if name not in self._folders:
+            self.check("make folder", name)
+            parts = name.split("/")
+            with self._mutex:
                 self._folders.update("/".join(parts[:count]) for count in range(1, len(parts) + 1))
 
     def list_folder(self, name: str) -> list[str]:
@@ -213,7 +241,7 @@ class MemoryDisk:
     def sync_folder(self, name: str) -> None:
         self.check("sync", name)
         with self._mutex:
-            for entry in {*self._files, *self._on_disk}:
+            for entry in sorted({*self._files, *self._on_disk}):
                 if _folder_of(entry) == name:
                     self._settle_name(entry, keep=True)
 
