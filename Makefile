@@ -7,11 +7,14 @@ ROUNDS ?= 3
 LINES ?=
 MINUTES ?= 5
 SEED ?=
+RUNS ?= 100
+FIRST ?= 1
+WITHOUT ?=
 PYTHON := $(VENV)/bin/python
 CLUSTER := $(PYTHON) -m dfs.cli.local_cluster
 CHECKED := dfs tests scripts
 
-.PHONY: help machine up down check lint unit test bench torture format clean
+.PHONY: help machine up down check lint unit test sim bench torture format clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -39,6 +42,9 @@ unit: machine
 
 test: lint ## Everything: lint, types, and all tests, those with real processes and mounts too
 	@$(PYTHON) -m pytest -q
+
+sim: machine ## Replay a run of the simulator (SEED=n), or search for runs that fail (RUNS=n FIRST=n)
+	@$(PYTHON) -m tests.sim $(SEED) --runs $(RUNS) --first $(FIRST) --without "$(WITHOUT)"
 
 bench: machine ## Measure beside the null file system and the stock XML-RPC server (LINES=sequential,wire ROUNDS=1)
 	@$(PYTHON) -m tests.bench --rounds $(ROUNDS) --lines "$(LINES)" --json build/bench.json

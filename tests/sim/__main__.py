@@ -1,0 +1,54 @@
+"""`python -m tests.sim SEED...` replays runs of the simulator; `--runs N` searches for seeds that fail. `make sim` calls it.
+
+A failing seed is printed with what was wrong and how to replay it; `--reduce` leaves out as much of its plan as it can.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from tests.harness.baton import Crew
+from tests.sim.plan import make_plan
+from tests.sim.run import Result, run_plan
+
+
+def main() -> int:
+    """Run what the arguments say; return 1 if a run was wrong."""
+    parser = argparse.ArgumentParser(prog="python -m tests.sim", description=__doc__)
+    parser.add_argument("seeds", nargs="*", type=int, metavar="SEED")
+    parser.add_argument("--runs", type=int, default=0, help="run so many seeds")
+    parser.add_argument("--first", type=int, default=1, help="the first of them")
+    parser.add_argument("--without", default="", metavar="N,N", help="leave steps and faults out, by number")
+    parser.add_argument("--trace", action="store_true", help="print plan and trace even of a good run")
+    arguments = parser.parse_args()
+    seeds = arguments.seeds or range(arguments.first, arguments.first + (arguments.runs or 1))
+    without = frozenset(int(number) for number in arguments.without.split(",") if number)
+    crew, failed, began_s = Crew(), 0, time.monotonic()
+    for count, seed in enumerate(seeds, 1):
+        result = run_plan(make_plan(seed).without(without), crew)
+        if result.wrong or arguments.trace:
+            show(result, is_long=bool(arguments.seeds))
+        failed += bool(result.wrong)
+        if count % 100 == 0 or count == len(seeds):
+            elapsed_s = time.monotonic() - began_s
+            print(f"{count} runs, {failed} failed, {count / elapsed_s:.1f} runs/s; last hash {result.trace_hash}", flush=True)
+    return 1 if failed else 0
+
+
+def show(result: Result, *, is_long: bool) -> None:
+    """Print a run."""
+    seed = result.plan.seed
+    if is_long:
+        print(result.plan.describe())
+        print("\n".join(result.trace))
+    print(f"seed {seed}: {result.simulated_s:.1f} s simulated, {result.switches} switches, hash {result.trace_hash}")
+    for text in result.wrong[:20]:
+        print(f"  wrong: {text[:3000]}")
+    if result.wrong:
+        print(f"  replay: make sim SEED={seed}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,269 @@
+"""A whole cluster in the simulator: machines that keep their disks, and the processes that run on them.
+
+Builds the real services by their constructors, as dfs/cli/wiring.py and dfs/cli/mount.py do, with everything around them simulated.
+A machine outlives its processes: its disk, its clock, its place in the network. Whoever may restart a process as systemd does is
+the supervision here: a service that can't go on is ended and started again.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+from unittest import mock
+
+import dfs.meta.service
+from dfs.client.filesystem import FileSystem
+from dfs.client.settings import MountSettings
+from dfs.core.contexts import PlainContext
+from dfs.core.errors import DfsError
+from dfs.core.ids import ServerIndex
+from dfs.core.interfaces import Tasks
+from dfs.data.service import DataService
+from dfs.data.settings import DataSettings
+from dfs.meta.service import MetaService
+from dfs.meta.settings import MetaSettings
+from dfs.meta.store import Store, _Job
+from tests.harness.baton import Baton, Process
+from tests.harness.recorded_events import RecordedEvents
+from tests.harness.simulated_disk import SimulatedDisk
+from tests.harness.simulated_network import Endpoint, Network, Sender, SimulatedMeta, SimulatedServers
+from tests.harness.simulated_tasks import SeededRandom, SimulatedClock, SimulatedTasks
+
+A = TypeVar("A")
+
+BLOCK_BYTES = 512
+LOOK_INTERVAL_S = 1.0
+RESTART_S = 0.5
+"""After how long a service that ended by itself is started again."""
+COMMIT_S_MEAN = 0.001
+
+
+class SimulatedStore(Store):
+    """The meta-server's store, trusted as SQLite is, whose commits take time and whose files a kill closes."""
+
+    def __init__(self, path: str, tasks: Tasks, on_failure: Callable[[str], None]) -> None:
+        assert isinstance(tasks, SimulatedTasks)
+        self._process = tasks.process
+        super().__init__(path, tasks, on_failure)
+
+    def _connect(self) -> Any:
+        connection = super()._connect()
+        self._process.at_death.append(connection.close)
+        return connection
+
+    def _lead(self, batch: list[_Job[Any]]) -> None:
+        self._process.baton.pass_on()
+        super()._lead(batch)
+        self._process.baton.sleep(COMMIT_S_MEAN)
+
+
+@contextmanager
+def simulated_stores() -> Iterator[None]:
+    """Have meta-servers use SimulatedStore."""
+    with mock.patch.object(dfs.meta.service, "Store", SimulatedStore):
+        yield
+
+
+class Machine:
+    """What stays when processes end."""
+
+    def __init__(self, cluster: SimulatedCluster, name: str) -> None:
+        self.name = name
+        self.baton = cluster.baton
+        chance = random.Random(f"{cluster.seed}/{name}")
+        self.clock = SimulatedClock(self.baton, chance.uniform(0, 1e6), 1_700_000_000_000_000_000 + chance.randrange(1 << 40))
+        self.boots = 1
+        self.starts = 0
+        self.process: Process | None = None
+        self.is_wanted = False
+        """Whether a process shall run here."""
+        self.events = RecordedEvents()
+
+    @property
+    def is_running(self) -> bool:
+        """Tell whether its process lives."""
+        return self.process is not None and self.process.is_alive
+
+    def begin(self) -> Process:
+        """Begin a process."""
+        assert not self.is_running
+        self.starts += 1
+        self.process = self.baton.process(self.name)
+        return self.process
+
+
+class DataMachine(Machine):
+    """A machine with a data server."""
+
+    def __init__(self, cluster: SimulatedCluster, index: ServerIndex) -> None:
+        super().__init__(cluster, f"data{index}")
+        self.index = index
+        self.disk = SimulatedDisk(f"{cluster.seed}/disk{index}")
+        self.endpoint = Endpoint(self.name, cluster.addresses[index], self.clock)
+        self.service: DataService | None = None
+        cluster.network.add(self.endpoint)
+
+
+class MetaMachine(Machine):
+    """The machine with the meta-server."""
+
+    def __init__(self, cluster: SimulatedCluster) -> None:
+        super().__init__(cluster, "meta")
+        self.endpoint = Endpoint(self.name, "meta:9000", self.clock)
+        self.service: MetaService | None = None
+        cluster.network.add(self.endpoint)
+
+
+class MountMachine(Machine):
+    """A machine with a mount."""
+
+    def __init__(self, cluster: SimulatedCluster, number: int) -> None:
+        super().__init__(cluster, f"mount{number}")
+        self.number = number
+        self.fs: FileSystem | None = None
+
+
+class SimulatedCluster:
+    """One meta-server, N data servers, any number of mounts. Lives within Baton.run()."""
+
+    def __init__(self, baton: Baton, seed: str, folder: Path, servers: int, mounts: int, *, segment_bytes: int = 64 << 10) -> None:
+        self.baton = baton
+        self.seed = seed
+        self.addresses = tuple(f"data{index}:{9100 + index}" for index in range(servers))
+        self.network = Network(baton, random.Random(f"{seed}/network"))
+        self.data = [DataMachine(self, ServerIndex(index)) for index in range(servers)]
+        self.meta = MetaMachine(self)
+        self.mounts = [MountMachine(self, number) for number in range(mounts)]
+        self.small = random.Random(f"{seed}/sizes").random() < 0.5
+        """Whether even small writes go in place instead of to the journal first."""
+        self._segment_bytes = segment_bytes
+        self._store_path = str(folder / "meta.db")
+
+    @property
+    def machines(self) -> list[Machine]:
+        """Return all machines."""
+        return [self.meta, *self.data, *self.mounts]
+
+    def machine(self, name: str) -> Machine:
+        """Return a machine by name."""
+        return next(machine for machine in self.machines if machine.name == name)
+
+    # --- beginning -----------------------------------------------------------------------------------------------------------
+
+    def start(self, machine: Machine) -> None:
+        """Start what runs on a machine, in a process of its own; returns before it is ready."""
+        machine.is_wanted = True
+        if machine.is_running:
+            return
+        process = machine.begin()
+        self.baton.note(f"start {machine.name}")
+        if isinstance(machine, DataMachine):
+            self.baton.spawn(process, "main", lambda: self._run_data(machine, process))
+        elif isinstance(machine, MetaMachine):
+            self.baton.spawn(process, "main", lambda: self._run_meta(machine, process))
+
+    def mount(self, machine: MountMachine) -> FileSystem:
+        """Begin a mount's process and return its file system; whoever calls starts it in a task of that process."""
+        machine.is_wanted = True
+        process = machine.begin()
+        source = Sender(machine.name, machine.clock, process)
+        machine.fs = FileSystem(
+            settings=MountSettings(machine.name, b"/mnt", self.addresses, 1.0, 1e9),
+            meta=SimulatedMeta(self.network, source, self.meta.endpoint),
+            servers=SimulatedServers(self.network, source),
+            clock=machine.clock,
+            random=SeededRandom(f"{self.seed}/{machine.name}/{machine.starts}"),
+            tasks=SimulatedTasks(process),
+            events=machine.events,
+        )
+        return machine.fs
+
+    def _run_data(self, machine: DataMachine, process: Process) -> None:
+        machine.disk.process = process
+        service = DataService(
+            settings=DataSettings(
+                index=machine.index,
+                boot_id=f"boot {machine.boots}",
+                addresses=self.addresses,
+                segment_bytes=self._segment_bytes,
+                direct_bytes_min=1024 if self.small else 32 << 10,
+                append_bytes_min=512 if self.small else 8 << 10,
+            ),
+            disk=machine.disk,
+            neighbours=SimulatedServers(self.network, Sender(machine.name, machine.clock, process)),
+            clock=machine.clock,
+            random=SeededRandom(f"{self.seed}/{machine.name}/{machine.starts}"),
+            tasks=SimulatedTasks(process),
+            events=machine.events,
+        )
+        machine.service = service
+        self._supervise(machine, process, service, lambda: machine.endpoint.listen(process, service, service.name))
+
+    def _run_meta(self, machine: MetaMachine, process: Process) -> None:
+        source = Sender(machine.name, machine.clock, process)
+        service = MetaService(
+            settings=MetaSettings(block_size=BLOCK_BYTES, data_servers=self.addresses),
+            store_path=self._store_path,
+            clock=machine.clock,
+            random=SeededRandom(f"{self.seed}/{machine.name}/{machine.starts}"),
+            tasks=SimulatedTasks(process),
+            servers=SimulatedServers(self.network, source),
+            events=machine.events,
+        )
+        machine.service = service
+        self._supervise(machine, process, service, lambda: machine.endpoint.listen(process, service))
+
+    def _supervise(
+        self, machine: DataMachine | MetaMachine, process: Process, service: DataService | MetaService, listen: Callable[[], None]
+    ) -> None:
+        """Start a service and look after it, as dfs/host/service.py and systemd do between them."""
+        try:
+            service.start()
+            listen()
+            while True:
+                self.baton.sleep(LOOK_INTERVAL_S)
+                service.check()
+        except DfsError as error:
+            self.baton.note(f"{machine.name} can't go on: {error}")
+            self.baton.at(self.baton.now_s + RESTART_S, lambda: self.start(machine) if machine.is_wanted else None)
+            self.kill(machine)
+
+    # --- ending --------------------------------------------------------------------------------------------------------------
+
+    def kill(self, machine: Machine) -> None:
+        """End a machine's process as SIGKILL does."""
+        process = machine.process
+        if process is None or not process.is_alive:
+            return
+        self.baton.note(f"kill {machine.name}")
+        if isinstance(machine, DataMachine | MetaMachine):
+            machine.endpoint.close()
+            self.network.connections_broken(machine.endpoint)
+        self.baton.kill(process)
+
+    def stop(self, machine: DataMachine | MetaMachine) -> None:
+        """Stop a machine's service in an orderly way, then end its process. Called by a task of another process."""
+        process, service = machine.process, machine.service
+        if process is None or not process.is_alive or service is None or machine.endpoint.service is None:
+            return
+        self.baton.note(f"stop {machine.name}")
+        machine.endpoint.close()
+        machine.endpoint.is_stopping = True
+        self.baton.spawn(process, "stop", service.stop).join(40.0)
+        self.kill(machine)
+
+    def cut_power(self, machine: Machine, keep: Callable[[], bool]) -> None:
+        """Stop a whole machine: of what was not synced `keep` tells what is left."""
+        self.kill(machine)
+        self.baton.note(f"power cut {machine.name}")
+        machine.boots += 1
+        if isinstance(machine, DataMachine):
+            machine.disk.power_cut(keep)
+
+
+def background(name: str) -> PlainContext:
+    """Return the context of what a test does by itself."""
+    return PlainContext(name)

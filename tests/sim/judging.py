@@ -1,0 +1,199 @@
+"""The judgement at the end of a run, when nothing is broken any more: all is there, nothing else is, and all servers agree.
+
+Reads through a mount of its own and asks the servers directly. What is wrong goes to Observed.wrong. Called by run.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dfs.client.filesystem import FileSystem
+from dfs.core.block_messages import Get, Identify, ListInodes, Run, unpack_copies
+from dfs.core.cluster_messages import RoleState
+from dfs.core.contexts import PlainContext
+from dfs.core.errors import DfsError, NotFound
+from dfs.core.ids import BlockNo, Ino
+from dfs.core.meta_messages import Attributes
+from dfs.core.placement import Role
+from dfs.meta.invariants import broken_invariants
+from tests.sim.cluster import MountMachine, SimulatedCluster
+from tests.sim.contents import AppendFile, Look
+from tests.sim.names import Kind, NameOp, explain
+from tests.sim.plan import Plan
+from tests.sim.programs import FOLDER, Observed, signature
+
+SETTLE_S_MAX = 120.0
+"""How long cleaning, reclaiming and rebuilding may take when nothing is broken."""
+READ_BYTES_MAX = 1 << 16
+CTX = PlainContext("judge")
+
+
+class Judge:
+    """Judges one run."""
+
+    def __init__(self, cluster: SimulatedCluster, observed: Observed, plan: Plan) -> None:
+        self._cluster = cluster
+        self._baton = cluster.baton
+        self._observed = observed
+        self._plan = plan
+
+    def judge(self) -> None:
+        """Look at everything."""
+        cluster = self._cluster
+        machine = MountMachine(cluster, 99)
+        fs = cluster.mount(machine)
+        process = machine.process
+        assert process is not None
+        task = self._baton.spawn(process, "judge", lambda: self._look(fs))
+        if not task.join(SETTLE_S_MAX * 4):
+            self._wrong("the judge itself does not come to an end")
+
+    def _look(self, fs: FileSystem) -> None:
+        fs.start(CTX)
+        self._judge_names(fs)
+        for name in sorted(self._observed.files):
+            self._judge_file(fs, name)
+        self._wait_for(self._are_servers_complete, "the data servers are not complete")
+        for _ in range(2):  # the first look may have seen a copy that was just being repaired
+            for path in self._paths(fs):
+                self._read(fs, path)
+        self._wait_for(lambda: not self._backlog(), f"meta still has work: {self._backlog()}")
+        for path in self._paths(fs):
+            self._judge_copies(path, fs.getattr(CTX, path))
+        self._judge_strips()
+        self._judge_meta()
+
+    # --- files and names -----------------------------------------------------------------------------------------------------
+
+    def _judge_file(self, fs: FileSystem, name: str) -> None:
+        file = self._observed.files[name]
+        stamp = self._observed.stamps.next()
+        look = Look("judge", stamp, self._baton.now_s, stamp, knows_all=True)
+        try:
+            data = self._read(fs, file.path)
+        except NotFound:
+            if any(change.outcome.name == "ACKNOWLEDGED" for change in file.changes):
+                self._wrong(f"{file.path!r} is gone")
+            return
+        if isinstance(file, AppendFile):
+            self._observed.wrong += file.check(data)
+        else:
+            self._observed.wrong += [f"at the end: {text}" for text in file.check(look, 0, READ_BYTES_MAX, data)]
+
+    def _judge_names(self, fs: FileSystem) -> None:
+        observed = self._observed
+        if not observed.names:
+            return
+        began = observed.stamps.next()
+        listed = frozenset(entry.name.decode() for entry in fs.list_folder(CTX, FOLDER))
+        op = NameOp(10**6, Kind.LIST, "", "", began, observed.stamps.next(), is_known=True, is_done=True, listed=listed)
+        makers: dict[str, int] = {}
+        unsigned: set[str] = set()
+        by_signature = {signature(op.number): op.number for op in observed.names}
+        for name in sorted(listed):
+            data = self._read(fs, FOLDER + b"/" + name.encode())
+            maker = by_signature.get(data)
+            if maker is not None:
+                makers[name] = maker
+            elif any(part.startswith(data) for part in by_signature):
+                unsigned.add(name)  # its maker was interrupted, or killed, before it had signed
+            else:
+                self._wrong(f"/names/{name} holds what nobody wrote: {data[:60]!r}")
+        found = explain([*observed.names, op], None if unsigned else makers)
+        if isinstance(found, str):
+            self._wrong(f"names: {found}")
+
+    def _paths(self, fs: FileSystem) -> list[bytes]:
+        paths = []
+        for folder in (b"/", FOLDER):
+            prefix = folder.rstrip(b"/") + b"/"
+            paths += [prefix + entry.name for entry in fs.list_folder(CTX, folder) if entry.attributes.mode & 0o170000 == 0o100000]
+        return paths
+
+    def _read(self, fs: FileSystem, path: bytes) -> bytes:
+        handle = fs.open(CTX, path, 0)
+        try:
+            return fs.read(CTX, handle, READ_BYTES_MAX, 0)
+        finally:
+            fs.release(CTX, handle)
+
+    # --- servers -------------------------------------------------------------------------------------------------------------
+
+    def _are_servers_complete(self) -> bool:
+        for machine in self._cluster.data:
+            service = machine.service
+            assert service is not None
+            if machine.endpoint.service is None:
+                return False
+            identity = service.call(CTX, Identify())
+            if (identity.primary, identity.secondary) != (RoleState.COMPLETE, RoleState.COMPLETE):
+                return False
+        return True
+
+    def _backlog(self) -> dict[str, int]:
+        """Return what meta still has to do."""
+        service = self._cluster.meta.service
+        parts = service._parts if service is not None else None
+        if parts is None:
+            return {"no meta-server": 1}
+        tables = {"cut": "", "reclaim": "", "grant_": " WHERE fence != 0"}
+        return {
+            table: found
+            for table, where in tables.items()
+            if (found := parts.store.read(lambda reader, t=table, w=where: reader.all(f"SELECT count(*) FROM {t}{w}")[0][0]))  # type: ignore[misc]
+        }
+
+    def _judge_copies(self, path: bytes, attributes: Attributes) -> None:
+        """Both replicas of every block below the size are the same."""
+        content = attributes.content
+        layout = content.layout
+        for number in range(-(-content.size_bytes // layout.block_size)):
+            block_no = BlockNo(number)
+            copies = []
+            for role in Role:
+                service = self._cluster.data[layout.server_of(block_no, role)].service
+                assert service is not None
+                request = Get(attributes.ino, content.newest_cut, content.cuts, (Run(role, block_no, 1),), ())
+                try:
+                    found = service.call(CTX, request)
+                except DfsError as error:
+                    self._wrong(f"{path!r} block {number}: the {role.name} server says {error!r}")
+                    return
+                copies.append((unpack_copies(found.copies)[0], found.data))
+            if copies[0] != copies[1]:
+                shown = [f"{copy.state.name} {copy.length} bytes, generation {copy.generation:#x}" for copy, _ in copies]
+                self._wrong(f"{path!r} (inode {attributes.ino}) block {number}: the copies differ: {shown[0]}; {shown[1]}")
+
+    def _judge_strips(self) -> None:
+        """No data server holds a strip of an inode that meta does not know."""
+        service = self._cluster.meta.service
+        assert service is not None
+        parts = service._parts
+        assert parts is not None
+        known = {ino for (ino,) in parts.store.read(lambda reader: reader.all("SELECT ino FROM inode"))}
+        for machine in self._cluster.data:
+            assert machine.service is not None
+            held = machine.service.call(CTX, ListInodes(Ino(0), 4096)).inos
+            for ino in held:
+                if ino not in known:
+                    self._wrong(f"{machine.name} holds strips of inode {ino}, which meta does not know")
+
+    def _judge_meta(self) -> None:
+        service = self._cluster.meta.service
+        assert service is not None
+        parts = service._parts
+        assert parts is not None
+        self._observed.wrong += [f"meta: {text}" for text in parts.store.read(lambda reader: list(broken_invariants(reader)))]
+
+    # --- inside --------------------------------------------------------------------------------------------------------------
+
+    def _wait_for(self, is_so: Callable[[], bool], otherwise: str) -> None:
+        until_s = self._baton.now_s + SETTLE_S_MAX
+        while not is_so():
+            if self._baton.now_s > until_s:
+                self._wrong(f"{otherwise} {SETTLE_S_MAX:.0f} s after all was mended")
+                return
+            self._baton.sleep(0.5)
+
+    def _wrong(self, text: str) -> None:
+        self._observed.wrong.append(text)

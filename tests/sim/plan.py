@@ -1,0 +1,209 @@
+"""What happens in a run: operations of programs, and faults, drawn from a seed before anything runs. Pure.
+
+A plan is data, so that a failing one can be made smaller by leaving things out (tests/sim/reducing.py). The schedule, latencies and
+the fate of messages are drawn while it runs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import random
+from collections.abc import Container
+from dataclasses import dataclass
+
+from tests.harness.simulated_network import MessageFaults
+
+BLOCK_BYTES = 512
+FILE_BYTES = 10 * BLOCK_BYTES
+TAGS_MAX = 240
+NAMES = ("a", "b", "c", "d")
+
+
+class Do(enum.Enum):
+    """What a program does."""
+
+    WRITE = "write"
+    TRUNCATE = "truncate"
+    APPEND = "append"
+    READ = "read"
+    FSYNC = "fsync"
+    CLOSE = "close"
+    CREATE = "create"
+    UNLINK = "unlink"
+    RENAME = "rename"
+    LIST = "list"
+
+
+class Harm(enum.Enum):
+    """What goes wrong."""
+
+    KILL = "kill"
+    STOP = "stop"
+    PAUSE = "pause"
+    PARTITION = "partition"
+    ONE_WAY = "one way"
+    SET_CLOCK = "set clock"
+    POWER_CUT = "power cut"
+    ROT = "rot"
+    MISDIRECT = "misdirect"
+    SHORT_READ = "short read"
+    READ_ERROR = "read error"
+    WRITE_ERROR = "write error"
+    FULL = "full"
+    LOSE_DISK = "lose disk"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One operation of one program."""
+
+    number: int
+    mount: int
+    program: int
+    do: Do
+    name: str
+    """A file: r.. is written at offsets, a.. appended to; or a name in the folder of names."""
+    other: str = ""
+    offset: int = 0
+    size: int = 0
+    pause_s: float = 0.0
+    patience_s: float | None = None
+    """After which the program is interrupted; None: it waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that goes wrong, and is mended after a while."""
+
+    number: int
+    harm: Harm
+    at_s: float
+    target: str
+    other: str = ""
+    duration_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run."""
+
+    seed: int
+    servers: int
+    mounts: int
+    preempt: float
+    disk_pass_on: float
+    messages: MessageFaults
+    steps: tuple[Step, ...]
+    faults: tuple[Fault, ...]
+
+    @property
+    def may_fill_disks(self) -> bool:
+        """Tell whether programs may be refused for want of space, or by a disk that takes no writes."""
+        return any(fault.harm in (Harm.FULL, Harm.WRITE_ERROR) for fault in self.faults)
+
+    def without(self, left_out: Container[int]) -> Plan:
+        """Return the plan without some steps and faults, by number."""
+        return dataclasses.replace(
+            self,
+            steps=tuple(step for step in self.steps if step.number not in left_out),
+            faults=tuple(fault for fault in self.faults if fault.number not in left_out),
+        )
+
+    def describe(self) -> str:
+        """Return the plan for people."""
+        lines = [f"{self.servers} data servers, {self.mounts} mounts, preempt {self.preempt:.3f}, {self.messages}"]
+        for step in self.steps:
+            patience = "" if step.patience_s is None else f", interrupted after {step.patience_s:.2f} s"
+            where = f" {step.offset}+{step.size}" if step.do in (Do.WRITE, Do.READ, Do.APPEND, Do.TRUNCATE) else ""
+            other = f" > {step.other}" if step.other else ""
+            lines.append(
+                f"  {step.number}: mount {step.mount} program {step.program}, {step.pause_s:.2f} s later: "
+                f"{step.do.value} {step.name}{other}{where}{patience}"
+            )
+        for fault in self.faults:
+            other = f" - {fault.other}" if fault.other else ""
+            lines.append(
+                f"  {fault.number}: at {fault.at_s:.2f} s for {fault.duration_s:.2f} s: {fault.harm.value} {fault.target}{other}"
+            )
+        return "\n".join(lines)
+
+
+def make_plan(seed: int) -> Plan:
+    """Return the plan of a seed."""
+    chance = random.Random(f"plan {seed}")
+    servers, mounts = chance.choice((2, 3, 3, 4, 5)), chance.choice((1, 2, 2, 3))
+    programs = chance.choice((1, 1, 2))
+    calm = chance.random() < 0.3
+    rate = 0.0 if calm else chance.choice((0.01, 0.03, 0.08))
+    messages = MessageFaults(*(rate * chance.choice((0, 1)) for _ in range(4)))
+    steps = _steps(chance, mounts, programs, hurry=chance.choice((0.01, 0.1, 0.5)))
+    return Plan(
+        seed=seed,
+        servers=servers,
+        mounts=mounts,
+        preempt=chance.choice((0.0, 0.0, 0.02, 0.1)),
+        disk_pass_on=chance.choice((0.0, 0.05, 0.3)),
+        messages=messages,
+        steps=steps,
+        faults=_faults(chance, servers, mounts, len(steps)),
+    )
+
+
+def _steps(chance: random.Random, mounts: int, programs: int, hurry: float) -> tuple[Step, ...]:
+    flavour = chance.choice(("register", "append", "names", "mixed", "register", "mixed"))
+    files = ["r0", "r1"][: chance.choice((1, 2))] if flavour in ("register", "mixed") else []
+    files += ["a0"] if flavour in ("append", "mixed") else []
+    kinds = [do for do, weight in _weights(flavour, chance) for _ in range(weight)]
+    is_impatient = chance.random() < 0.3
+    count = chance.randrange(20, 60)
+    steps = []
+    for number in range(count):
+        do = chance.choice(kinds)
+        if do in (Do.CREATE, Do.UNLINK, Do.RENAME, Do.LIST):
+            name = chance.choice(NAMES)
+        else:
+            fitting = [name for name in files if not (do in (Do.WRITE, Do.TRUNCATE) and name[0] == "a")]
+            fitting = [name for name in fitting if not (do is Do.APPEND and name[0] == "r")]
+            name = chance.choice(fitting) if fitting else files[0]
+        steps.append(
+            Step(
+                number=number,
+                mount=chance.randrange(mounts),
+                program=chance.randrange(programs),
+                do=do,
+                name=name,
+                other=chance.choice([other for other in NAMES if other != name]) if do is Do.RENAME else "",
+                offset=_offset(chance),
+                size=_size(chance),
+                pause_s=chance.expovariate(1 / hurry) if chance.random() < 0.7 else 0.0,
+                patience_s=chance.choice((0.002, 0.05, 1.0)) * chance.random() if is_impatient and chance.random() < 0.2 else None,
+            )
+        )
+    return tuple(steps)
+
+
+def _weights(flavour: str, chance: random.Random) -> list[tuple[Do, int]]:
+    names = [(Do.CREATE, 3), (Do.UNLINK, 2), (Do.RENAME, 2), (Do.LIST, 1)]
+    if flavour == "names":
+        return names
+    weights = [(Do.READ, chance.choice((1, 4))), (Do.FSYNC, 1), (Do.CLOSE, chance.choice((1, 3)))]
+    if flavour in ("register", "mixed"):
+        weights += [(Do.WRITE, 5), (Do.TRUNCATE, chance.choice((0, 1, 3)))]
+    if flavour in ("append", "mixed"):
+        weights += [(Do.APPEND, 4)]
+    return weights + (names if flavour == "mixed" else [])
+
+
+def _offset(chance: random.Random) -> int:
+    return chance.choice(
+        (0, chance.randrange(FILE_BYTES), BLOCK_BYTES * chance.randrange(10), BLOCK_BYTES * chance.randrange(10) + 1)
+    )
+
+
+def _size(chance: random.Random) -> int:
+    return chance.choice((1, 100, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1, 3 * BLOCK_BYTES, chance.randrange(1, 3000)))
+
+
+def _faults(chance: random.Random, servers: int, mounts: int, first_number: int) -> tuple[Fault, ...]:
+    return ()

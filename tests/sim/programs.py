@@ -1,0 +1,254 @@
+"""The programs that use the mounts: they carry out the steps of a plan, one after the other, and tell the oracle what they saw.
+
+A program lives in its mount's process and dies with it; when the mount is back, another takes up what is left of its steps. Called
+by run.py.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from dfs.client.filesystem import FileSystem
+from dfs.core.errors import AlreadyExists, BadHandle, DfsError, EndReason, Interrupted, NoSpace, NotFound, ReadOnly, StaleFile
+from dfs.core.ids import NO_OP, NO_SESSION, OpId, SessionId
+from dfs.core.interfaces import ROOT_CALLER
+from tests.harness.baton import Baton
+from tests.sim.cluster import MountMachine
+from tests.sim.contents import AppendFile, Change, Look, Outcome, RegisterFile, Stamps
+from tests.sim.names import Kind, NameOp
+from tests.sim.plan import Do, Step
+
+FOLDER = b"/names"
+_KINDS = {Do.CREATE: Kind.CREATE, Do.UNLINK: Kind.UNLINK, Do.RENAME: Kind.RENAME, Do.LIST: Kind.LIST}
+
+
+class Impatient:
+    """The context of one system call, interrupted after a while."""
+
+    def __init__(self, baton: Baton, request_id: str, patience_s: float | None) -> None:
+        self.request_id = request_id
+        self.caller = ROOT_CALLER
+        self.session: SessionId = NO_SESSION
+        self.acknowledged: OpId = NO_OP
+        self.deadline_s: float | None = None
+        self._baton = baton
+        self._until_s = None if patience_s is None else baton.now_s + patience_s
+
+    def cancelled(self) -> EndReason | None:
+        return EndReason.SIGNAL if self._until_s is not None and self._baton.now_s >= self._until_s else None
+
+
+@dataclass
+class Observed:
+    """All that programs did and saw: the oracle's memory. `wrong`: what must not have been."""
+
+    stamps: Stamps = field(default_factory=Stamps)
+    files: dict[str, RegisterFile | AppendFile] = field(default_factory=dict)
+    names: list[NameOp] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    may_fail: set[type[DfsError]] = field(default_factory=set)
+    """Errors that the faults of the plan explain."""
+
+    def file(self, name: str) -> RegisterFile | AppendFile:
+        """Return what is known of a file."""
+        if name not in self.files:
+            path = f"/{name}".encode()
+            self.files[name] = AppendFile(path) if name[0] == "a" else RegisterFile(path)
+        return self.files[name]
+
+
+@dataclass(slots=True)
+class _Handle:
+    number: int
+    opened: int
+    is_written: bool = False
+
+
+class Program:
+    """One program on one mount. `left`: steps not begun yet."""
+
+    def __init__(self, baton: Baton, machine: MountMachine, number: int, steps: Iterable[Step], observed: Observed) -> None:
+        self.baton = baton
+        self.machine = machine
+        self.name = f"{machine.name}.{number}"
+        self.left = list(steps)
+        self.doing: Step | None = None
+        self.is_over = False
+        self._observed = observed
+        self._handles: dict[str, _Handle] = {}
+
+    @property
+    def owner(self) -> str:
+        """Name the mount, anew after each start."""
+        return f"{self.machine.name}/{self.machine.starts}"
+
+    def run(self) -> None:
+        """Carry out what is left, then close everything."""
+        self._handles.clear()
+        while self.left:
+            self.baton.sleep(self.left[0].pause_s)
+            self.doing = step = self.left.pop(0)
+            result = self._carry_out(step)
+            self.baton.note(f"{self.name} #{step.number} {step.do.value} {step.name} {result}")
+            self.doing = None
+        for name in list(self._handles):
+            self._close(Impatient(self.baton, f"{self.name}.end", None), name)
+        self.is_over = True
+
+    def _carry_out(self, step: Step) -> str:
+        ctx = Impatient(self.baton, f"{self.name}.{step.number}", step.patience_s)
+        try:
+            if step.do in _KINDS:
+                return self._change_names(ctx, step)
+            if step.do is Do.READ:
+                return self._read(ctx, step)
+            if step.do is Do.FSYNC:
+                return self._fsync(ctx, step.name)
+            if step.do is Do.CLOSE:
+                return self._close(ctx, step.name)
+            return self._change(ctx, step)
+        except Interrupted as error:
+            if error.reason == EndReason.SIGNAL.value and step.patience_s is None:
+                self._observed.wrong.append(f"{self.name} #{step.number} was interrupted by nobody")
+            return f"interrupted: {error.reason}"
+        except StaleFile:
+            self._handles.pop(step.name, None)
+            return "stale"
+        except (NoSpace, ReadOnly, DfsError) as error:
+            if type(error) not in self._observed.may_fail:
+                self._observed.wrong.append(f"{self.name} #{step.number} {step.do.value} {step.name} failed: {error!r}")
+            return f"failed: {error!r}"
+
+    @property
+    def _fs(self) -> FileSystem:
+        fs = self.machine.fs
+        assert fs is not None
+        return fs
+
+    # --- files -----------------------------------------------------------------------------------------------------------
+
+    def _open(self, ctx: Impatient, name: str) -> _Handle:
+        handle = self._handles.get(name)
+        if handle is None:
+            opened = self._observed.stamps.next()
+            flags = os.O_RDWR | os.O_CREAT | (os.O_APPEND if name[0] == "a" else 0)
+            number = self._fs.create(ctx, self._observed.file(name).path, 0o644, flags)
+            handle = self._handles[name] = _Handle(number, opened)
+        return handle
+
+    def _change(self, ctx: Impatient, step: Step) -> str:
+        """Write, append or truncate."""
+        handle, file = self._open(ctx, step.name), self._observed.file(step.name)
+        is_cut = step.do is Do.TRUNCATE
+        start = 0 if step.do is Do.APPEND else step.offset
+        tag = 0 if is_cut else next(file.tags)
+        end = None if is_cut else start + step.size
+        change = Change(tag, self.owner, self._fs.session, start, end, self._observed.stamps.next())
+        file.changes.append(change)
+        try:
+            if is_cut:
+                self._fs.truncate(ctx, file.path, start, handle.number)
+            else:
+                assert self._fs.write(ctx, handle.number, bytes([tag]) * step.size, start) == step.size
+            change.outcome = Outcome.ACKNOWLEDGED
+        except DfsError:
+            change.outcome = Outcome.FAILED if change.session == self._fs.session else Outcome.LOST
+            raise
+        finally:
+            change.ended, change.ended_s = self._observed.stamps.next(), self.baton.now_s
+            if change.outcome is Outcome.RUNNING:
+                change.outcome = Outcome.LOST  # killed
+        if isinstance(file, RegisterFile) and change.session == self._fs.session:
+            file.note_acknowledged(change)
+        return f"{step.offset}+{step.size} as {tag}"
+
+    def _read(self, ctx: Impatient, step: Step) -> str:
+        handle, file = self._open(ctx, step.name), self._observed.file(step.name)
+        offset, wanted = (0, 1 << 15) if isinstance(file, AppendFile) and step.number % 2 else (step.offset, step.size)
+        look = Look(self.owner, self._observed.stamps.next(), self.baton.now_s, handle.opened)
+        data = self._fs.read(ctx, handle.number, wanted, offset)
+        if isinstance(file, AppendFile):
+            file.note_read(look, offset, wanted, data)
+        else:
+            self._observed.wrong += [f"{self.name} #{step.number} read: {text}" for text in file.check(look, offset, wanted, data)]
+        return f"{offset}+{wanted}: {len(data)}"
+
+    def _fsync(self, ctx: Impatient, name: str) -> str:
+        handle = self._open(ctx, name)
+        began = self._observed.stamps.next()
+        self._fs.fsync(ctx, handle.number)
+        self._publish(name, began)
+        return "done"
+
+    def _close(self, ctx: Impatient, name: str) -> str:
+        handle = self._handles.pop(name, None)
+        if handle is None:
+            return "not open"
+        began = self._observed.stamps.next()
+        try:
+            self._fs.flush(ctx, handle.number)
+        except StaleFile:
+            return "stale"
+        finally:
+            try:
+                self._fs.release(ctx, handle.number)
+            except (BadHandle, StaleFile):
+                return "stale"
+        self._publish(name, began)
+        return "done"
+
+    def _publish(self, name: str, began: int) -> None:
+        """Note that the sizes this mount had acknowledged before are known to meta."""
+        stamp = self._observed.stamps.next()
+        for change in self._observed.file(name).changes:
+            is_done = change.outcome is Outcome.ACKNOWLEDGED and change.ended is not None and change.ended < began
+            if is_done and change.owner == self.owner and change.published is None:
+                change.published, change.published_s = stamp, self.baton.now_s
+
+    # --- names -----------------------------------------------------------------------------------------------------------
+
+    def _change_names(self, ctx: Impatient, step: Step) -> str:
+        op = NameOp(step.number, _KINDS[step.do], step.name if step.do is not Do.LIST else "", step.other, 0)
+        path, fs = _path(step.name), self._fs
+        op.began = self._observed.stamps.next()
+        self._observed.names.append(op)
+        try:
+            if step.do is Do.CREATE:
+                handle = fs.create(ctx, path, 0o644, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+            elif step.do is Do.UNLINK:
+                fs.unlink(ctx, path)
+            elif step.do is Do.RENAME:
+                fs.rename(ctx, path, _path(step.other))
+            else:
+                op.listed = frozenset(entry.name.decode() for entry in fs.list_folder(ctx, FOLDER))
+            op.is_done = op.is_known = True
+        except (AlreadyExists, NotFound) as error:
+            op.is_known = isinstance(error, AlreadyExists) is (step.do is Do.CREATE)
+            if not op.is_known:
+                raise
+        finally:
+            op.ended = self._observed.stamps.next() if op.is_known else None
+        if op.is_done and step.do is Do.CREATE:
+            self._sign(ctx, handle, step)
+        return "yes" if op.is_done else "no"
+
+    def _sign(self, ctx: Impatient, handle: int, step: Step) -> None:
+        """Write into a new file who made it."""
+        try:
+            self._fs.write(ctx, handle, signature(step.number), 0)
+        finally:
+            try:
+                self._fs.flush(ctx, handle)
+            finally:
+                self._fs.release(ctx, handle)
+
+
+def _path(name: str) -> bytes:
+    return FOLDER + b"/" + name.encode()
+
+
+def signature(number: int) -> bytes:
+    """Return what the maker of a file writes into it: more than a block, so that it stands on several servers."""
+    return (b"made by step %06d;" % number) * 40
