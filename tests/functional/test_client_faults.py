@@ -173,6 +173,28 @@ def test_write_to_a_full_disk_fails_at_once_and_leaves_nothing(cluster: LocalClu
     assert mount.events.of(WRITE_WAITS) == []
 
 
+def test_interrupted_truncate_is_not_made_later_when_others_have_written(cluster: LocalCluster, mount: Mount) -> None:
+    handle, other = new_file(mount, data=b"old"), cluster.mount()
+    mount.meta.is_down = True  # so that the grant can't be given back
+    killed = CallerContext()
+    truncate = beside(lambda: other.fs.truncate(killed, b"/file", 0))
+    wait_until(lambda: other.calls["Truncate"] > 0, "the truncate to wait for the grant")
+    other.meta.is_down = True
+    killed.end()
+    with pytest.raises(Interrupted):
+        truncate.result(2)
+    mount.meta.is_down = False
+    wait_until(lambda: mount.background["Yield"] > 0, "the grant to be given back")
+    mount.fs.write(CTX, handle, b"new", 0)
+    mount.fs.fsync(CTX, handle)
+    told = other.background["Yield"] + other.background["Truncate"]
+    other.meta.is_down = False
+    wait_until(lambda: other.background["Yield"] + other.background["Truncate"] > told, "the other mount to tell how it ended")
+    late = other.fs.open(CTX, b"/file", O_RDWR)
+    other.fs.write(CTX, late, b"!", 3)  # comes after whatever was told
+    assert other.fs.read(CTX, late, 10, 0) == b"new!"
+
+
 # --- reading -------------------------------------------------------------------------------------------------------------
 
 

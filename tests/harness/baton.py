@@ -41,6 +41,9 @@ class Process:
         self.tasks: dict[int, SimulatedTask] = {}
         self.held_back: list[SimulatedTask] = []
         """Tasks that could run but for the pause."""
+        self.turns_left = 0
+        """Turns of its tasks until `alarmed` is woken instead; 0: it is not."""
+        self.alarmed: SimulatedTask | None = None
         self.at_death: list[Callable[[], None]] = []
         """What the kernel does when a process ends: closes files and connections."""
 
@@ -288,6 +291,12 @@ class Baton:
         if not task.process.is_alive:
             raise Killed(task.process.name)
 
+    def wait_for_turn(self, process: Process, turns: int, timeout_s: float) -> None:
+        """Wait until the so-manieth next turn of a process is about to begin: its tasks then stand at any of their yield points."""
+        process.turns_left, process.alarmed = turns, self.current
+        self.wait(self.now_s + timeout_s)
+        process.turns_left = 0
+
     def ready(self, task: SimulatedTask) -> None:
         """Wake a task that waits."""
         if task.is_waiting:
@@ -382,9 +391,16 @@ class Baton:
                 task = runnable[at]
                 runnable[at] = runnable[-1]
                 runnable.pop()
-                if task.process.is_paused:
-                    task.process.held_back.append(task)
+                process = task.process
+                if process.is_paused:
+                    process.held_back.append(task)
                     continue
+                if process.turns_left:
+                    process.turns_left -= 1
+                    if not process.turns_left and process.alarmed is not None and process.alarmed.is_waiting:
+                        runnable.append(task)
+                        process.alarmed.is_waiting = False
+                        return process.alarmed
                 return task
             if not self._timers:
                 self._fail(Stuck("everybody waits: " + ", ".join(self._waiting())))

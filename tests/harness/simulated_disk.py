@@ -72,6 +72,16 @@ class SimulatedDisk(MemoryDisk):
             if target_offset < end:
                 content[target_offset:end] = data[: end - target_offset]
 
+    def length(self, name: str) -> int:
+        """Return a file's size, without the process's noticing."""
+        return len(self._files[name].now)
+
+    def mend(self) -> None:
+        """Do from now on what is asked."""
+        self.fail_on.clear()
+        self.unreadable.clear()
+        self.free_bytes, self.is_read_only, self.short_reads = None, False, 0
+
     def wipe(self) -> None:
         """Lose everything: a new disk is in its place."""
         self._files.clear()

@@ -22,6 +22,8 @@ from itertools import count
 
 ATTR_AGE_S = 1.1
 """How old what a mount believes of a size or cut may be: attr_timeout_s, and the time that asking takes."""
+LATE_S = 1.5
+"""How long after its caller was told of its failure a call may be carried out that meta had parked."""
 _RUNS = re.compile(rb"(.)\1*", re.DOTALL)
 
 
@@ -61,12 +63,14 @@ class Change:
     end: int | None
     """Behind the last byte covered; None: a truncation."""
     began: int
+    began_s: float = 0.0
     outcome: Outcome = Outcome.RUNNING
     ended: int | None = None
     ended_s: float = 0.0
     published: int | None = None
     """When its size was told to meta by flush, fsync or release."""
     published_s: float = 0.0
+    late_s: float = LATE_S
     void_from: int | None = None
     """Bytes from here on were cut away as junk."""
 
@@ -75,8 +79,11 @@ class Change:
         return self.start <= byte and (self.end is None or byte < self.end)
 
     def is_before(self, other: Change) -> bool:
-        """Tell whether it had ended when the other began."""
-        return self.ended is not None and self.ended < other.began
+        """Tell whether it had ended when the other began. A truncation that failed may be carried out late, as it waits at meta."""
+        if self.ended is None or self.ended >= other.began:
+            return False
+        is_late = self.end is None and self.outcome in (Outcome.FAILED, Outcome.LOST)
+        return not is_late or self.ended_s + self.late_s < other.began_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +125,7 @@ class RegisterFile:
 
     def check(self, look: Look, offset: int, wanted: int, data: bytes) -> Iterator[str]:
         """Yield what is wrong with what a read of `wanted` bytes returned."""
-        creation = Change(0, "", 0, 0, None, 0, Outcome.ACKNOWLEDGED, 0)
+        creation = Change(0, "", 0, 0, None, 0, 0.0, Outcome.ACKNOWLEDGED, 0)
         known = [change for change in self.changes if look.knows(change)]
         known_sizes = [change for change in self.changes if look.knows_size(change)]
         edges = {edge for change in self.changes for edge in (change.start, change.end, change.void_from) if edge is not None}

@@ -8,6 +8,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from tests.harness.memory_disk import SECTOR_BYTES
+from tests.harness.simulated_disk import SimulatedDisk
 from tests.sim.cluster import DataMachine, Machine, MetaMachine, MountMachine, SimulatedCluster
 from tests.sim.plan import Fault, Harm, Plan
 from tests.sim.programs import Observed
@@ -43,6 +45,8 @@ class Faults:
         cluster = self._cluster
         self._baton.note("mend")
         cluster.network.cut.clear()
+        for server in cluster.data:
+            server.disk.mend()
         for machine in cluster.machines:
             if machine.process is not None and machine.process.is_paused:
                 self._baton.resume(machine.process)
@@ -59,6 +63,8 @@ class Faults:
 
     def _harm(self, fault: Fault, machine: Machine) -> None:
         cluster, baton = self._cluster, self._baton
+        if fault.turns and machine.process is not None and machine.is_running:
+            baton.wait_for_turn(machine.process, fault.turns, 5.0)
         if fault.harm is Harm.KILL:
             cluster.kill(machine)
             baton.sleep(fault.duration_s)
@@ -82,6 +88,52 @@ class Faults:
             cluster.network.cut -= pairs
         elif fault.harm is Harm.SET_CLOCK:
             machine.clock.wall_at_start_ns += self._chance.choice((-1, 1)) * self._chance.randrange(10**15)
+        elif fault.harm is Harm.POWER_CUT:
+            share = self._chance.random()
+            cluster.cut_power(machine, lambda: self._chance.random() < share)
+            baton.sleep(fault.duration_s)
+            self._start(machine)
+        elif isinstance(machine, DataMachine):
+            self._harm_disk(fault, machine)
+
+    def _harm_disk(self, fault: Fault, machine: DataMachine) -> None:
+        cluster, baton, disk, chance = self._cluster, self._baton, machine.disk, self._chance
+        strips = [name for name in disk.names("strips/") if disk.length(name)]
+        if fault.harm is Harm.LOSE_DISK:
+            cluster.kill(machine)
+            disk.wipe()
+            baton.sleep(fault.duration_s)
+            self._start(machine)
+        elif fault.harm is Harm.SHORT_READ:
+            disk.short_reads = chance.randrange(1, 4)
+            baton.sleep(fault.duration_s)
+            disk.short_reads = 0
+        elif fault.harm is Harm.FULL:
+            disk.free_bytes = chance.randrange(20_000)
+            baton.sleep(fault.duration_s)
+            disk.free_bytes = None
+        elif fault.harm is Harm.WRITE_ERROR:
+            disk.fail_on.add(("write", "strips/"))
+            baton.sleep(fault.duration_s)
+            disk.fail_on.discard(("write", "strips/"))
+        elif strips:
+            self._harm_strip(fault, disk, chance.choice(strips), chance.choice(strips))
+
+    def _harm_strip(self, fault: Fault, disk: SimulatedDisk, name: str, other: str) -> None:
+        chance = self._chance
+        size = disk.length(name)
+        if fault.harm is Harm.ROT:
+            for _ in range(chance.choice((1, 1, 600))):
+                disk.flip(name, chance.randrange(size), chance.randrange(1, 256))
+        elif fault.harm is Harm.MISDIRECT:
+            to = chance.randrange(disk.length(other)) // SECTOR_BYTES * SECTOR_BYTES
+            disk.misdirect(name, chance.randrange(size) // SECTOR_BYTES * SECTOR_BYTES, other, to)
+        elif fault.harm is Harm.READ_ERROR:
+            start = chance.randrange(size)
+            area = (name, start, start + 4096)
+            disk.unreadable.add(area)
+            self._baton.sleep(fault.duration_s)
+            disk.unreadable.discard(area)
 
     def _start(self, machine: Machine) -> None:
         if machine.is_running:

@@ -82,6 +82,8 @@ class Fault:
     target: str
     other: str = ""
     duration_s: float = 0.0
+    turns: int = 0
+    """Of a kill: how many more turns the process gets, so that it dies at any of its yield points; 0: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,12 @@ class Plan:
     def may_fill_disks(self) -> bool:
         """Tell whether programs may be refused for want of space, or by a disk that takes no writes."""
         return any(fault.harm in (Harm.FULL, Harm.WRITE_ERROR) for fault in self.faults)
+
+    @property
+    def may_delay_messages(self) -> bool:
+        """Tell whether a request may be carried out long after it was sent."""
+        is_slow = any(fault.harm is Harm.PAUSE for fault in self.faults)
+        return is_slow or self.messages.delay > 0 or self.messages.duplicate > 0
 
     def without(self, left_out: Container[int]) -> Plan:
         """Return the plan without some steps and faults, by number."""
@@ -205,5 +213,57 @@ def _size(chance: random.Random) -> int:
     return chance.choice((1, 100, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1, 3 * BLOCK_BYTES, chance.randrange(1, 3000)))
 
 
+_KILLS = (Harm.KILL, Harm.KILL, Harm.KILL, Harm.STOP)
+_NETWORK = (Harm.PARTITION, Harm.ONE_WAY)
+_PAUSES = (Harm.PAUSE, Harm.SET_CLOCK)
+_POWER = (Harm.POWER_CUT, Harm.KILL)
+_DISKS = (Harm.ROT, Harm.MISDIRECT, Harm.SHORT_READ, Harm.READ_ERROR, Harm.WRITE_ERROR, Harm.FULL)
+_LOSS = (Harm.LOSE_DISK, Harm.LOSE_DISK, Harm.KILL)
+_KINDS: tuple[tuple[Harm, ...], ...] = (
+    (),
+    _KILLS,
+    _KILLS,
+    _NETWORK,
+    _PAUSES,
+    _POWER,
+    _DISKS,
+    _LOSS,
+    (*_KILLS, *_NETWORK, *_PAUSES),
+    (*_KILLS, *_NETWORK, *_DISKS, *_LOSS, *_POWER),
+)
+_HARMS_DATA = frozenset((*_DISKS, Harm.LOSE_DISK))
+DATA_POWER_CUTS = False
+"""Whether machines of data servers lose power: off until a server compares itself with its neighbours after an unclean stop of
+its machine (design section 8), for until then it trusts what it may have lost.
+"""
+
+
 def _faults(chance: random.Random, servers: int, mounts: int, first_number: int) -> tuple[Fault, ...]:
-    return ()
+    """Return the faults. The budget: the disk of one server at most is harmed, so that one good copy of every block is left."""
+    kinds = chance.choice(_KINDS)
+    if not kinds:
+        return ()
+    data = [f"data{index}" for index in range(servers)]
+    machines = ["meta", *data, *(f"mount{number}" for number in range(mounts))]
+    victim = chance.choice(data)
+    span_s = chance.choice((1.0, 5.0, 15.0))
+    faults = []
+    for number in range(first_number, first_number + chance.randrange(1, 6)):
+        harm = chance.choice(kinds)
+        target = victim if harm in _HARMS_DATA else chance.choice(machines)
+        if harm is Harm.STOP and target.startswith("mount"):
+            harm = Harm.KILL
+        if harm is Harm.POWER_CUT and target.startswith("data") and not DATA_POWER_CUTS:
+            target = "meta"
+        faults.append(
+            Fault(
+                number=number,
+                harm=harm,
+                at_s=chance.random() * span_s,
+                target=target,
+                other=chance.choice([other for other in machines if other != target]) if harm in _NETWORK else "",
+                duration_s=chance.choice((0.0, 0.3, 3.0, 12.0, 45.0)) * chance.random(),
+                turns=chance.randrange(1, 200) if harm in (Harm.KILL, Harm.LOSE_DISK) and chance.random() < 0.6 else 0,
+            )
+        )
+    return tuple(faults)

@@ -48,6 +48,8 @@ class Observed:
     files: dict[str, RegisterFile | AppendFile] = field(default_factory=dict)
     names: list[NameOp] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
+    late_s: float = 0.0
+    """How long a message may be under way, beyond what is usual."""
     may_fail: set[type[DfsError]] = field(default_factory=set)
     """Errors that the faults of the plan explain."""
 
@@ -145,7 +147,8 @@ class Program:
         start = 0 if step.do is Do.APPEND else step.offset
         tag = 0 if is_cut else next(file.tags)
         end = None if is_cut else start + step.size
-        change = Change(tag, self.owner, self._fs.session, start, end, self._observed.stamps.next())
+        change = Change(tag, self.owner, self._fs.session, start, end, self._observed.stamps.next(), self.baton.now_s)
+        change.late_s += self._observed.late_s
         file.changes.append(change)
         try:
             if is_cut:

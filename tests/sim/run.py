@@ -135,6 +135,7 @@ def run_plan(plan: Plan, crew: Crew) -> Result:
     logging.getLogger("dfs").setLevel(logging.CRITICAL + 1)
     with tempfile.TemporaryDirectory(prefix="dfs-sim-", dir=_memory_folder()) as folder, simulated_stores():
         run = Run(plan, crew, Path(folder))
+        run.observed.late_s = 60.0 if plan.may_delay_messages else 0.0
         run.observed.may_fail |= {NoSpace, ReadOnly} if plan.may_fill_disks else set()
         wrong = []
         try:

@@ -9,7 +9,7 @@ from tests.sim.names import Explanation, Kind, NameOp, explain
 
 
 def change(tag: int, start: int, end: int | None, began: int, ended: int | None, outcome: Outcome = Outcome.ACKNOWLEDGED) -> Change:
-    return Change(tag, "mount", 1, start, end, began, outcome, ended)
+    return Change(tag, "mount", 1, start, end, began, 0.0, outcome, ended)
 
 
 def wrong(changes: list[Change], data: bytes, *, owner: str = "mount", opened: int = 100) -> list[str]:
