@@ -1,9 +1,10 @@
 """The conversation with the meta-server about write grants: acquire, commit, cut away junk, truncate, give back.
 
 The rules are those of design section 6. Everything here but commit is
-called with the inode's turn held. A grant is forgotten before it is given back. A Yield, Close or Truncate whose caller is killed
-before meta has answered is `Unfinished`: whoever comes next for the inode, or the upkeep task, sends it again first. Whatever is
-told here drops what the mount has cached of the inode.
+called with the inode's turn held. A grant is forgotten before it is given back. A Yield or Close whose caller is killed before meta
+has answered is `Unfinished`: whoever comes next for the inode, or the upkeep task, sends it again first. A Truncate whose caller is
+killed is not sent again, for others may have written meanwhile: it becomes a Yield. Whatever is told here drops what the mount has
+cached of the inode.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dfs.client.grants import Grants, Held, Unfinished
 from dfs.client.lease import Lease
 from dfs.client.meta_link import MetaLink
 from dfs.client.patience import pause
-from dfs.core.errors import FileError, GrantBusy, GrantLost, NotFound, ReadOnly, SessionExpired, StaleFile
+from dfs.core.errors import FileError, GrantBusy, GrantLost, Interrupted, NotFound, PeerError, ReadOnly, SessionExpired, StaleFile
 from dfs.core.ids import COUNTER_MAX, NO_GENERATION, NO_TICKET, Generation, Ino, OpId, SessionId, generation_of
 from dfs.core.interfaces import CallContext, Clock
 from dfs.core.limits import RETRY_DELAY_S_MIN
@@ -99,6 +100,9 @@ class GrantCalls:
             self._grants.begin(unfinished)
             try:
                 grant = self._send(ctx, unfinished, request)
+            except (Interrupted, PeerError):
+                self._disown(unfinished)
+                raise
             except GrantBusy:
                 if held is not None:
                     self._forget(held)
@@ -121,10 +125,7 @@ class GrantCalls:
         if unfinished is None:
             return
         try:
-            if isinstance(unfinished.request, Truncate):
-                self._send(ctx, unfinished, unfinished.request)
-            else:
-                self._tell(ctx, unfinished, unfinished.request)
+            self._tell(ctx, unfinished, unfinished.request)
         except ReadOnly:
             raise
         except (FileError, GrantBusy):
@@ -187,6 +188,23 @@ class GrantCalls:
             self._end(unfinished)
             self._grants.adopt(expectation, grant)
             return grant
+
+    def _disown(self, unfinished: Unfinished) -> None:
+        """Give up a Truncate that meta may or may not have made.
+
+        From the next call on, which acknowledges it, meta refuses it if it still comes; the grant that it may have brought is given
+        back.
+        """
+        self._end(unfinished)
+        ino = unfinished.ino
+        if self._grants.has_junk(ino) and self._grants.held(ino) is None:
+            return  # the junk's own cut comes first, and acquires the grant
+        op = self._link.begin_op()
+
+        def request(held: Held | None) -> Yield:
+            return Yield(op, nothing_held(ino) if held is None else held.holding())
+
+        self._grants.leave(ino, unfinished.session, request)
 
     def _forget(self, held: Held) -> None:
         """Hold a grant no more. What was cached under it goes first: a read in between would find the size of before."""
