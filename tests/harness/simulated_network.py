@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+from dfs.core.block_messages import Drop, Put, Repair
 from dfs.core.errors import DfsError, DiskError, EndReason, ServerFailed, StartError, Unreachable
 from dfs.core.ids import OpId, ServerIndex, SessionId
 from dfs.core.interfaces import POLL_S, CallContext, Caller, raise_if_cancelled
@@ -118,6 +119,10 @@ class Network:
     calls: Counter[str] = field(default_factory=Counter)
     """Requests sent, by "name of the caller's process.method"."""
     latency_s_max: float = 0.002
+    dropped: set[tuple[str, int]] = field(default_factory=set)
+    """(server, inode) of all strips that were dropped."""
+    made_late: set[tuple[str, int]] = field(default_factory=set)
+    """Those that a request made again which had been under way for long."""
 
     def add(self, endpoint: Endpoint) -> None:
         """Make an endpoint known."""
@@ -183,6 +188,7 @@ class Network:
                 ctx = message.context(target)
                 raise_if_cancelled(ctx)
                 outcome = (_frozen(to_plain(service.call(ctx, request))), None)
+                self._note_strips(target.name, request)
             except DfsError as error:
                 outcome = (None, fault_of(error, target.name))
                 if isinstance(error, DiskError | StartError | ServerFailed):
@@ -194,6 +200,13 @@ class Network:
             self._break(flight, is_silent=self.chance.random() < 0.3)
             return
         self.baton.at(self.baton.now_s + self.chance.random() * self.latency_s_max, lambda: self._answer(flight, outcome))
+
+    def _note_strips(self, target: str, request: Request[Any]) -> None:
+        """Keep in mind which strips were made again by requests that came after they had been dropped."""
+        if isinstance(request, Drop):
+            self.dropped.update((target, ino) for ino in request.inos)
+        elif isinstance(request, Put | Repair) and (target, request.ino) in self.dropped:
+            self.made_late.add((target, request.ino))
 
     def connections_broken(self, endpoint: Endpoint) -> None:
         """Tell callers that the process which was answering them has ended, as the kernel of its machine does."""
