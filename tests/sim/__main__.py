@@ -11,6 +11,7 @@ import time
 
 from tests.harness.baton import Crew
 from tests.sim.plan import make_plan
+from tests.sim.reducing import reduce_plan
 from tests.sim.run import Result, run_plan
 
 
@@ -21,6 +22,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=0, help="run so many seeds")
     parser.add_argument("--first", type=int, default=1, help="the first of them")
     parser.add_argument("--without", default="", metavar="N,N", help="leave steps and faults out, by number")
+    parser.add_argument("--reduce", action="store_true", help="leave out of a failing run what it fails without")
     parser.add_argument("--trace", action="store_true", help="print plan and trace even of a good run")
     arguments = parser.parse_args()
     seeds = arguments.seeds or range(arguments.first, arguments.first + (arguments.runs or 1))
@@ -30,6 +32,9 @@ def main() -> int:
         result = run_plan(make_plan(seed).without(without), crew)
         if result.wrong or arguments.trace:
             show(result, is_long=bool(arguments.seeds))
+        if result.wrong and arguments.reduce:
+            smaller, left_out = reduce_plan(result.plan, lambda plan: bool(run_plan(plan, crew).wrong))
+            show(run_plan(smaller, crew), is_long=True, without=without | left_out)
         failed += bool(result.wrong)
         if count % 100 == 0 or count == len(seeds):
             elapsed_s = time.monotonic() - began_s
@@ -37,7 +42,7 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def show(result: Result, *, is_long: bool) -> None:
+def show(result: Result, *, is_long: bool, without: frozenset[int] = frozenset()) -> None:
     """Print a run."""
     seed = result.plan.seed
     if is_long:
@@ -47,7 +52,8 @@ def show(result: Result, *, is_long: bool) -> None:
     for text in result.wrong[:20]:
         print(f"  wrong: {text[:3000]}")
     if result.wrong:
-        print(f"  replay: make sim SEED={seed}", flush=True)
+        left_out = f" WITHOUT={','.join(map(str, sorted(without)))}" if without else ""
+        print(f"  replay: make sim SEED={seed}{left_out}", flush=True)
 
 
 if __name__ == "__main__":

@@ -103,6 +103,7 @@ class DataMachine(Machine):
         self.index = index
         self.disk = SimulatedDisk(f"{cluster.seed}/disk{index}")
         self.endpoint = Endpoint(self.name, cluster.addresses[index], self.clock)
+        self.disks_lost = 0
         self.service: DataService | None = None
         cluster.network.add(self.endpoint)
 

@@ -102,6 +102,7 @@ class Faults:
         if fault.harm is Harm.LOSE_DISK:
             cluster.kill(machine)
             disk.wipe()
+            machine.disks_lost += 1
             baton.sleep(fault.duration_s)
             self._start(machine)
         elif fault.harm is Harm.SHORT_READ:

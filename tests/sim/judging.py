@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dfs.client.filesystem import FileSystem
-from dfs.core.block_messages import Get, Identify, ListInodes, Run, unpack_copies
+from dfs.core.block_messages import CopyState, Get, Identify, ListInodes, Run, unpack_copies
 from dfs.core.cluster_messages import RoleState
 from dfs.core.contexts import PlainContext
 from dfs.core.errors import DfsError, NotFound
@@ -160,12 +160,16 @@ class Judge:
                     self._wrong(f"{path!r} block {number}: the {role.name} server says {error!r}")
                     return
                 copies.append((unpack_copies(found.copies)[0], found.data))
+            if {copy.state for copy, _ in copies} == {CopyState.ABSENT, CopyState.UNKNOWN}:
+                continue  # zeros; which of these a record in a hole is, only its own server can learn
             if copies[0] != copies[1]:
                 shown = [f"{copy.state.name} {copy.length} bytes, generation {copy.generation:#x}" for copy, _ in copies]
                 self._wrong(f"{path!r} (inode {attributes.ino}) block {number}: the copies differ: {shown[0]}; {shown[1]}")
 
     def _judge_strips(self) -> None:
-        """No data server holds a strip of an inode that meta does not know, but for those that a late request made again."""
+        """No data server holds a strip of an inode that meta does not know, but for what a late request made again, or what a
+        server copied back that had lost its disk after it had dropped it.
+        """
         service = self._cluster.meta.service
         assert service is not None
         parts = service._parts
@@ -173,6 +177,8 @@ class Judge:
         known = {ino for (ino,) in parts.store.read(lambda reader: reader.all("SELECT ino FROM inode"))}
         for machine in self._cluster.data:
             assert machine.service is not None
+            if machine.disks_lost:
+                continue
             held = machine.service.call(CTX, ListInodes(Ino(0), 4096)).inos
             for ino in held:
                 if ino not in known and (machine.name, ino) not in self._cluster.network.made_late:
