@@ -1,15 +1,15 @@
 """What this mount has lately seen of names and inodes, so that a repeated stat makes no call.
 
-An entry is believed for attr_timeout_s; one of an inode that is being settled not at all. Own changes replace or drop what they
-touch. An answer that was asked for before an own change and arrives after it is not kept: the caller takes a `Moment` before
-asking. Names that do not exist are not remembered.
+An entry is believed for attr_timeout_s from when it was asked for, because the answer to a call that had to be repeated may be old;
+one of an inode that is being settled not at all. Own changes replace or drop what they touch. An answer that was asked for before an
+own change and arrives after it is not kept: the caller takes a `Moment` before asking. Names that do not exist are not remembered.
 Bounded: the oldest entries go first. Memory only; its mutex is innermost.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, NewType
+from typing import Final, NamedTuple
 
 from dfs.core.ids import Ino
 from dfs.core.interfaces import Clock, Tasks
@@ -18,8 +18,14 @@ from dfs.core.meta_messages import Attributes
 ENTRIES_MAX: Final = 65_536
 """Names, and as many inodes."""
 
-Moment = NewType("Moment", int)
-"""When something was asked: the number of own changes made before."""
+
+class Moment(NamedTuple):
+    """When something was asked."""
+
+    changes: int
+    """Own changes made before."""
+    at_s: float
+    """On the monotonic clock."""
 
 
 @dataclass(slots=True)
@@ -48,7 +54,7 @@ class AttributeCache:
     def moment(self) -> Moment:
         """Return the present, to be taken before a call whose answer is to be kept."""
         with self._mutex:
-            return Moment(self._changes)
+            return Moment(self._changes, self._clock.monotonic_s())
 
     # --- asking ----------------------------------------------------------------------------------------------------------
 
@@ -76,26 +82,26 @@ class AttributeCache:
     def learn(self, asked: Moment, attributes: Attributes, path: bytes | None = None) -> None:
         """Keep what meta answered to a question."""
         with self._mutex:
-            expires_s = self._clock.monotonic_s() + self._timeout_s
+            expires_s = asked.at_s + self._timeout_s
             self._put_attributes(attributes.ino, attributes, expires_s, asked)
-            if path is not None and self._names_changed <= asked:
+            if path is not None and self._names_changed <= asked.changes:
                 self._put_name(path, attributes.ino, expires_s)
 
     def learn_listing(self, asked: Moment, entries: list[tuple[bytes, Attributes]]) -> None:
         """Keep what a listing answered: pairs of path and attributes."""
         with self._mutex:
-            expires_s = self._clock.monotonic_s() + self._timeout_s
+            expires_s = asked.at_s + self._timeout_s
             for path, attributes in entries:
                 self._put_attributes(attributes.ino, attributes, expires_s, asked)
-                if self._names_changed <= asked:
+                if self._names_changed <= asked.changes:
                     self._put_name(path, attributes.ino, expires_s)
 
     def changed(self, asked: Moment, attributes: Attributes, path: bytes | None = None) -> None:
         """Keep what meta answered to an own change of an inode, and of the name `path` if one was made."""
         with self._mutex:
-            expires_s = self._clock.monotonic_s() + self._timeout_s
+            expires_s = asked.at_s + self._timeout_s
             known = self._inodes.get(attributes.ino)
-            overlapped = self._last_change(known) > asked
+            overlapped = self._last_change(known) > asked.changes
             self._changes += 1
             # Of two own changes under way at once nobody here knows which came last: keep neither.
             kept = None if overlapped or attributes.is_settling else attributes
@@ -146,7 +152,7 @@ class AttributeCache:
     def _put_attributes(self, ino: Ino, attributes: Attributes, expires_s: float, asked: Moment) -> None:
         known = self._inodes.get(ino)
         changed = self._last_change(known)
-        if changed <= asked:
+        if changed <= asked.changes:
             self._put_inode(ino, _Inode(None if attributes.is_settling else attributes, expires_s, changed))
 
     def _put_inode(self, ino: Ino, inode: _Inode) -> None:

@@ -50,7 +50,7 @@ class Locks:
         finally:
             untold = unanswered[0] if unanswered else None
             self._table.end(key, lambda held: with_range(held, granted[0]) if granted else held, untold=untold)
-        if self._cache.moment() == asked:
+        if self._cache.moment().changes == asked.changes:
             self._cache.learn(asked, attributes)
         else:
             self._cache.forget_attributes(ino)

@@ -38,6 +38,16 @@ def test_timeout_of_zero_believes_nothing() -> None:
     assert cache.attributes_at(b"/a") is None
 
 
+def test_answer_that_took_longer_than_the_timeout_is_not_believed() -> None:
+    cache, clock = make()
+    asked = cache.moment()
+    clock.now_s += 1.0
+    cache.learn(asked, inode(5), b"/a")
+    cache.changed(asked, inode(6), b"/b")
+    assert cache.attributes_of(Ino(5)) is None
+    assert cache.attributes_of(Ino(6)) is None
+
+
 def test_own_change_through_one_name_shows_under_all() -> None:
     cache, _ = make()
     cache.learn(cache.moment(), inode(5), b"/a")
