@@ -6,7 +6,8 @@ each group is cleaned in place, the inode's lock given back between groups. A cr
 cut off still, because meta keeps the cuts until every server has answered.
 
 Promises: what is answered survives a power cut; blocks of a generation at or past a cut's ticket stay; a bad record in the void
-range goes to quarantine and is unknown afterwards. Called by the service. Cost: the records at or past the lowest cut.
+range is unknown afterwards, and in quarantine if it can be read. Called by the service.
+Cost: the records at or past the lowest cut.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from dfs.core.block_messages import Clean, CopyState
+from dfs.core.block_messages import Clean
 from dfs.core.cuts import Cut, newest_ticket, valid_length
 from dfs.core.ids import Ino
 from dfs.core.interfaces import CallContext
@@ -59,6 +60,7 @@ class Cleaning:
                 with store.hold(ino):
                     self._clean_group(ino, role, number, cuts)
             with store.hold(ino):
+                self._give_up_lost_groups(ino, role)
                 self._trim(ino, role)
         self._syncing.sync(ino)
         store.strips.sync_folder(ino >> SHARD_BITS)
@@ -128,7 +130,7 @@ class Cleaning:
                         void |= 1 << at
                     elif kept is not look.record:
                         shortened[base + at] = kept
-                elif look.state is CopyState.CORRUPT:
+                elif group.present >> at & 1:  # CORRUPT, or UNKNOWN because the disk can't read it now: later it may, and be void
                     store.bad_records.set_aside(strip.ino, strip.role, strip.block_no(base + at), look.raw)
                     bad |= 1 << at
         return void, bad, shortened
@@ -144,6 +146,14 @@ class Cleaning:
             return None
         data = record.data[:length]
         return Record(record.generation, checksum(ino, block_no, record.generation, data), data)
+
+    def _give_up_lost_groups(self, ino: Ino, role: Role) -> None:
+        """See to it that groups whose map page could not be read stay lost, for what is void in them was not cleaned."""
+        store = self._store
+        with store.strip(ino, role) as strip:
+            if strip is not None and strip.has_unplaced:
+                store.strips.note_change(strip)
+                strip.give_up_lost()
 
     def _trim(self, ino: Ino, role: Role) -> None:
         """Cut empty groups off the strip, and remove it when nothing is left; under hold(ino)."""

@@ -80,7 +80,8 @@ def open_store(
     block = identification.current
     geometry = Geometry(block.servers, block.block_size)
     quarantine = Quarantine(disk)
-    loader = StripLoader(geometry, settings.index, quarantine, events, lambda role: store.is_suspect(role))
+    floors = Floors(disk, tasks, quarantine)
+    loader = StripLoader(geometry, settings.index, quarantine, events, floors, lambda role: store.is_suspect(role))
     changes = ChangeLog(disk, tasks, clock)
     reserve = Reserve(disk, tasks, events, settings.index)
     store = Store(
@@ -90,7 +91,7 @@ def open_store(
         strips=Strips(disk, tasks, geometry, loader, changes, settings.open_strips_max),
         overlay=Overlay(tasks),
         journal=Journal(disk, tasks, condition, min(settings.segment_bytes, reserve.segment_bytes_max)),
-        floors=Floors(disk, tasks, quarantine),
+        floors=floors,
         condition=condition,
         events=events,
         bad_records=BadRecords(settings.index, tasks, quarantine, events),

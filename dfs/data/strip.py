@@ -158,6 +158,16 @@ class Strip:
         self._write_page(number, slot, 0, 0)
         self.groups[number] = Group(number, slot)
 
+    def give_up_lost(self) -> None:
+        """Make sure that a map page which did not verify never does: the disk may have failed to read it for once.
+
+        Raises: DiskError leaves.
+        """
+        known = {group.slot for group in self.groups.values()}
+        for slot in range(self.slots):
+            if slot not in known:
+                self.file.pwrite([bytes(MAP_PAGE_BYTES)], slot * self.geometry.group_bytes)
+
     def begin_sync(self) -> dict[int, int]:
         """Return what a sync of the file that begins now will have synced: group number -> bitmap."""
         marks = {}

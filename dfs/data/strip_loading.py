@@ -1,8 +1,9 @@
 """Opening a strip file: reading its map pages, and making the best of what a crash or a rotten sector left.
 
 Promises: what can be verified is used, what can't is said to be unknown, and nothing is said to be absent without a map page
-that verifies. A page that the disk can't read today may be good tomorrow: nothing is decided about its group meanwhile. Called by
-Strips when a strip is first used. Never changes a record.
+that verifies. Without its map page a record below the inode's floor is unknown too, for a cut may have voided it. A page that the
+disk can't read today may be good tomorrow: nothing is decided about its group meanwhile. Called by Strips when a strip is first
+used. Never changes a record.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from typing import Final
 
 from dfs.core.errors import DiskError
 from dfs.core.events import MAP_PAGE_LOST, Event
-from dfs.core.ids import Ino, ServerIndex
+from dfs.core.ids import Ino, ServerIndex, ticket_of
 from dfs.core.interfaces import EventSink, File
 from dfs.core.placement import Role
-from dfs.core.records import parse_record
+from dfs.core.records import Record, parse_record
+from dfs.data.floors import Floors
 from dfs.data.geometry import ALL_RECORDS, MAP_PAGE_BYTES, RECORDS_PER_GROUP, Geometry
 from dfs.data.map_page import MapPage, parse_map_page
 from dfs.data.quarantine import ROLE_LETTERS, Quarantine
@@ -40,6 +42,7 @@ class StripLoader:
         server: ServerIndex,
         quarantine: Quarantine,
         events: EventSink,
+        floors: Floors,
         is_suspect: Callable[[Role], bool],
     ) -> None:
         """`is_suspect` tells whether a role calls nothing absent before it was compared: then what is torn is absent in it."""
@@ -48,6 +51,7 @@ class StripLoader:
         self._server = server
         self._quarantine = quarantine
         self._events = events
+        self._floors = floors
 
     def load(self, ino: Ino, role: Role, file: File, *, check_unsynced: bool) -> Strip:
         """Return the strip in `file`.
@@ -116,7 +120,7 @@ class StripLoader:
             strip.has_unplaced = True
             return
         number, strip.residue = found
-        present = self._verified(strip, number, strip.residue, records, ALL_RECORDS)
+        present = self._still_valid(strip, number, records)
         group = strip.groups[number] = Group(number, slot)
         self._set_map(strip, group, present, ALL_RECORDS & ~present)
 
@@ -133,7 +137,7 @@ class StripLoader:
                 empty.append(slot)
                 continue
             number, strip.residue = found
-            present = self._verified(strip, number, strip.residue, records, ALL_RECORDS)
+            present = self._still_valid(strip, number, records)
             group = strip.groups[number] = Group(number, slot)
             self._set_map(strip, group, present, 0)
         try:
@@ -202,10 +206,22 @@ class StripLoader:
                 good |= 1 << at
         return good
 
-    def _parse(self, ino: Ino, number: int, residue: int, at: int, raw: bytes) -> bool:
+    def _still_valid(self, strip: Strip, number: int, records: list[bytes]) -> int:
+        """Return the bitmap of the records that verify and that no cut has voided: what Clean voids it only unlists in the map."""
+        floor = self._floors.get(strip.ino)
+        if self._floors.lost:
+            return 0
+        good = 0
+        for at, raw in enumerate(records):
+            record = self._parse(strip.ino, number, strip.residue, at, raw)
+            if record is not None and ticket_of(record.generation) >= floor:
+                good |= 1 << at
+        return good
+
+    def _parse(self, ino: Ino, number: int, residue: int, at: int, raw: bytes) -> Record | None:
         geometry = self._geometry
         block_no = geometry.block_no(number * RECORDS_PER_GROUP + at, residue)
-        return parse_record(raw, ino, block_no, geometry.block_size) is not None
+        return parse_record(raw, ino, block_no, geometry.block_size)
 
     def _read_records(self, strip: Strip, group: Group, count: int) -> list[bytes]:
         """Return the first records of a group, one by one where the disk can't read them all."""

@@ -115,6 +115,40 @@ def test_clean_drops_what_a_cut_voids_for_good(server: OneServer, count: int) ->
         lose_power(server)
 
 
+def test_block_that_can_not_be_read_when_it_is_cleaned_does_not_come_back(server: OneServer, disk: MemoryDisk) -> None:
+    server.put(7, generation(3), (P, 0, [FULL] * 20))
+    disk.unreadable.add((STRIP, 512 + 5 * 528, 512 + 5 * 528 + 1))
+    server.clean(7, Cut(0, Ticket(4)))
+    disk.unreadable.clear()
+    for _ in range(2):
+        assert {block.state for block in server.get(7, P, 0, 20)} == {CopyState.ABSENT, CopyState.UNKNOWN}
+        lose_power(server)
+
+
+def test_group_whose_map_can_not_be_read_when_it_is_cleaned_does_not_come_back(server: OneServer, disk: MemoryDisk) -> None:
+    server.put(7, generation(3), (P, 0, [FULL] * 20))
+    server.checkpoint()
+    disk.unreadable.add((STRIP, 0, 1 << 20))
+    server.kill()
+    server.clean(7, Cut(0, Ticket(4)))
+    disk.unreadable.clear()
+    for _ in range(2):
+        assert {block.state for block in server.get(7, P, 0, 20)} == {CopyState.UNKNOWN}
+        lose_power(server)
+
+
+def test_block_that_was_cleaned_does_not_come_back_when_the_map_page_is_lost(server: OneServer, disk: MemoryDisk) -> None:
+    server.put(7, generation(3), (P, 0, [FULL] * 20))
+    server.clean(7, Cut(10 * 512, Ticket(4)))
+    server.put(7, generation(4), (P, 0, [OTHER]))
+    server.checkpoint()
+    disk.flip(STRIP, 40)
+    server.kill()
+    blocks = server.get(7, P, 0, 20)
+    assert blocks[0].data == OTHER
+    assert {block.state for block in blocks[10:]} == {CopyState.UNKNOWN}
+
+
 def test_clean_keeps_blocks_written_under_the_ticket_of_the_cut_or_later(server: OneServer) -> None:
     server.put(7, generation(3), (P, 0, [FULL] * 20))
     server.put(7, generation(4), (P, 2, [OTHER]))
