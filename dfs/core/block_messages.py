@@ -204,6 +204,8 @@ class Fenced:
     """How far a server's valid data of an inode reaches after the cuts sent along, in bytes of the file; 0 for none."""
 
     end_bytes: int
+    is_certain: bool = True
+    """False: something behind it does not verify, or can't be read, so that only the other replica tells what stood there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,14 @@
 """Fence: an inode's floor is raised, and meta learns how far its valid data reaches (design section 7: settling).
 
 Promises: the floor is durable before the answer, so nothing of an older ticket is stored afterwards; the end counts verified
-blocks only. Called by the service. Never removes anything: Clean does.
+blocks only, and tells if there are others behind it. Called by the service. Never removes anything: Clean does.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from dfs.core.block_messages import Fence, Fenced
+from dfs.core.block_messages import CopyState, Fence, Fenced
 from dfs.core.cuts import Cut, valid_length
 from dfs.core.ids import Ino, Ticket
 from dfs.core.interfaces import CallContext
@@ -38,16 +38,16 @@ class Fencing:
         check_cuts(request.cuts)
         with store.hold(ino):
             raise_floor(store, ctx, ino, request.ticket)
-            end_bytes = max(self._end_of(ino, role, request.cuts) for role in Role)
+            ends = [self._end_of(ino, role, request.cuts) for role in Role]
         store.journal.sync()
-        return Fenced(end_bytes)
+        return Fenced(max(end.end_bytes for end in ends), all(end.is_certain for end in ends))
 
-    def _end_of(self, ino: Ino, role: Role, cuts: tuple[Cut, ...]) -> int:
+    def _end_of(self, ino: Ino, role: Role, cuts: tuple[Cut, ...]) -> Fenced:
         """Return how far valid data reaches in one role, in bytes of the file."""
         store = self._store
         pending = store.overlay.merged(ino, role)
         with store.strip(ino, role) as strip:
-            end = 0
+            end, is_certain = 0, True
             residue = -1 if strip is None else strip.residue
             if pending is not None:
                 residue = pending.residue
@@ -56,23 +56,29 @@ class Fencing:
                         break
             if strip is not None:
                 newer = frozenset(pending.records if pending is not None else ())
-                end = max(end, self._end_in_place(strip, newer, cuts))
-        return end
+                in_place = self._end_in_place(strip, newer, cuts)
+                end, is_certain = max(end, in_place.end_bytes), in_place.is_certain
+        return Fenced(end, is_certain)
 
-    def _end_in_place(self, strip: Strip, newer: frozenset[int], cuts: tuple[Cut, ...]) -> int:
+    def _end_in_place(self, strip: Strip, newer: frozenset[int], cuts: tuple[Cut, ...]) -> Fenced:
         """Return how far valid data in place reaches, save the records that have a newer pending version."""
+        is_certain = not strip.has_unplaced
         for number in sorted(strip.groups, reverse=True):
-            top = strip.groups[number].present.bit_length()
+            top = (strip.groups[number].present | strip.groups[number].unknown).bit_length()
             while top:
                 at = max(0, top - CHUNK_RECORDS)
                 first = number * RECORDS_PER_GROUP + at
                 looks = self._store.look(strip, (), first, top - at)
                 for index in range(first + len(looks) - 1, first - 1, -1):
-                    record = looks[index - first].record
-                    if record is not None and index not in newer and (end := self._block_end(index, strip.residue, record, cuts)):
-                        return end
+                    look = looks[index - first]
+                    if index in newer:
+                        continue
+                    if look.record is None:
+                        is_certain = is_certain and look.state is CopyState.ABSENT
+                    elif end := self._block_end(index, strip.residue, look.record, cuts):
+                        return Fenced(end, is_certain)
                 top = at
-        return 0
+        return Fenced(0, is_certain)
 
     def _block_end(self, index: int, residue: int, record: Record, cuts: tuple[Cut, ...]) -> int:
         """Return where the valid bytes of a block end in the file, 0 if it is void."""

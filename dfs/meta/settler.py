@@ -1,8 +1,9 @@
 """Settling what a dead holder wrote (design section 7): fence the servers, learn how far its data reaches, cut behind it.
 
-An acknowledged write is on both servers of its blocks, so of every two neighbours one that is complete must have answered. A server
-counts for a role only if it was complete in it, on the same disk, before and after the fence: else it may lack what it should
-know. Until then the grant is not free. The fence's ticket is durable before any server hears of it; it survives a restart.
+An acknowledged write is on both servers of its blocks, so of every two neighbours one that is complete must have answered; one
+that can't read what stands behind the end that it tells decides nothing unless its neighbour has answered too. A server counts for
+a role only if it was complete in it, on the same disk, before and after the fence: else it may lack what it should know. Until then
+the grant is not free. The fence's ticket is durable before any server hears of it; it survives a restart.
 """
 
 from __future__ import annotations
@@ -29,13 +30,16 @@ class _End(NamedTuple):
     primary: RoleState
     secondary: RoleState
     """BLANK: it was not the same before and after, so it says nothing."""
+    is_certain: bool = True
+    """Whether nothing unreadable stands behind the end."""
 
     @property
     def is_final(self) -> bool:
         """Tell whether asking again would not tell more."""
-        return {self.primary, self.secondary} <= {RoleState.COMPLETE, RoleState.LOST}
+        return self.is_certain and {self.primary, self.secondary} <= _ANSWERED
 
 
+_ANSWERED: Final = frozenset((RoleState.COMPLETE, RoleState.LOST))
 NOTHING: Final = _End(0, RoleState.BLANK, RoleState.BLANK)
 
 
@@ -69,8 +73,8 @@ class Settler:
         left = 0
         for inode in waiting:
             ends = self._ends.setdefault(inode.fence, {})
-            for server, end_bytes in fenced[inode.fence].items():
-                ends[server] = _judge(end_bytes, before.get(server), after.get(server))
+            for server, answer in fenced[inode.fence].items():
+                ends[server] = _judge(answer, before.get(server), after.get(server))
             if self._is_enough(ends):
                 end_bytes = max(end.end_bytes for end in ends.values())
                 self._finish(inode, end_bytes)
@@ -83,12 +87,12 @@ class Settler:
         self._ends.pop(inode.fence, None)
         self._recalls.wake_all()
 
-    def _fence(self, ctx: CallContext, inode: _Unsettled, reachable: dict[ServerIndex, Identity]) -> dict[ServerIndex, int]:
+    def _fence(self, ctx: CallContext, inode: _Unsettled, reachable: dict[ServerIndex, Identity]) -> dict[ServerIndex, Fenced]:
         """Fence the servers whose answer is still needed; return how far data reaches on those that answered."""
         known = self._ends.get(inode.fence, {})
         needed = [i for i in reachable if i not in known or not known[i].is_final]
         answers = self._servers.call_all(ctx, {i: Fence(inode.ino, inode.fence, inode.cuts) for i in needed})
-        return {i: answer.end_bytes for i, answer in answers.items() if isinstance(answer, Fenced)}
+        return {i: answer for i, answer in answers.items() if isinstance(answer, Fenced)}
 
     def _identify(self, ctx: CallContext) -> dict[ServerIndex, Identity]:
         answers = self._servers.call_all(ctx, {i: Identify() for i in self._cluster.indexes()})
@@ -98,14 +102,16 @@ class Settler:
         """Tell whether for every two neighbours one has answered that holds all of their common blocks."""
         servers = len(self._cluster.indexes())
         return servers > 0 and all(
-            _holds_all(ends.get(ServerIndex(i), NOTHING).primary, ends.get(ServerIndex((i + 1) % servers), NOTHING).secondary)
-            for i in range(servers)
+            _holds_all(ends.get(ServerIndex(i), NOTHING), ends.get(ServerIndex((i + 1) % servers), NOTHING)) for i in range(servers)
         )
 
 
-def _holds_all(primary: RoleState, secondary: RoleState) -> bool:
-    """Tell whether two neighbours' roles together hold all that there is of their common blocks."""
-    return RoleState.COMPLETE in (primary, secondary) or primary is secondary is RoleState.LOST
+def _holds_all(first: _End, second: _End) -> bool:
+    """Tell whether what two neighbours have answered is all that there is to know of their common blocks."""
+    if {first.primary, second.secondary} <= _ANSWERED:
+        return True
+    is_known = first.is_certain and first.primary is RoleState.COMPLETE
+    return is_known or (second.is_certain and second.secondary is RoleState.COMPLETE)
 
 
 def _load(reader: Reader) -> list[_Unsettled]:
@@ -115,9 +121,9 @@ def _load(reader: Reader) -> list[_Unsettled]:
     return [_Unsettled(inode.ino, fence, cuts_of(reader, inode)) for inode, fence in inodes if inode is not None]
 
 
-def _judge(end_bytes: int, before: Identity | None, after: Identity | None) -> _End:
+def _judge(answer: Fenced, before: Identity | None, after: Identity | None) -> _End:
     if before is None or after is None or (before.disk, before.doubts) != (after.disk, after.doubts):
-        return _End(end_bytes, RoleState.BLANK, RoleState.BLANK)
+        return _End(answer.end_bytes, RoleState.BLANK, RoleState.BLANK)
     primary = before.primary if before.primary is after.primary else RoleState.BLANK
     secondary = before.secondary if before.secondary is after.secondary else RoleState.BLANK
-    return _End(end_bytes, primary, secondary)
+    return _End(answer.end_bytes, primary, secondary, answer.is_certain)

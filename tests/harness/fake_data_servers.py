@@ -43,6 +43,8 @@ class FakeServer:
     floors: dict[Ino, Ticket] = field(default_factory=dict)
     cleaned: list[tuple[Ino, tuple[Cut, ...]]] = field(default_factory=list)
     dropped: list[Ino] = field(default_factory=list)
+    is_unsure: bool = False
+    """Whether something behind `ends` can't be read."""
 
     def answer(self, request: Request[Any]) -> Any:
         if isinstance(request, Identify):
@@ -67,7 +69,7 @@ class FakeServer:
             return Done()
         if isinstance(request, Fence):
             self.floors[request.ino] = max(request.ticket, self.floors.get(request.ino, Ticket(0)))
-            return Fenced(self.ends.get(request.ino, 0))
+            return Fenced(self.ends.get(request.ino, 0), not self.is_unsure)
         if isinstance(request, Clean):
             self.cleaned.append((request.ino, request.cuts))
             return self.identity

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from dfs.core.block_messages import Copy, CopyState, ListInodes
+from dfs.core.block_messages import Copy, CopyState, Fence, Fenced, ListInodes
 from dfs.core.cuts import Cut
 from dfs.core.errors import BadRequest, RequestTooLarge, StaleTicket
 from dfs.core.ids import NO_GENERATION, Ino, Ticket
@@ -113,6 +113,15 @@ def test_clean_drops_what_a_cut_voids_for_good(server: OneServer, count: int) ->
         assert (first.data, second.data, second.generation) == (FULL, FULL[:10], generation(3))
         assert {(block.state, block.generation) for block in rest} == {(CopyState.ABSENT, 0)}
         lose_power(server)
+
+
+def test_fence_tells_when_blocks_behind_the_end_can_not_be_read(server: OneServer, disk: MemoryDisk) -> None:
+    server.put(7, generation(3), (P, 0, [FULL] * 20))
+    assert server.service.call(CONTEXT, Fence(Ino(7), Ticket(4), ())).is_certain
+    disk.flip(STRIP, 512 + 5 * 528 + 100)
+    assert server.service.call(CONTEXT, Fence(Ino(7), Ticket(4), ())) == Fenced(39 * 512, is_certain=True)
+    disk.unreadable.add((STRIP, 512 + 19 * 528, 512 + 20 * 528))
+    assert server.service.call(CONTEXT, Fence(Ino(7), Ticket(4), ())) == Fenced(37 * 512, is_certain=False)
 
 
 def test_block_that_can_not_be_read_when_it_is_cleaned_does_not_come_back(server: OneServer, disk: MemoryDisk) -> None:

@@ -159,6 +159,24 @@ def test_server_that_loses_its_disk_during_the_fence_does_not_count(meta: MetaUn
     assert not is_free(other, ino)
 
 
+def test_server_that_can_not_read_its_last_blocks_does_not_decide_alone(meta: MetaUnderTest) -> None:
+    meta.servers.server(1).is_unsure = True
+    meta.servers.take_down(2)
+    other, ino = holder_dies(meta, {1: 300, 2: 900})
+    retry(meta)
+    assert not is_free(other, ino)
+    meta.servers.bring_up()
+    meta.clock.advance(5)
+    wait_until(lambda: meta.content(ino).size_bytes == 900)
+
+
+def test_neighbours_that_can_not_read_their_last_blocks_decide_together(meta: MetaUnderTest) -> None:
+    for index in range(4):
+        meta.servers.server(index).is_unsure = True
+    _, ino = holder_dies(meta, {1: 300, 2: 200})
+    wait_until(lambda: meta.content(ino).size_bytes == 300)
+
+
 def test_settling_goes_on_after_a_crash_under_the_same_fence(meta: MetaUnderTest) -> None:
     meta.servers.take_down(0, 1, 2, 3)
     other, ino = holder_dies(meta, {})
