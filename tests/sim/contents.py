@@ -154,7 +154,8 @@ class RegisterFile:
                     (
                         other.start if other.end is None else other.end
                         for other in self.changes
-                        if other is not change and (other.outcome is not Outcome.FAILED or other.owner != change.owner)
+                        if other is not change
+                        and (other.end is None or other.outcome is not Outcome.FAILED or other.owner != change.owner)
                     ),
                     default=0,
                 )

@@ -50,14 +50,15 @@ class Judge:
 
     def _look(self, fs: FileSystem) -> None:
         fs.start(CTX)
+        self._wait_for(self._are_servers_complete, "the data servers are not complete")
+        self._wait_for(lambda: not self._backlog(), "meta still has work")
         self._judge_names(fs)
         for name in sorted(self._observed.files):
             self._judge_file(fs, name)
-        self._wait_for(self._are_servers_complete, "the data servers are not complete")
         for _ in range(2):  # the first look may have seen a copy that was just being repaired
             for path in self._paths(fs):
                 self._read(fs, path)
-        self._wait_for(lambda: not self._backlog(), f"meta still has work: {self._backlog()}")
+        self._wait_for(lambda: not self._backlog(), "meta still has work")
         for path in self._paths(fs):
             self._judge_copies(path, fs.getattr(CTX, path))
         self._judge_strips()

@@ -105,6 +105,11 @@ class Plan:
         return any(fault.harm in (Harm.FULL, Harm.WRITE_ERROR) for fault in self.faults)
 
     @property
+    def harms_copies(self) -> bool:
+        """Tell whether what stands on a disk is changed, or can't be read for a while."""
+        return any(fault.harm in (Harm.ROT, Harm.MISDIRECT, Harm.SHORT_READ, Harm.READ_ERROR) for fault in self.faults)
+
+    @property
     def may_delay_messages(self) -> bool:
         """Tell whether a request may be carried out long after it was sent."""
         is_slow = any(fault.harm is Harm.PAUSE for fault in self.faults)
