@@ -102,6 +102,7 @@ class Files:
         else:
             self._cache.learn(asked, opened.attributes, name)
         try:
+            self._grants.wait_until_told(ctx, file.ino, 0.0)  # else what was held before would show, whatever others wrote since
             if self._link.session != expectation.session:  # a new session was told what is open, maybe without this
                 self._link.ask(ctx, AssertOpens((file,)))
             shown = self._inodes.shown(opened.attributes)

@@ -99,7 +99,9 @@ class FileSystem:
         )
         self._link = link = MetaLink(meta=patient, session=session, ops=ops, tasks=tasks)
         self._calls = calls = GrantCalls(link=link, grants=grants, cache=cache, lease=lease, clock=clock)
-        self._inodes = inodes = InodeAttributes(link=link, cache=cache, grants=grants, handles=handles, clock=clock)
+        self._inodes = inodes = InodeAttributes(
+            link=link, cache=cache, grants=grants, handles=handles, clock=clock, attr_timeout_s=settings.attr_timeout_s
+        )
         self._names = Names(link=link, cache=cache, inodes=inodes, grants=grants, calls=calls, handles=handles, closed=closed)
         self._xattrs = Xattrs(link=link, cache=cache, inodes=inodes)
         self._locks = locks = Locks(link=link, table=lock_table, handles=handles, cache=cache, calls=calls)

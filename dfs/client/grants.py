@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from dfs.core.ids import COUNTER_MAX, NO_TICKET, Generation, Ino, SessionId, Ticket, generation_of
-from dfs.core.interfaces import POLL_S, CallContext, Clock, Tasks
+from dfs.core.interfaces import POLL_S, CallContext, Clock, Tasks, raise_if_cancelled
 from dfs.core.meta_messages import Close, Content, Grant, Holding, Truncate, Yield
 
 
@@ -65,6 +65,8 @@ class Unfinished:
     request: Yield | Close | Truncate
     held: Held | None
     """What was held; a Yield or Close has forgotten it already."""
+    since_s: float = 0.0
+    """When it began, on the monotonic clock."""
 
 
 @dataclass(slots=True, eq=False)
@@ -86,6 +88,7 @@ class Grants:
         self._expected: set[Expectation] = set()
         self._recalled_s: dict[Ino, float] = {}
         self._recall_ended = tasks.signal(self._mutex)
+        self._told = tasks.signal(self._mutex)
         self._junk: set[Ino] = set()
         self._lost: set[SessionId] = set()
         """Sessions that have expired; meta cuts what they left."""
@@ -237,7 +240,7 @@ class Grants:
             held = self._held.get(ino)
             if held is not None:
                 session = held.session
-            unfinished = self._unfinished[ino] = Unfinished(ino, session, make(held), held)
+            unfinished = self._unfinished[ino] = Unfinished(ino, session, make(held), held, self._clock.monotonic_s())
             self._drop(ino)
             self._junk.discard(ino)
             return unfinished
@@ -249,6 +252,7 @@ class Grants:
             for ino in list(self._held):
                 self._drop(ino)
             self._unfinished.clear()
+            self._told.notify_all()
             self._recalled_s.clear()
             self._junk.clear()
             self._lost.add(session)
@@ -268,6 +272,20 @@ class Grants:
         with self._mutex:
             if self._unfinished.get(unfinished.ino) is unfinished:
                 del self._unfinished[unfinished.ino]
+                self._told.notify_all()
+
+    def wait_until_told(self, ctx: CallContext, ino: Ino, patience_s: float) -> None:
+        """Wait while meta has not answered the last word on a file for longer than that: it may have given the grant on since.
+
+        Raises: Interrupted.
+        """
+        while (unfinished := self._unfinished.get(ino)) is not None and unfinished.held is not None:
+            if self._clock.monotonic_s() - unfinished.since_s < patience_s or ino in self._held:
+                return
+            raise_if_cancelled(ctx)
+            with self._mutex:
+                if self._unfinished.get(ino) is unfinished:
+                    self._told.wait(POLL_S)
 
     def _drop(self, ino: Ino) -> None:
         held = self._held.pop(ino, None)

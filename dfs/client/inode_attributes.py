@@ -31,7 +31,10 @@ class Place(NamedTuple):
 class InodeAttributes:
     """Looks inodes up."""
 
-    def __init__(self, *, link: MetaLink, cache: AttributeCache, grants: Grants, handles: Handles, clock: Clock) -> None:
+    def __init__(
+        self, *, link: MetaLink, cache: AttributeCache, grants: Grants, handles: Handles, clock: Clock, attr_timeout_s: float
+    ) -> None:
+        self._attr_timeout_s = attr_timeout_s
         self._link = link
         self._cache = cache
         self._grants = grants
@@ -60,10 +63,12 @@ class InodeAttributes:
         ino = self._handles.alias(path)
         if ino is not None:
             return self.of(ctx, ino)
-        return self._settled(ctx, lambda: self._cache.attributes_at(path) or self._ask_at(ctx, path))
+        shown = self._settled(ctx, lambda: self._cache.attributes_at(path) or self._ask_at(ctx, path))
+        return shown if self._grants.unfinished(shown.ino) is None else self.of(ctx, shown.ino)
 
     def of(self, ctx: CallContext, ino: Ino) -> Attributes:
         """Return the attributes of an inode. Raises: StaleFile if it is gone."""
+        self._grants.wait_until_told(ctx, ino, self._attr_timeout_s)
         return self._settled(ctx, lambda: self._cache.attributes_of(ino) or self._ask(ctx, ino))
 
     def refreshed(self, ctx: CallContext, ino: Ino) -> Attributes:
@@ -72,6 +77,7 @@ class InodeAttributes:
 
     def view(self, ctx: CallContext, ino: Ino, path: bytes) -> FileView:
         """Return what a read of the file is made from. Raises: StaleFile if it is gone."""
+        self._grants.wait_until_told(ctx, ino, self._attr_timeout_s)
         held = self._grants.view(ino)
         if held is not None:
             return FileView(ino, path, held.content)

@@ -22,6 +22,7 @@ from dfs.core.events import (
     WRITE_WAITS,
 )
 from dfs.core.ids import BlockNo, ServerIndex
+from dfs.core.meta_messages import Yield
 from dfs.core.placement import Role
 from tests.harness.beside import beside
 from tests.harness.local_cluster import CallerContext, LocalCluster, Mount
@@ -193,6 +194,23 @@ def test_interrupted_truncate_is_not_made_later_when_others_have_written(cluster
     late = other.fs.open(CTX, b"/file", O_RDWR)
     other.fs.write(CTX, late, b"!", 3)  # comes after whatever was told
     assert other.fs.read(CTX, late, 10, 0) == b"new!"
+
+
+def test_open_shows_what_others_wrote_since_a_grant_was_given_back_whose_answer_is_lost(
+    cluster: LocalCluster, mount: Mount
+) -> None:
+    new_file(mount, data=b"old")
+    other = cluster.mount()
+    mount.meta.lose_answers(Yield, 1 << 30)
+    writing = other.fs.open(CTX, b"/file", O_RDWR)
+    other.fs.write(CTX, writing, b"longer", 0)
+    other.fs.flush(CTX, writing)
+    other.fs.release(CTX, writing)
+    read = beside(lambda: mount.fs.read(CTX, mount.fs.open(CTX, b"/file", 0), 100, 0))
+    time.sleep(0.3)
+    assert not read.done()
+    mount.meta.lost.clear()
+    assert read.result(5) == b"longer"
 
 
 # --- reading -------------------------------------------------------------------------------------------------------------
