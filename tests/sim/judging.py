@@ -40,7 +40,7 @@ class Judge:
     def judge(self) -> None:
         """Look at everything."""
         cluster = self._cluster
-        machine = MountMachine(cluster, 99)
+        self._machine = machine = MountMachine(cluster, 99)
         fs = cluster.mount(machine)
         process = machine.process
         assert process is not None
@@ -51,14 +51,14 @@ class Judge:
     def _look(self, fs: FileSystem) -> None:
         fs.start(CTX)
         self._wait_for(self._are_servers_complete, "the data servers are not complete")
-        self._wait_for(lambda: not self._backlog(), "meta still has work")
+        self._wait_for(lambda: not any(self._backlog().values()), "meta still has work")
         self._judge_names(fs)
         for name in sorted(self._observed.files):
             self._judge_file(fs, name)
         for _ in range(2):  # the first look may have seen a copy that was just being repaired
             for path in self._paths(fs):
                 self._read(fs, path)
-        self._wait_for(lambda: not self._backlog(), "meta still has work")
+        self._wait_for(lambda: not any(self._backlog().values()), "meta still has work")
         for path in self._paths(fs):
             self._judge_copies(path, fs.getattr(CTX, path))
         self._judge_strips()
@@ -136,13 +136,11 @@ class Judge:
         service = self._cluster.meta.service
         parts = service._parts if service is not None else None
         if parts is None:
-            return {"no meta-server": 1}
-        tables = {"cut": "", "reclaim": "", "grant_": " WHERE fence != 0"}
-        return {
-            table: found
-            for table, where in tables.items()
-            if (found := parts.store.read(lambda reader, t=table, w=where: reader.all(f"SELECT count(*) FROM {t}{w}")[0][0]))  # type: ignore[misc]
-        }
+            return {"starts of meta": 1}
+        counts = "SELECT (SELECT count(*) FROM cut), (SELECT count(*) FROM reclaim), count(*) FROM grant_ WHERE fence != 0"
+        ((cuts, removed, settling),) = parts.store.read(lambda reader: reader.all(counts))
+        dead = parts.sessions.count() - sum(machine.is_running for machine in (*self._cluster.mounts, self._machine))
+        return {"cuts": cuts, "removed": removed, "settling": settling, "sessions of the dead": max(0, dead)}
 
     def _judge_copies(self, path: bytes, attributes: Attributes) -> None:
         """Both replicas of every block below the size are the same."""
