@@ -14,7 +14,7 @@ PYTHON := $(VENV)/bin/python
 CLUSTER := $(PYTHON) -m dfs.cli.local_cluster
 CHECKED := dfs tests scripts
 
-.PHONY: help machine up down check lint unit test sim bench torture format clean
+.PHONY: help machine up down check lint unit test sim mutants bench torture format clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -45,6 +45,9 @@ test: lint ## Everything: lint, types, and all tests, those with real processes 
 
 sim: machine ## Replay a run of the simulator (SEED=n), or search for runs that fail (RUNS=n FIRST=n)
 	@$(PYTHON) -m tests.sim $(SEED) --runs $(RUNS) --first $(FIRST) --without "$(WITHOUT)"
+
+mutants: machine ## Put known bugs back, one at a time, into a copy of the tree: each must be caught
+	@$(PYTHON) -m tests.sim.mutants
 
 bench: machine ## Measure beside the null file system and the stock XML-RPC server (LINES=sequential,wire ROUNDS=1)
 	@$(PYTHON) -m tests.bench --rounds $(ROUNDS) --lines "$(LINES)" --json build/bench.json

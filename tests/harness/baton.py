@@ -15,6 +15,7 @@ import hashlib
 import heapq
 import random
 import threading
+import traceback
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -348,8 +349,9 @@ class Baton:
             pass
         except BaseException as error:  # noqa: BLE001 (a bug of the code under test, or the failure of the whole run)
             task.error = error
-            if task is not self._main:
-                self.bugs.append(f"{task}: {error!r}")
+            if task is not self._main and task.process.is_alive:  # what a dying task meets on its way is nobody's business
+                where = "".join(traceback.format_exception(error)[-3:]).strip()
+                self.bugs.append(f"{task}: {error!r}: {where}")
                 self._fail(error)
         self._end(task)
         if task is self._main:

@@ -23,6 +23,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=1, help="the first of them")
     parser.add_argument("--without", default="", metavar="N,N", help="leave steps and faults out, by number")
     parser.add_argument("--reduce", action="store_true", help="leave out of a failing run what it fails without")
+    parser.add_argument("--stop", action="store_true", help="end with the first run that is wrong")
     parser.add_argument("--trace", action="store_true", help="print plan and trace even of a good run")
     arguments = parser.parse_args()
     seeds = arguments.seeds or range(arguments.first, arguments.first + (arguments.runs or 1))
@@ -36,6 +37,8 @@ def main() -> int:
             smaller, left_out = reduce_plan(result.plan, lambda plan: bool(run_plan(plan, crew).wrong))
             show(run_plan(smaller, crew), is_long=True, without=without | left_out)
         failed += bool(result.wrong)
+        if failed and arguments.stop:
+            break
         if count % 100 == 0 or count == len(seeds):
             elapsed_s = time.monotonic() - began_s
             print(f"{count} runs, {failed} failed, {count / elapsed_s:.1f} runs/s; last hash {result.trace_hash}", flush=True)

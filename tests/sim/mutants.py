@@ -1,0 +1,227 @@
+"""Known bugs, put back one at a time: each must be caught by the simulator or by the unit tests (`make mutants`).
+
+A mutation is a change of a few words in a copy of the tree. What is expected to catch it is named beside it, so that the whole
+takes minutes: the arguments of pytest, or how many seeds of the simulator. test_mutants.py checks in every test run that each
+mutation still has its place in the code.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SEEDS_MAX = 400
+"""Seeds that may go by before the simulator must have caught a mutation."""
+TIMEOUT_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """One bug. `catcher`: arguments of pytest; empty: the simulator must catch it."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    catcher: tuple[str, ...] = ()
+    also: tuple[tuple[str, str], ...] = ()
+    """Further (old, new) pairs in the same file."""
+
+
+MUTATIONS = (
+    Mutation(
+        "repair from an unverified copy",
+        "dfs/client/copies.py",
+        "    if not verifies(ino, block_no, copy, piece):\n",
+        "    if False:\n",
+        ("tests/unit/client/test_copies.py",),
+    ),
+    Mutation(
+        "hole served by a rebuilding server",
+        "dfs/data/store.py",
+        "return self.identification.current.state_of(role) is RoleState.COMPLETE and not self.floors.lost",
+        "return True",
+    ),
+    Mutation(
+        "rebuild overwriting a newer block",
+        "dfs/data/absorbing.py",
+        "return look.record is None or look.record.generation < record.generation",
+        "return True",
+        ("tests/unit/data/test_rebuild.py", "tests/unit/data/test_rebuild_history.py"),
+    ),
+    Mutation(
+        "reply lost, then repeated create",
+        "dfs/meta/answers.py",
+        "        if row is not None:\n",
+        "        if row is None and False:\n",
+    ),
+    Mutation(
+        "number issued again after a restart",
+        "dfs/meta/numbers.py",
+        '        tx.run("UPDATE counter SET mark = ?", mark)\n',
+        "",
+    ),
+    Mutation(
+        "old merge put under a new ticket",
+        "dfs/client/writer.py",
+        "            first, body = self._merge(guarded, held, path, data, start)\n",
+        "            key = (id(self), ino, start, data)\n"
+        "            first, body = _MERGED[key] = _MERGED.get(key) or self._merge(guarded, held, path, data, start)\n",
+        also=(("RECALL_GRACE_S: Final = 0.3\n", "RECALL_GRACE_S: Final = 0.3\n_MERGED: dict = {}\n"),),
+    ),
+    Mutation(
+        "another merge under the same generation",
+        "dfs/client/grants.py",
+        "replace(held, counter=held.counter + 1)",
+        "replace(held, counter=max(1, held.counter))",
+    ),
+    Mutation(
+        "failed write not cut",
+        "dfs/client/grants.py",
+        "            if session in self._lost:\n                return\n            self._junk.add(ino)\n",
+        "            return\n            self._junk.add(ino)\n",
+    ),
+    Mutation(
+        "repair without the cut ticket",
+        "dfs/data/repairing.py",
+        "            store.require_floor(ino, request.newest_cut, ctx)\n",
+        "",
+        ("tests/unit/data/test_repair_clean_drop.py",),
+    ),
+    Mutation(
+        "cut forgotten after one round",
+        "dfs/meta/cleaner.py",
+        "        answers = self._servers.call_all(ctx, {i: Identify() for i in self._cluster.indexes()})\n",
+        "        answers = dict(first)\n",
+        ("tests/unit/meta/test_cleaner.py",),
+    ),
+    Mutation(
+        "holder that writes on after its yield",
+        "dfs/client/grants.py",
+        "Unfinished(ino, session, make(held), held, self._clock.monotonic_s())\n            self._drop(ino)\n",
+        "Unfinished(ino, session, make(held), held, self._clock.monotonic_s())\n",
+    ),
+    Mutation(
+        "late duplicate of a truncate",
+        "dfs/meta/answers.py",
+        "        if op < acknowledged:\n            raise DuplicateRefused(op)\n        error",
+        "        error",
+    ),
+    Mutation(
+        "size settled without a floor",
+        "dfs/data/fencing.py",
+        "            raise_floor(store, ctx, ino, request.ticket)\n",
+        "",
+        ("tests/unit/data/test_repair_clean_drop.py",),
+    ),
+    Mutation(
+        "drop confirmed before it is durable",
+        "dfs/data/dropping.py",
+        "        self._store.journal.sync()\n",
+        "",
+        ("tests/unit/data/test_repair_clean_drop.py",),
+    ),
+    Mutation(
+        "checksum without identity",
+        "dfs/core/records.py",
+        "return crc32(view, crc32(IDENTITY.pack(ino, block_no, generation, view.nbytes)))",
+        "return crc32(view)",
+        ("tests/unit/core/test_records.py",),
+    ),
+    Mutation(
+        "suspect server answering sync",
+        "dfs/data/service.py",
+        "        if RoleState.SUSPECT in (block.primary, block.secondary):\n",
+        "        if False:\n",
+        ("tests/unit/data/test_service.py", "tests/unit/data/test_damage.py", "tests/unit/data/test_rebuild.py"),
+    ),
+    Mutation(
+        "in-place overwrite before the journal's sync",
+        "dfs/data/checkpoint.py",
+        "        store.journal.sync()\n        inos",
+        "        inos",
+        ("tests/unit/data/test_against_model.py", "tests/unit/data/test_put_and_get.py"),
+    ),
+    Mutation(
+        "attributes from before a grant was given back",
+        "dfs/client/grant_calls.py",
+        "        self._cache.forget_attributes(unfinished.ino)  # before the grant's own view of the file is gone\n",
+        "",
+    ),
+    Mutation(
+        "block that could not be read passed over by a clean",
+        "dfs/data/cleaning.py",
+        "                elif group.present >> at & 1:",
+        "                elif look.raw:",
+        ("tests/unit/data/test_repair_clean_drop.py",),
+    ),
+    Mutation(
+        "last word of a holder taken although a cut is newer",
+        "dfs/meta/grants.py",
+        "        if NO_TICKET < holding.ticket >= inode.newest_cut:\n",
+        "        if NO_TICKET < holding.ticket:\n",
+    ),
+)
+
+
+def mutate(tree: Path, mutation: Mutation) -> None:
+    """Put a bug into a copy of the tree. Raises: ValueError if its place is not there, or not the only one."""
+    file = tree / mutation.file
+    text = file.read_text()
+    for old, new in ((mutation.old, mutation.new), *mutation.also):
+        if text.count(old) != 1:
+            raise ValueError(f"{mutation.name}: expected its place once in {mutation.file}, got it {text.count(old)} times")
+        text = text.replace(old, new)
+    file.write_text(text)
+
+
+def copy_tree(target: Path) -> None:
+    """Copy what tests need."""
+    for name in ("dfs", "tests", "scripts"):
+        shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "ARCHITECTURE.md"):
+        shutil.copy(ROOT / name, target / name)
+
+
+def is_caught(mutation: Mutation) -> bool:
+    """Tell whether a mutation is noticed. A run that does not end in time counts: no seed of a good tree takes so long."""
+    with tempfile.TemporaryDirectory(prefix="dfs-mutant-") as folder:
+        tree = Path(folder)
+        copy_tree(tree)
+        mutate(tree, mutation)
+        if mutation.catcher:
+            command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *mutation.catcher]
+        else:
+            command = [sys.executable, "-m", "tests.sim", "--runs", str(SEEDS_MAX), "--stop"]
+        try:
+            done = subprocess.run(command, cwd=tree, capture_output=True, timeout=TIMEOUT_S, check=False)
+        except subprocess.TimeoutExpired:
+            return True
+        if done.returncode not in (0, 1):
+            raise RuntimeError(f"{mutation.name}: {done.stdout.decode()[-2000:]}{done.stderr.decode()[-2000:]}")
+        return done.returncode == 1
+
+
+def main() -> int:
+    """Try all mutations, or those whose names contain an argument; return 1 if one gets through."""
+    wanted = [mutation for mutation in MUTATIONS if not sys.argv[1:] or any(word in mutation.name for word in sys.argv[1:])]
+    missed = 0
+    for mutation in wanted:
+        began_s = time.monotonic()
+        caught = is_caught(mutation)
+        missed += not caught
+        by = mutation.catcher[0] if mutation.catcher else "the simulator"
+        verdict = f"caught by {by}" if caught else f"NOT CAUGHT by {by}"
+        print(f"{mutation.name}: {verdict} in {time.monotonic() - began_s:.0f} s", flush=True)
+    print(f"{len(wanted) - missed} of {len(wanted)} mutations caught")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
