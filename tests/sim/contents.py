@@ -35,7 +35,7 @@ class Outcome(enum.Enum):
     FAILED = "failed"
     """It raised; whether it had an effect is not known."""
     LOST = "lost"
-    """Its mount died, or lost its session: whoever settles that decides."""
+    """Its mount died, or lost its session, and whoever settles that decides; or all power was lost before an fsync."""
 
 
 class Stamps:
@@ -70,6 +70,8 @@ class Change:
     published: int | None = None
     """When its size was told to meta by flush, fsync or release."""
     published_s: float = 0.0
+    is_durable: bool = False
+    """An fsync that began after its end was acknowledged, or it is a truncation, which meta keeps."""
     late_s: float = LATE_S
     void_from: int | None = None
     """Bytes from here on were cut away as junk."""
@@ -77,6 +79,11 @@ class Change:
     def covers(self, byte: int) -> bool:
         """Tell whether it gives the byte a value."""
         return self.start <= byte and (self.end is None or byte < self.end)
+
+    def may_be_lost(self) -> None:
+        """Note that all machines lost power: what was acknowledged and not yet fsynced is not promised any more."""
+        if self.outcome is Outcome.ACKNOWLEDGED and not self.is_durable and self.end is not None:
+            self.outcome = Outcome.LOST
 
     def is_before(self, other: Change) -> bool:
         """Tell whether it had ended when the other began. A truncation that failed may be carried out late, as it waits at meta."""

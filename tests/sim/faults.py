@@ -93,8 +93,22 @@ class Faults:
             cluster.cut_power(machine, lambda: self._chance.random() < share)
             baton.sleep(fault.duration_s)
             self._start(machine)
+        elif fault.harm is Harm.BLACKOUT:
+            self._black_out(fault)
         elif isinstance(machine, DataMachine):
             self._harm_disk(fault, machine)
+
+    def _black_out(self, fault: Fault) -> None:
+        """Cut the power of all servers, and of the mounts or not; what runs on the mounts goes on, or begins anew."""
+        cluster, chance = self._cluster, self._chance
+        share, with_mounts = chance.random(), chance.random() < 0.5
+        gone = [machine for machine in cluster.machines if with_mounts or not isinstance(machine, MountMachine)]
+        for machine in gone:
+            cluster.cut_power(machine, lambda: chance.random() < share)
+        self._observed.note_blackout()
+        self._baton.sleep(fault.duration_s)
+        for machine in gone:
+            self._start(machine)
 
     def _harm_disk(self, fault: Fault, machine: DataMachine) -> None:
         cluster, baton, disk, chance = self._cluster, self._baton, machine.disk, self._chance

@@ -77,9 +77,10 @@ MUTATIONS = (
     ),
     Mutation(
         "another merge under the same generation",
-        "dfs/client/grants.py",
-        "replace(held, counter=held.counter + 1)",
-        "replace(held, counter=max(1, held.counter))",
+        "dfs/data/writing.py",
+        "(stored > incoming.generation or look.record.checksum != incoming.checksums[at])",
+        "stored > incoming.generation",
+        ("tests/unit/data/test_put_and_get.py",),
     ),
     Mutation(
         "failed write not cut",
@@ -146,7 +147,7 @@ MUTATIONS = (
         "dfs/data/checkpoint.py",
         "        store.journal.sync()\n        inos",
         "        inos",
-        ("tests/unit/data/test_against_model.py", "tests/unit/data/test_put_and_get.py"),
+        ("tests/unit/data/test_checkpoint_due.py",),
     ),
     Mutation(
         "attributes from before a grant was given back",

@@ -45,6 +45,8 @@ class Harm(enum.Enum):
     ONE_WAY = "one way"
     SET_CLOCK = "set clock"
     POWER_CUT = "power cut"
+    BLACKOUT = "blackout"
+    """All servers lose power at once; what was fsynced survives (I1)."""
     ROT = "rot"
     MISDIRECT = "misdirect"
     SHORT_READ = "short read"
@@ -222,6 +224,7 @@ _KILLS = (Harm.KILL, Harm.KILL, Harm.KILL, Harm.STOP)
 _NETWORK = (Harm.PARTITION, Harm.ONE_WAY)
 _PAUSES = (Harm.PAUSE, Harm.SET_CLOCK)
 _POWER = (Harm.POWER_CUT, Harm.KILL)
+_BLACKOUT = (Harm.BLACKOUT, Harm.BLACKOUT, Harm.KILL)
 _DISKS = (Harm.ROT, Harm.MISDIRECT, Harm.SHORT_READ, Harm.READ_ERROR, Harm.WRITE_ERROR, Harm.FULL)
 _LOSS = (Harm.LOSE_DISK, Harm.LOSE_DISK, Harm.KILL)
 _KINDS: tuple[tuple[Harm, ...], ...] = (
@@ -233,6 +236,7 @@ _KINDS: tuple[tuple[Harm, ...], ...] = (
     _POWER,
     _DISKS,
     _LOSS,
+    _BLACKOUT,
     (*_KILLS, *_NETWORK, *_PAUSES),
     (*_KILLS, *_NETWORK, *_DISKS, *_LOSS, *_POWER),
 )

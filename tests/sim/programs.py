@@ -53,6 +53,12 @@ class Observed:
     may_fail: set[type[DfsError]] = field(default_factory=set)
     """Errors that the faults of the plan explain."""
 
+    def note_blackout(self) -> None:
+        """Note that all machines lost power at once."""
+        for file in self.files.values():
+            for change in file.changes:
+                change.may_be_lost()
+
     def file(self, name: str) -> RegisterFile | AppendFile:
         """Return what is known of a file."""
         if name not in self.files:
@@ -182,6 +188,8 @@ class Program:
         handle = self._open(ctx, name)
         began = self._observed.stamps.next()
         self._fs.fsync(ctx, handle.number)
+        for change in self._observed.file(name).changes:
+            change.is_durable = change.is_durable or (change.ended is not None and change.ended < began)
         self._publish(name, began)
         return "done"
 

@@ -6,6 +6,9 @@ strip's file. What ticks promise in any history is drawn in test_against_model.p
 
 from __future__ import annotations
 
+import random
+from contextlib import suppress
+
 import pytest
 
 from dfs.core.block_messages import CopyState
@@ -14,7 +17,7 @@ from dfs.core.events import DISK_GOES_ON, DISK_TROUBLE
 from dfs.core.ids import Ino
 from dfs.data.settings import JOURNAL_AGE_S_MAX, SYNC_INTERVAL_S
 from dfs.data.strips import strip_name
-from tests.harness.memory_disk import MemoryDisk
+from tests.harness.memory_disk import Killed, MemoryDisk
 from tests.unit.data.one_server import OneServer, P, generation
 
 FULL = bytes(range(256)) * 2
@@ -98,3 +101,21 @@ def test_put_in_place_that_failed_is_tried_again_at_the_next_tick(server: OneSer
     server.tick(2 * SYNC_INTERVAL_S)
     assert is_in_place(disk, 10)
     assert [len(server.events.of(kind)) for kind in (DISK_TROUBLE, DISK_GOES_ON)] == [1, 1]
+
+
+@pytest.mark.parametrize("chance", [random.Random(seed) for seed in range(6)])
+def test_block_overwritten_is_its_old_or_new_content_wherever_the_power_goes_in_a_checkpoint(chance: random.Random) -> None:
+    old, new = b"old!" * 128, b"new!" * 128
+    for operations in range(40):
+        disk = MemoryDisk()
+        server = OneServer(disk)
+        server.put(7, generation(3), (P, 0, [old] * 20))
+        server.checkpoint()
+        server.put(7, generation(4), (P, 6, [new] * 3))
+        disk.operations_left = operations
+        with suppress(Killed):
+            server.checkpoint()
+        disk.operations_left = None
+        disk.power_cut(lambda: chance.random() < 0.5)
+        server.reboot()
+        assert {block.data for block in server.get(7, P, 6, 3)} <= {old, new}
