@@ -22,7 +22,7 @@ from dfs.core.errors import DfsError
 from dfs.core.ids import ServerIndex
 from dfs.core.interfaces import Tasks
 from dfs.data.service import DataService
-from dfs.data.settings import DataSettings
+from dfs.data.settings import JOURNAL_AGE_S_MAX, SYNC_INTERVAL_S, DataSettings
 from dfs.meta.service import MetaService
 from dfs.meta.settings import MetaSettings
 from dfs.meta.store import Store, _Job
@@ -138,8 +138,11 @@ class SimulatedCluster:
         self.data = [DataMachine(self, ServerIndex(index)) for index in range(servers)]
         self.meta = MetaMachine(self)
         self.mounts = [MountMachine(self, number) for number in range(mounts)]
-        self.small = random.Random(f"{seed}/sizes").random() < 0.5
+        chance = random.Random(f"{seed}/sizes")
+        self.small = chance.random() < 0.5
         """Whether even small writes go in place instead of to the journal first."""
+        self._sync_interval_s = chance.choice((0.3, 1.0, SYNC_INTERVAL_S))
+        self._journal_age_s_max = chance.choice((0.5, 3.0, JOURNAL_AGE_S_MAX))
         self._segment_bytes = segment_bytes
         self._store_path = str(folder / "meta.db")
 
@@ -189,6 +192,8 @@ class SimulatedCluster:
                 index=machine.index,
                 boot_id=f"boot {machine.boots}",
                 addresses=self.addresses,
+                sync_interval_s=self._sync_interval_s,
+                journal_age_s_max=self._journal_age_s_max,
                 segment_bytes=self._segment_bytes,
                 direct_bytes_min=1024 if self.small else 32 << 10,
                 append_bytes_min=512 if self.small else 8 << 10,

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import json
 import random
 from collections.abc import Container
 from dataclasses import dataclass
 
+from dfs.core.plain import from_plain, to_plain
 from tests.harness.simulated_network import MessageFaults
 
 BLOCK_BYTES = 512
@@ -125,6 +127,10 @@ class Plan:
             faults=tuple(fault for fault in self.faults if fault.number not in left_out),
         )
 
+    def to_json(self) -> str:
+        """Return the plan as text that from_json() reads, also when make_plan() makes other plans than today."""
+        return json.dumps(to_plain(self))
+
     def describe(self) -> str:
         """Return the plan for people."""
         lines = [f"{self.servers} data servers, {self.mounts} mounts, preempt {self.preempt:.3f}, {self.messages}"]
@@ -142,6 +148,11 @@ class Plan:
                 f"  {fault.number}: at {fault.at_s:.2f} s for {fault.duration_s:.2f} s: {fault.harm.value} {fault.target}{other}"
             )
         return "\n".join(lines)
+
+
+def from_json(text: str) -> Plan:
+    """Return the plan that to_json() wrote."""
+    return from_plain(json.loads(text), Plan)
 
 
 def make_plan(seed: int) -> Plan:
@@ -235,6 +246,7 @@ _KINDS: tuple[tuple[Harm, ...], ...] = (
     _PAUSES,
     _POWER,
     _DISKS,
+    _DISKS,
     _LOSS,
     _BLACKOUT,
     (*_KILLS, *_NETWORK, *_PAUSES),
@@ -262,8 +274,9 @@ def _faults(chance: random.Random, servers: int, mounts: int, first_number: int)
         target = victim if harm in _HARMS_DATA else chance.choice(machines)
         if harm is Harm.STOP and target.startswith("mount"):
             harm = Harm.KILL
-        if harm is Harm.POWER_CUT and target.startswith("data") and not DATA_POWER_CUTS:
-            target = "meta"
+        if harm in (Harm.POWER_CUT, Harm.BLACKOUT) and not DATA_POWER_CUTS:
+            harm = Harm.POWER_CUT
+            target = "meta" if target.startswith("data") else target
         faults.append(
             Fault(
                 number=number,
