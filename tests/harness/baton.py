@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import random
+import sys
 import threading
 import traceback
 from collections import deque
@@ -90,7 +91,8 @@ class _Thread:
         self.turn = threading.Lock()
         self.turn.acquire()
         self.work: Callable[[_Thread], None] | None = None
-        threading.Thread(target=self._run, name="simulated", daemon=True).start()
+        self.thread = threading.Thread(target=self._run, name="simulated", daemon=True)
+        self.thread.start()
 
     def _run(self) -> None:
         while True:
@@ -419,6 +421,20 @@ class Baton:
             elif entry.is_waiting and entry.wait_no == wait_no:
                 entry.is_waiting = False
                 self._runnable.append(entry)
+
+    def where(self) -> list[str]:
+        """Return for people where every task stands, the innermost calls first."""
+        frames = sys._current_frames()
+        lines = []
+        for process in self.processes:
+            for task in process.tasks.values():
+                frame = None if task.thread is None else frames.get(task.thread.thread.ident or 0)
+                calls = [] if frame is None else traceback.extract_stack(frame)[::-1]
+                shown = [
+                    f"{call.name} {call.filename.rpartition('/')[2]}:{call.lineno}" for call in calls if "/dfs/" in call.filename
+                ]
+                lines.append(f"{task}: {' < '.join(shown[:8])}")
+        return lines
 
     def _waiting(self) -> list[str]:
         return [repr(task) for process in self.processes for task in process.tasks.values() if task.is_waiting]

@@ -126,6 +126,8 @@ class Run:
                 return
             if until_s and baton.now_s > until_s:
                 shown = "; ".join(f"{program.name}: {program.doing}" for program in busy)
+                for line in self.baton.where():
+                    self.baton.note(line)
                 raise Failure(f"not done {FINISH_S_MAX:.0f} s after all was mended: {shown}")
 
 
