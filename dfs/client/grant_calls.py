@@ -76,7 +76,9 @@ class GrantCalls:
                 except NotFound as error:
                     raise StaleFile(error.path) from error
                 except GrantBusy:
-                    pass  # meta has waited for a while already
+                    # Meta has waited for a while already. It says that this session does not hold the grant: a recall that came late
+                    # is void, and whoever serves recalls must not wait behind this caller for it.
+                    self._grants.end_recall(ino)
                 else:
                     if self._grants.adopt(expectation, grant):
                         return
@@ -106,6 +108,7 @@ class GrantCalls:
             except GrantBusy:
                 if held is not None:
                     self._forget(held)
+                self._grants.end_recall(ino)  # as above
                 pause(ctx, self._clock, RETRY_DELAY_S_MIN)
             else:
                 if grant is not None:

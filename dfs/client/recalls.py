@@ -1,8 +1,9 @@
 """Giving grants back that another session waits for.
 
 The heartbeat hands recalls over; one task serves them in turn. A write under way ends or is abandoned first (writer.py looks at
-Grants.recalled_for_s), so the task never waits long for an inode's turn. A recall of a grant that this mount does not know of (its
-Acquire was interrupted) is answered too: meta frees it.
+Grants.recalled_for_s), so the task never waits long for an inode's turn; nor for that of a writer who waits for the very grant in
+turn, for meta's answer to him ends the recall. A recall of a grant that this mount does not know of (its Acquire was interrupted) is
+answered too: meta frees it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dfs.client.grant_calls import GrantCalls
 from dfs.client.grants import Grants
 from dfs.client.patience import Patience
 from dfs.client.turns import Turns
+from dfs.core.contexts import GuardedContext
 from dfs.core.errors import DfsError, Interrupted
 from dfs.core.ids import Ino
 from dfs.core.interfaces import POLL_S, CallContext, Clock, Random, Tasks
@@ -62,12 +64,13 @@ class RecallTask:
             return self._waiting.popleft() if self._waiting else None
 
     def _serve(self, ctx: CallContext, ino: Ino) -> None:
+        is_over = GuardedContext(ctx, lambda: self._grants.recalled_for_s(ino) is None)
         try:
-            with self._turns.hold(ctx, ino):
+            with self._turns.hold(is_over, ino):
                 if self._grants.recalled_for_s(ino) is not None:  # else whoever had the turn before gave it back
                     self._calls.give_back(ctx, ino)
         except Interrupted:
-            return
+            return  # the mount stops, or there is nothing to be given back any more
         except DfsError as error:
             LOG.warning("the grant of inode %d could not be given back yet: %s", ino, error)
             self._pause(ctx)
