@@ -76,8 +76,8 @@ class GrantCalls:
                 except NotFound as error:
                     raise StaleFile(error.path) from error
                 except GrantBusy:
-                    # Meta has waited for a while already. It says that this session does not hold the grant: a recall that came late
-                    # is void, and whoever serves recalls must not wait behind this caller for it.
+                    # Meta has waited for a while already. It says that this session does not hold the grant: a recall that came
+                    # late is void, and whoever serves recalls must not wait behind this caller for it.
                     self._grants.end_recall(ino)
                 else:
                     if self._grants.adopt(expectation, grant):

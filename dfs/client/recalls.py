@@ -2,8 +2,8 @@
 
 The heartbeat hands recalls over; one task serves them in turn. A write under way ends or is abandoned first (writer.py looks at
 Grants.recalled_for_s), so the task never waits long for an inode's turn; nor for that of a writer who waits for the very grant in
-turn, for meta's answer to him ends the recall. A recall of a grant that this mount does not know of (its Acquire was interrupted) is
-answered too: meta frees it.
+turn, for meta's answer to him ends the recall. A recall of a grant that this mount does not know of (its Acquire was interrupted)
+is answered too: meta frees it.
 """
 
 from __future__ import annotations

@@ -25,6 +25,8 @@ from tests.sim.programs import FOLDER, Observed, signature
 SETTLE_S_MAX = 120.0
 """How long cleaning, reclaiming and rebuilding may take when nothing is broken."""
 READ_BYTES_MAX = 1 << 16
+CALLS_MIN, CALLS_PER_STEP, CALLS_PER_S = 200, 20, 2
+"""What all processes may call together: in any run, for each step, and for each process in each second."""
 CTX = PlainContext("judge")
 
 
@@ -63,6 +65,7 @@ class Judge:
             self._judge_copies(path, fs.getattr(CTX, path))
         self._judge_strips()
         self._judge_meta()
+        self._judge_calls()
 
     # --- files and names -----------------------------------------------------------------------------------------------------
 
@@ -200,6 +203,18 @@ class Judge:
         parts = service._parts
         assert parts is not None
         self._observed.wrong += [f"meta: {text}" for text in parts.store.read(lambda reader: list(broken_invariants(reader)))]
+
+    def _judge_calls(self) -> None:
+        """All together make no more calls than the work and the time that has passed explain, whatever goes wrong: no storms.
+
+        Three times what was seen in the worst of 120 runs. What one operation may cost is tested elsewhere, call by call.
+        """
+        processes = len(self._cluster.machines) + 1
+        limit = CALLS_MIN + CALLS_PER_STEP * len(self._plan.steps) + CALLS_PER_S * processes * self._baton.now_s
+        made = sum(self._cluster.network.calls.values())
+        if made > limit:
+            most = self._cluster.network.calls.most_common(5)
+            self._wrong(f"{made} calls for {len(self._plan.steps)} steps in {self._baton.now_s:.0f} s; most of them: {most}")
 
     # --- inside --------------------------------------------------------------------------------------------------------------
 
