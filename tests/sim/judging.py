@@ -151,10 +151,13 @@ class Judge:
         parts = service._parts if service is not None else None
         if parts is None:
             return {"starts of meta": 1}
-        counts = "SELECT (SELECT count(*) FROM cut), (SELECT count(*) FROM reclaim), count(*) FROM grant_ WHERE fence != 0"
-        ((cuts, removed, settling),) = parts.store.read(lambda reader: reader.all(counts))
+        counts = (
+            "SELECT (SELECT count(*) FROM cut), (SELECT count(*) FROM reclaim), (SELECT count(*) FROM inode WHERE nlink = 0), "
+            "count(*) FROM grant_ WHERE fence != 0"
+        )
+        ((cuts, removed, orphans, settling),) = parts.store.read(lambda reader: reader.all(counts))
         dead = parts.sessions.count() - sum(machine.is_running for machine in (*self._cluster.mounts, self._machine))
-        return {"cuts": cuts, "removed": removed, "settling": settling, "sessions of the dead": max(0, dead)}
+        return {"cuts": cuts, "removed": removed, "orphans": orphans, "settling": settling, "sessions of the dead": max(0, dead)}
 
     def _judge_copies(self, path: bytes, attributes: Attributes) -> None:
         """Both replicas of every block below the size are the same."""

@@ -47,6 +47,7 @@ MUTATIONS = (
         "dfs/data/store.py",
         "return self.identification.current.state_of(role) is RoleState.COMPLETE and not self.floors.lost",
         "return True",
+        ("tests/unit/data/test_rebuild.py", "tests/unit/data/test_rebuild_history.py"),
     ),
     Mutation(
         "rebuild overwriting a newer block",
