@@ -114,6 +114,7 @@ MUTATIONS = (
         "dfs/meta/answers.py",
         "        if op < acknowledged:\n            raise DuplicateRefused(op)\n        error",
         "        error",
+        ("tests/unit/meta/test_answers.py",),
     ),
     Mutation(
         "size settled without a floor",

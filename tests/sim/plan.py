@@ -288,4 +288,8 @@ def _faults(chance: random.Random, servers: int, mounts: int, first_number: int)
                 turns=chance.randrange(1, 200) if harm in (Harm.KILL, Harm.LOSE_DISK) and chance.random() < 0.6 else 0,
             )
         )
+        if harm is Harm.LOSE_DISK and chance.random() < 0.5:  # a neighbour that is away while it is wanted most
+            near = (int(target.removeprefix("data")) + chance.choice((1, -1))) % servers
+            at_s, duration_s = max(0.0, faults[-1].at_s - chance.random()), chance.choice((2.0, 10.0))
+            faults.append(Fault(number + 100, Harm.KILL, at_s, f"data{near}", "", duration_s))
     return tuple(faults)
