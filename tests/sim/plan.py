@@ -35,6 +35,8 @@ class Do(enum.Enum):
     UNLINK = "unlink"
     RENAME = "rename"
     LIST = "list"
+    ORPHAN = "orphan"
+    """Make a file, remove its name while it is open, read it, close it."""
 
 
 class Harm(enum.Enum):
@@ -186,7 +188,7 @@ def _steps(chance: random.Random, mounts: int, programs: int, hurry: float) -> t
     steps = []
     for number in range(count):
         do = chance.choice(kinds)
-        if do in (Do.CREATE, Do.UNLINK, Do.RENAME, Do.LIST):
+        if do in (Do.CREATE, Do.UNLINK, Do.RENAME, Do.LIST, Do.ORPHAN):
             name = chance.choice(NAMES)
         else:
             fitting = [name for name in files if not (do in (Do.WRITE, Do.TRUNCATE) and name[0] == "a")]
@@ -218,7 +220,7 @@ def _weights(flavour: str, chance: random.Random) -> list[tuple[Do, int]]:
         weights += [(Do.WRITE, 5), (Do.TRUNCATE, chance.choice((0, 1, 3)))]
     if flavour in ("append", "mixed"):
         weights += [(Do.APPEND, 4)]
-    return weights + (names if flavour == "mixed" else [])
+    return weights + ([*names, (Do.ORPHAN, 2)] if flavour == "mixed" else [])
 
 
 def _offset(chance: random.Random) -> int:

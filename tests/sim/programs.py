@@ -112,6 +112,8 @@ class Program:
                 return self._change_names(ctx, step)
             if step.do is Do.READ:
                 return self._read(ctx, step)
+            if step.do is Do.ORPHAN:
+                return self._use_orphan(ctx, step)
             if step.do is Do.FSYNC:
                 return self._fsync(ctx, step.name)
             if step.do is Do.CLOSE:
@@ -244,6 +246,28 @@ class Program:
         if op.is_done and step.do is Do.CREATE:
             self._sign(ctx, handle, step)
         return "yes" if op.is_done else "no"
+
+    def _use_orphan(self, ctx: Impatient, step: Step) -> str:
+        """Do what programs do with temporary files. Whoever is not lost on the way reads what was written."""
+        fs, path, alias = self._fs, b"/o%d.%d" % (step.number, self.machine.starts), b"/.hidden%d" % step.number
+        handle = fs.create(ctx, path, 0o600, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        is_hidden = False
+        try:
+            content = signature(step.number)
+            fs.write(ctx, handle, content, 0)
+            fs.unlink_open(ctx, path, alias)
+            is_hidden = True
+            self.baton.sleep(step.pause_s)
+            if fs.read(ctx, handle, 2 * len(content), 0) != content:
+                self._observed.wrong.append(f"{self.name} #{step.number}: what a removed file held while it was open is gone")
+        finally:
+            own = Impatient(self.baton, ctx.request_id, None)  # closing is the kernel's business
+            try:
+                if is_hidden:
+                    fs.unlink(own, alias)
+            finally:
+                fs.release(own, handle)
+        return "done"
 
     def _sign(self, ctx: Impatient, handle: int, step: Step) -> None:
         """Write into a new file who made it."""
