@@ -1,9 +1,9 @@
 """What this mount has lately seen of names and inodes, so that a repeated stat makes no call.
 
-An entry is believed for attr_timeout_s from when it was asked for, because the answer to a call that had to be repeated may be old;
-one of an inode that is being settled not at all. Own changes replace or drop what they touch. An answer that was asked for before an
-own change and arrives after it is not kept: the caller takes a `Moment` before asking. Names that do not exist are not remembered.
-Bounded: the oldest entries go first. Memory only; its mutex is innermost.
+An entry is believed for attr_timeout_s from when it was asked for, because the answer to a call that had to be repeated may be
+old; one of an inode that is being settled not at all. Own changes replace or drop what they touch. An answer that was asked for
+before an own change and arrives after it is not kept: the caller takes a `Moment` before asking. Names that do not exist are not
+remembered. Bounded: the oldest entries go first. Memory only; its mutex is innermost.
 """
 
 from __future__ import annotations

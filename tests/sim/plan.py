@@ -255,7 +255,7 @@ _KINDS: tuple[tuple[Harm, ...], ...] = (
     (*_KILLS, *_NETWORK, *_DISKS, *_LOSS, *_POWER),
 )
 _HARMS_DATA = frozenset((*_DISKS, Harm.LOSE_DISK))
-DATA_POWER_CUTS = False
+DATA_POWER_CUTS = True
 """Whether machines of data servers lose power: off until a server compares itself with its neighbours after an unclean stop of
 its machine (design section 8), for until then it trusts what it may have lost.
 """
