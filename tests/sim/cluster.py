@@ -17,6 +17,8 @@ from unittest import mock
 import dfs.meta.service
 from dfs.client.filesystem import FileSystem
 from dfs.client.settings import MountSettings
+from dfs.core.block_messages import Identify
+from dfs.core.cluster_messages import RoleState
 from dfs.core.contexts import PlainContext
 from dfs.core.errors import DfsError
 from dfs.core.ids import ServerIndex
@@ -154,6 +156,14 @@ class SimulatedCluster:
     def machine(self, name: str) -> Machine:
         """Return a machine by name."""
         return next(machine for machine in self.machines if machine.name == name)
+
+    def is_complete(self, machine: DataMachine) -> bool:
+        """Tell whether a data server runs and has all that it should have."""
+        service = machine.service
+        if service is None or not machine.is_running or machine.endpoint.service is None:
+            return False
+        identity = service.call(background("cluster"), Identify())
+        return identity.primary is identity.secondary is RoleState.COMPLETE
 
     # --- beginning -----------------------------------------------------------------------------------------------------------
 

@@ -89,6 +89,7 @@ class Faults:
         elif fault.harm is Harm.SET_CLOCK:
             machine.clock.wall_at_start_ns += self._chance.choice((-1, 1)) * self._chance.randrange(10**15)
         elif fault.harm is Harm.POWER_CUT:
+            self._note_if_second(machine)
             share = self._chance.random()
             cluster.cut_power(machine, lambda: self._chance.random() < share)
             baton.sleep(fault.duration_s)
@@ -97,6 +98,14 @@ class Faults:
             self._black_out(fault)
         elif isinstance(machine, DataMachine):
             self._harm_disk(fault, machine)
+
+    def _note_if_second(self, machine: Machine) -> None:
+        """Note what is not promised when a server loses something before another one that did has all of it again."""
+        if not isinstance(machine, DataMachine):
+            return
+        others = [other for other in self._cluster.data if other is not machine]
+        if any((other.boots > 1 or other.disks_lost) and not self._cluster.is_complete(other) for other in others):
+            self._observed.note_blackout()
 
     def _black_out(self, fault: Fault) -> None:
         """Cut the power of all servers, and of the mounts or not; what runs on the mounts goes on, or begins anew."""
@@ -115,6 +124,7 @@ class Faults:
         strips = [name for name in disk.names("strips/") if disk.length(name)]
         if fault.harm is Harm.LOSE_DISK:
             cluster.kill(machine)
+            self._note_if_second(machine)
             disk.wipe()
             machine.disks_lost += 1
             baton.sleep(fault.duration_s)

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from dfs.client.filesystem import FileSystem
-from dfs.core.block_messages import CopyState, Get, Identify, ListInodes, Run, unpack_copies
-from dfs.core.cluster_messages import RoleState
+from dfs.core.block_messages import CopyState, Get, ListInodes, Run, unpack_copies
 from dfs.core.contexts import PlainContext
 from dfs.core.errors import DfsError, NotFound
 from dfs.core.ids import BlockNo, Ino
@@ -19,7 +18,7 @@ from dfs.meta.invariants import broken_invariants
 from tests.sim.cluster import MountMachine, SimulatedCluster
 from tests.sim.contents import AppendFile, Look
 from tests.sim.names import Kind, NameOp, explain
-from tests.sim.plan import BLOCK_BYTES, Harm, Plan
+from tests.sim.plan import BLOCK_BYTES, Plan
 from tests.sim.programs import FOLDER, Observed, signature
 
 SETTLE_S_MAX = 120.0
@@ -111,7 +110,7 @@ class Judge:
         """Tell whether a file was signed in part; after a blackout blocks may be missing that were not synced."""
         if any(whole.startswith(data) for whole in signatures):
             return True
-        if not any(fault.harm is Harm.BLACKOUT for fault in self._plan.faults):
+        if not self._observed.had_blackout:
             return False
         blocks = {whole[at : at + BLOCK_BYTES] for whole in signatures for at in range(0, len(whole), BLOCK_BYTES)}
         return all(
@@ -135,15 +134,7 @@ class Judge:
     # --- servers -------------------------------------------------------------------------------------------------------------
 
     def _are_servers_complete(self) -> bool:
-        for machine in self._cluster.data:
-            service = machine.service
-            assert service is not None
-            if machine.endpoint.service is None:
-                return False
-            identity = service.call(CTX, Identify())
-            if (identity.primary, identity.secondary) != (RoleState.COMPLETE, RoleState.COMPLETE):
-                return False
-        return True
+        return all(self._cluster.is_complete(machine) for machine in self._cluster.data)
 
     def _backlog(self) -> dict[str, int]:
         """Return what meta still has to do."""
@@ -184,7 +175,7 @@ class Judge:
 
     def _judge_strips(self) -> None:
         """No data server holds a strip of an inode that meta does not know, but for what a late request made again, or what a
-        server copied back that had lost its disk after it had dropped it.
+        server copied back that had lost its disk, or what was not synced, after it had dropped it.
         """
         service = self._cluster.meta.service
         assert service is not None
@@ -193,7 +184,7 @@ class Judge:
         known = {ino for (ino,) in parts.store.read(lambda reader: reader.all("SELECT ino FROM inode"))}
         for machine in self._cluster.data:
             assert machine.service is not None
-            if machine.disks_lost:
+            if machine.disks_lost or machine.boots > 1:
                 continue
             held = machine.service.call(CTX, ListInodes(Ino(0), 4096)).inos
             for ino in held:

@@ -256,9 +256,7 @@ _KINDS: tuple[tuple[Harm, ...], ...] = (
 )
 _HARMS_DATA = frozenset((*_DISKS, Harm.LOSE_DISK))
 DATA_POWER_CUTS = True
-"""Whether machines of data servers lose power: off until a server compares itself with its neighbours after an unclean stop of
-its machine (design section 8), for until then it trusts what it may have lost.
-"""
+"""Whether machines of data servers lose power."""
 
 
 def _faults(chance: random.Random, servers: int, mounts: int, first_number: int) -> tuple[Fault, ...]:

@@ -50,11 +50,13 @@ class Observed:
     wrong: list[str] = field(default_factory=list)
     late_s: float = 0.0
     """How long a message may be under way, beyond what is usual."""
+    had_blackout: bool = False
     may_fail: set[type[DfsError]] = field(default_factory=set)
     """Errors that the faults of the plan explain."""
 
     def note_blackout(self) -> None:
-        """Note that all machines lost power at once."""
+        """Note that both holders of some blocks may have lost what was not fsynced."""
+        self.had_blackout = True
         for file in self.files.values():
             for change in file.changes:
                 change.may_be_lost()
