@@ -187,8 +187,11 @@ class Network:
                     check_server({b"x-dfs-server": message.meant.encode()}, target.identity())
                 ctx = message.context(target)
                 raise_if_cancelled(ctx)
+                if isinstance(request, Drop):
+                    self.dropped.update((target.name, ino) for ino in request.inos)
                 outcome = (_frozen(to_plain(service.call(ctx, request))), None)
-                self._note_strips(target.name, request)
+                if isinstance(request, Put | Repair) and (target.name, request.ino) in self.dropped:
+                    self.made_late.add((target.name, request.ino))
             except DfsError as error:
                 outcome = (None, fault_of(error, target.name))
                 if isinstance(error, DiskError | StartError | ServerFailed):
@@ -200,13 +203,6 @@ class Network:
             self._break(flight, is_silent=self.chance.random() < 0.3)
             return
         self.baton.at(self.baton.now_s + self.chance.random() * self.latency_s_max, lambda: self._answer(flight, outcome))
-
-    def _note_strips(self, target: str, request: Request[Any]) -> None:
-        """Keep in mind which strips were made again by requests that came after they had been dropped."""
-        if isinstance(request, Drop):
-            self.dropped.update((target, ino) for ino in request.inos)
-        elif isinstance(request, Put | Repair) and (target, request.ino) in self.dropped:
-            self.made_late.add((target, request.ino))
 
     def connections_broken(self, endpoint: Endpoint) -> None:
         """Tell callers that the process which was answering them has ended, as the kernel of its machine does."""
