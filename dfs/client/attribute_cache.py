@@ -79,13 +79,14 @@ class AttributeCache:
 
     # --- learning --------------------------------------------------------------------------------------------------------
 
-    def learn(self, asked: Moment, attributes: Attributes, path: bytes | None = None) -> None:
-        """Keep what meta answered to a question."""
+    def learn(self, asked: Moment, attributes: Attributes, path: bytes | None = None) -> bool:
+        """Keep what meta answered to a question. Result: False if an own change of the inode may be missing in it."""
         with self._mutex:
             expires_s = asked.at_s + self._timeout_s
             self._put_attributes(attributes.ino, attributes, expires_s, asked)
             if path is not None and self._names_changed <= asked.changes:
                 self._put_name(path, attributes.ino, expires_s)
+            return self._last_change(self._inodes.get(attributes.ino)) <= asked.changes
 
     def learn_listing(self, asked: Moment, entries: list[tuple[bytes, Attributes]]) -> None:
         """Keep what a listing answered: pairs of path and attributes."""

@@ -124,17 +124,20 @@ class InodeAttributes:
                 return shown
 
     def _ask_at(self, ctx: CallContext, path: bytes) -> Attributes:
-        place = self.place(path)
-        asked = self._cache.moment()
-        known = self._link.ask(ctx, Lookup(place.base, place.path))
-        self._cache.learn(asked, known, path)
-        return known
+        while True:
+            place = self.place(path)
+            asked = self._cache.moment()
+            known = self._link.ask(ctx, Lookup(place.base, place.path))
+            if self._cache.learn(asked, known, path):
+                return known
 
     def _ask(self, ctx: CallContext, ino: Ino) -> Attributes:
-        asked = self._cache.moment()
-        try:
-            known = self._link.ask(ctx, Lookup(ino, b""))
-        except NotFound as error:
-            raise StaleFile(error.path) from error
-        self._cache.learn(asked, known)
-        return known
+        """Ask meta, again if an own change ended meanwhile: what was committed since is neither in the answer nor in the grant."""
+        while True:
+            asked = self._cache.moment()
+            try:
+                known = self._link.ask(ctx, Lookup(ino, b""))
+            except NotFound as error:
+                raise StaleFile(error.path) from error
+            if self._cache.learn(asked, known):
+                return known

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from dfs.core.events import LEASE_LOST, META_GOES_ON, META_WAITS, SESSION_EXPIRE
 from dfs.core.ids import ROOT_INO, BlockNo
 from dfs.core.meta_messages import Acquire, AttributeChanges, Create, Lookup, MakeFolder, Open, Rename, Truncate, Yield
 from dfs.core.placement import Role
+from dfs.core.requests import Request
 from tests.harness.beside import beside
 from tests.harness.local_cluster import CallerContext, LocalCluster, Mount
 from tests.harness.waiting import assert_stays, wait_until
@@ -463,3 +465,23 @@ def test_grant_whose_acquire_was_interrupted_is_given_back_when_asked_for(
     cluster.meta_wire.lost.clear()
     second = other.fs.open(CTX, b"/file", O_RDWR)
     assert other.fs.write(CTX, second, b"z", 0) == 1
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+def test_stat_that_meets_a_commit_on_the_way_shows_what_was_committed(cluster: LocalCluster, by_name: bool) -> None:
+    mount = cluster.mount(attr_timeout_s=0.0)
+    handle = mount.fs.create(CTX, b"/committed", 0o644, O_RDWR | O_CREAT)
+    mount.fs.write(CTX, handle, b"first", 0)
+    mount.fs.setattr(CTX, b"/committed", AttributeChanges(mtime_ns=5))
+    mount.fs.write(CTX, handle, b"second and longer", 0)
+
+    def commit_once(request: Request[Any]) -> None:
+        if isinstance(request, Lookup):
+            mount.meta.before_answer = None
+            mount.fs.fsync(CTX, handle)
+
+    mount.meta.before_answer = commit_once
+    shown = mount.fs.getattr(CTX, b"/committed", None if by_name else handle)
+    assert mount.meta.before_answer is None, "no Lookup was made"
+    assert shown.mtime_ns > 5
+    assert shown.content.size_bytes == 17

@@ -1,9 +1,10 @@
 """A whole cluster in this process: real MetaService, DataServices and FileSystems, wired directly, without RPC.
 
 Faults: a server that is down (`Wire.is_down`), an answer that is lost after the effect (`Wire.lose_answers`), a hook that sees
-every call (`Wire.hook`). Every mount counts its calls by request type: those made for its callers (`Mount.calls`) and those of its
-own tasks (`Mount.background`). Restarts keep the state. Stands in for dfs/rpc and dfs/cli; the clock, threads and database are the
-real ones, disks are in memory, and lose what was not synced when their machine's power is cut.
+every call (`Wire.hook`), one that sees it between effect and answer (`Wire.before_answer`). Every mount counts its calls by
+request type: those made for its callers (`Mount.calls`) and those of its own tasks (`Mount.background`). Restarts keep the state.
+Stands in for dfs/rpc and dfs/cli; the clock, threads and database are the real ones, disks are in memory, and lose what was not
+synced when their machine's power is cut.
 """
 
 from __future__ import annotations
@@ -66,6 +67,8 @@ class Wire:
         self.is_down = False
         self.lost: Counter[type[Request[Any]]] = Counter()
         self.hook: Hook | None = None
+        self.before_answer: Hook | None = None
+        """Called when a request has had its effect and its answer is on the way."""
 
     def lose_answers(self, kind: type[Request[Any]], count: int = 1) -> None:
         """Lose the next answers to requests of a type, after their effect."""
@@ -79,6 +82,8 @@ class Wire:
         if self.is_down or service is None:
             raise Unreachable(self.name, "connection refused")
         answer = service.call(ctx, request)
+        if self.before_answer is not None:
+            self.before_answer(request)
         raise_if_cancelled(ctx)
         if self.service is not service:
             raise Unreachable(self.name, "the connection broke")
