@@ -105,13 +105,17 @@ class Files:
             self._grants.wait_until_told(ctx, file.ino, 0.0)  # else what was held before would show, whatever others wrote since
             if self._link.session != expectation.session:  # a new session was told what is open, maybe without this
                 self._link.ask(ctx, AssertOpens((file,)))
-            shown = self._inodes.shown(opened.attributes)
-            if wanted.truncate and (shown.content.size_bytes or shown.is_settling):
+            if wanted.truncate and not self._is_known_empty(file.ino):
                 self.truncate(ctx, path, 0, handle.number)
         except BaseException:
             self.release(ctx, handle.number)
             raise
         return handle.number
+
+    def _is_known_empty(self, ino: Ino) -> bool:
+        """Tell whether this mount holds the grant and the file is empty. What others hold may be longer than meta knows."""
+        held = self._grants.view(ino)
+        return held is not None and not held.content.size_bytes
 
     # --- bytes -------------------------------------------------------------------------------------------------------------
 

@@ -309,6 +309,14 @@ def test_what_a_lost_session_wrote_is_not_out_of_sight_for_a_moment(cluster: Loc
     assert [reader.result(10) for reader in readers] == [b"acknowledged"] * 2
 
 
+def test_truncating_open_of_a_file_that_another_mount_holds_does_not_believe_its_committed_size(mount: Mount, other: Mount) -> None:
+    handle = new_file(mount, b"/held", b"never committed")
+    close(other, other.fs.open(CTX, b"/held", O_WRONLY | O_TRUNC))
+    assert whole(other, b"/held") == b""
+    mount.fs.release(CTX, handle)
+    assert whole(other, b"/held") == b""
+
+
 def test_truncating_open_of_a_file_that_is_settled_does_not_believe_its_committed_size(
     cluster: LocalCluster, mount: Mount, other: Mount
 ) -> None:
