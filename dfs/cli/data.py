@@ -17,6 +17,7 @@ from dfs.core.config import LogLevel
 from dfs.core.errors import ExitCode, UsageError
 from dfs.core.ids import ServerIndex
 from dfs.core.limits import SERVERS_MAX
+from dfs.data.settings import SCRUB_BYTES_PER_S
 
 PROGRAM: Final = "dfs-data"
 SCRIPT: Final = "dataserver.py"
@@ -62,6 +63,7 @@ def _run_configured(argv: Sequence[str]) -> int:
         addresses=[each.address for each in config.servers],
         folder=Path(server.state),
         require_mount=config.data.require_mount,
+        scrub_bytes_per_s=round(config.data.scrub_mb_s * 1_000_000),
     )
     return ExitCode.DONE
 
@@ -82,6 +84,7 @@ def _run_original(argv: Sequence[str]) -> int:
         addresses=[f"127.0.0.1:{port}" for port in ports],
         folder=options.state or Path(STATE.format(index=options.index)),
         require_mount=False,
+        scrub_bytes_per_s=SCRUB_BYTES_PER_S,
     )
     return ExitCode.DONE
 

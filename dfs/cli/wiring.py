@@ -60,19 +60,26 @@ def run_meta_server(*, program: str, level: LogLevel, address: str, folder: Path
 
 
 def run_data_server(
-    *, program: str, level: LogLevel, index: ServerIndex, addresses: Sequence[str], folder: Path, require_mount: bool
+    *,
+    program: str,
+    level: LogLevel,
+    index: ServerIndex,
+    addresses: Sequence[str],
+    folder: Path,
+    require_mount: bool,
+    scrub_bytes_per_s: int,
 ) -> None:
     """Run a data server until SIGTERM.
 
     Arguments: the program's name for its log, the least important level, which data server it is, host:port of all data servers in
-    order of index, the state folder, and whether that must be a mount point.
+    order of index, the state folder, whether that must be a mount point, and the pace of the scrub (0: off).
     Raises: StartError leaves, and DfsError if it can't go on.
     """
     setup_logging(level, program)
     keep_freed_memory()
     clock, address = SystemClock(), addresses[index]
     service = DataService(
-        settings=DataSettings(index=index, boot_id=boot_id(), addresses=tuple(addresses)),
+        settings=DataSettings(index=index, boot_id=boot_id(), addresses=tuple(addresses), scrub_bytes_per_s=scrub_bytes_per_s),
         disk=LocalDisk(folder),
         neighbours=DataServersClient(clock=clock),
         clock=clock,

@@ -17,6 +17,7 @@ from dfs.core.cuts import Cut
 from dfs.core.ids import BlockNo, Generation, Ino, ServerIndex, Ticket
 from dfs.core.placement import Role
 from dfs.core.requests import Done, Request
+from dfs.core.scrub_messages import NO_SCRUB, Mend, Scrub, ScrubStatus, ShowScrub
 
 
 class Segment(NamedTuple):
@@ -127,7 +128,9 @@ class Identity:
     mark: int
     """The highest number mark that meta has told it."""
     doubts: int = 0
-    """How often it became suspect: what it was told before may have been undone by what it took from its neighbours since."""
+    """How often it began to take what cuts may have voided from a neighbour: because it became suspect, or to mend a copy below a
+    floor. What it executed before may have been undone since.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +142,8 @@ class DataStatus:
     progress: str
     """How far a rebuild is, for people; empty when there is none."""
     trouble: str = ""
-    """What is wrong with the server's disk, for people; empty when nothing is."""
+    """What is wrong with the server's disk or its blocks, for people; empty when nothing is."""
+    scrub: ScrubStatus = NO_SCRUB
 
 
 @dataclass(frozen=True, slots=True)
@@ -466,6 +470,9 @@ BLOCK_METHODS: Final[dict[str, type[Request[object]]]] = {
     "ask_moment": AskMoment,
     "accept_loss": AcceptLoss,
     "count_blocks": CountBlocks,
+    "scrub": Scrub,
+    "show_scrub": ShowScrub,
+    "mend": Mend,
     "identify": Identify,
     "prepare_format": PrepareFormat,
     "commit_format": CommitFormat,

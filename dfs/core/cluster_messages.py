@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from dfs.core.ids import ServerIndex, SessionId
+from dfs.core.scrub_messages import NO_SCRUB, ScrubStatus
 
 
 class Shape(NamedTuple):
@@ -63,7 +64,8 @@ class ServerStatus:
     secondary: RoleState
     space: Space
     progress: str
-    """Human words on recovery, rebuild or scrub; empty when idle."""
+    """Human words on recovery or rebuild; empty when idle."""
+    scrub: ScrubStatus = NO_SCRUB
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from dfs.core.limits import BLOCK_SIZES, SERVERS_MAX, SERVERS_MIN
 DATA_PORT_BASE: Final = 9100
 """Data server i listens at DATA_PORT_BASE + i by default."""
 ATTR_TIMEOUT_S_MAX: Final = 3600.0
+SCRUB_MB_S_MAX: Final = 10_000.0
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DECIMAL: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 _DATA_SECTION: Final = re.compile(r"data:(0|[1-9][0-9]{0,8})")
@@ -111,6 +112,13 @@ def parse_attr_timeout_s(text: str) -> float:
     return float(text)
 
 
+def parse_scrub_mb_s(text: str) -> float:
+    """Return a number of MB (10^6 bytes) a second."""
+    if not _DECIMAL.fullmatch(text) or float(text) > SCRUB_MB_S_MAX:
+        raise Unfit(f"a number of MB a second from 0 to {SCRUB_MB_S_MAX:.0f}")
+    return float(text)
+
+
 def parse_level(text: str) -> LogLevel:
     """Return a log level."""
     try:
@@ -176,6 +184,14 @@ class DataConfig:
             "yes or no",
             parse_yes_no,
             "Refuse to start unless the state folder is a mount point, rather than fill the root disk.",
+        ),
+    )
+    scrub_mb_s: float = field(
+        default=10.0,
+        metadata=_key(
+            "MB a second",
+            parse_scrub_mb_s,
+            "How fast each server reads all it stores, about once a day, to find damage; 0: only when told to.",
         ),
     )
 

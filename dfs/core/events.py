@@ -259,4 +259,23 @@ DISK_FAILED = EventKind(
     "the disk of this server fails: {reason}; {what}",
 )
 
+SCRUB_FINISHED = EventKind(
+    "SCRUB_FINISHED",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e50",
+    Level.INFO,
+    "everything on this server was read: {blocks} blocks, {repaired} copies repaired, {damaged} damaged, {left} not compared",
+)
+SCRUB_REPAIRED = EventKind(
+    "SCRUB_REPAIRED",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e51",
+    Level.WARNING,
+    "inode {ino} from block {block} on: {count} {role} copies on server {server} were bad or older, repaired by a scrub",
+)
+SCRUB_LATE = EventKind(
+    "SCRUB_LATE",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e52",
+    Level.ERROR,
+    "the scrub has not read all that is on this server for {days} days; raise scrub_mb_s, or see what is in its way: {reason}",
+)
+
 ALL_KINDS: tuple[EventKind, ...] = tuple(value for value in list(globals().values()) if isinstance(value, EventKind))

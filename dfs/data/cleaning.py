@@ -53,6 +53,7 @@ class Cleaning:
             return
         store.journal.admit(ctx)
         with store.hold(ino):
+            store.comparisons.disturb(ino)
             raise_floor(store, ctx, ino, newest_ticket(cuts))
             self._clean_pending(ino, cuts)
         for role in Role:

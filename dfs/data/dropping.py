@@ -28,6 +28,7 @@ class Dropping:
         check_inos(request.inos)
         for ino in request.inos:
             with self._store.hold(ino):
+                self._store.comparisons.disturb(ino)
                 self._drop(ino)
         self._store.journal.sync()
         return Done()
@@ -48,7 +49,5 @@ class Dropping:
         """Return the next inodes of which this server holds strips. Raises: BadRequest, DiskError leaves."""
         if not 1 <= request.limit <= BATCH_INODES_MAX or request.after < 0:
             raise BadRequest(f"a limit of {request.limit} inodes after {request.after}")
-        wanted = request.limit + 1
-        pending = self._store.overlay.inos_above(request.after, wanted)  # first: a checkpoint moves inodes from here to the strips
-        rising = sorted({*pending, *self._store.strips.inos_above(request.after, wanted)})
+        rising = self._store.inos_above(request.after, request.limit + 1)
         return Inventory(tuple(rising[: request.limit]), len(rising) > request.limit)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_left
-from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from dfs.core.block_messages import CopyState, FloorList, ListFloors, Moment, Pull, Pulled, PulledStrip
@@ -21,8 +20,8 @@ from dfs.core.placement import Role
 from dfs.core.records import HEADER
 from dfs.data.checks import check_ino, check_number
 from dfs.data.floors import ENTRY as FLOOR
-from dfs.data.geometry import RECORDS_PER_GROUP
 from dfs.data.overlay import Pending
+from dfs.data.record_spans import record_spans, runs_of
 from dfs.data.store import Store
 from dfs.data.strip import Strip
 
@@ -120,9 +119,7 @@ class Lending:
         if changed is not None:
             start = bisect_left(changed, ino)
             return changed[start : start + limit]
-        after, store = Ino(ino - 1), self._store
-        pending = store.overlay.inos_above(after, limit)  # first: a checkpoint moves inodes from here to the strips
-        return sorted({*pending, *store.strips.inos_above(after, limit)})[:limit]
+        return self._store.inos_above(Ino(ino - 1), limit)
 
     def _part(self, ctx: CallContext, ino: Ino, role: Role, start: int, data_bytes: int) -> _Part:
         """Return records of one strip from `start` on, until there are `data_bytes` of them."""
@@ -135,10 +132,10 @@ class Lending:
                 if strip is None and not layers:
                     return _Part(None, -1, 0)
                 residue = layers[0].residue if layers else strip.residue if strip is not None else 0
-                spans = _tops(strip, layers)
+                spans = record_spans(strip, layers)
                 end = max((top for _, top in spans), default=0)
                 next_index = -1
-                for first, count in _chunks(spans, start, max(1, min(CHUNK_BYTES, data_bytes) // store.geometry.record_bytes)):
+                for first, count in runs_of(spans, start, max(1, min(CHUNK_BYTES, data_bytes) // store.geometry.record_bytes)):
                     if found.data_bytes >= data_bytes:
                         next_index = first
                         break
@@ -175,29 +172,6 @@ class Lending:
                 found.bad.append(index)
                 if look.state is CopyState.CORRUPT and strip is not None:
                     store.bad_records.tell_corrupt(ino, role, strip.block_no(index), look.raw, ctx)
-
-
-def _tops(strip: Strip | None, layers: tuple[Pending, ...]) -> list[tuple[int, int]]:
-    """Return where there may be records: (first, end) per group, rising."""
-    spans: dict[int, tuple[int, int]] = {}
-    for number, group in strip.groups.items() if strip is not None else ():
-        bits = group.present | group.synced
-        if bits:
-            base = number * RECORDS_PER_GROUP
-            spans[number] = (base + (bits & -bits).bit_length() - 1, base + bits.bit_length())
-    for pending in layers:
-        for index in pending.records:
-            number = index // RECORDS_PER_GROUP
-            first, end = spans.get(number, (index, index + 1))
-            spans[number] = (min(first, index), max(end, index + 1))
-    return [spans[number] for number in sorted(spans)]
-
-
-def _chunks(spans: list[tuple[int, int]], start: int, longest: int) -> Iterator[tuple[int, int]]:
-    """Cut spans into runs (first, count), leaving out what is below `start`."""
-    for first, end in spans:
-        for at in range(max(first, start), end, longest):
-            yield at, min(longest, end - at)
 
 
 def _pack(numbers: list[int]) -> bytes:

@@ -16,6 +16,7 @@ from dfs.data.bad_records import BadRecords
 from dfs.data.change_log import ChangeLog
 from dfs.data.checkpoint import Checkpoint
 from dfs.data.cleaning import Cleaning
+from dfs.data.comparisons import Comparisons
 from dfs.data.condition import Condition
 from dfs.data.counting import Counting
 from dfs.data.dropping import Dropping
@@ -99,6 +100,7 @@ def open_store(
         reserve=reserve,
         changes=changes,
         moments=SyncMoments(disk, tasks),
+        comparisons=Comparisons(tasks),
     )
     reserve.journal_bytes = lambda: store.journal.size_bytes
     quarantine.start()

@@ -1,10 +1,12 @@
 """Repair: one copy of a block is replaced by the other replica's verified one (R9, I5).
 
 Promises: only what the caller saw is replaced; a verified copy is replaced by a higher generation only; what does not verify is in
-quarantine first. Called by the service. Never looks at the other replica: the caller verified it.
+quarantine first. Called by the service, and by the mending of own copies. Never looks at the other replica: the caller verified it.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from dfs.core.block_messages import CopyState, Repair
 from dfs.core.interfaces import CallContext
@@ -22,9 +24,14 @@ class Repairing:
         self._store = store
 
     def repair(self, ctx: CallContext, request: Repair) -> Done:
-        """Replace the copy if it is still what the caller saw and the disk can read the strip.
+        """Replace the copy if it is still what the caller saw. Raises: BadRequest, StaleTicket, DiskError leaves."""
+        self.replace(ctx, request)
+        return Done()
 
-        Raises: BadRequest, StaleTicket, DiskError leaves.
+    def replace(self, ctx: CallContext, request: Repair, may_store: Callable[[], bool] = lambda: True) -> bool:
+        """Replace the copy if it is still what the caller saw and the disk can read the strip; tell whether it was replaced.
+
+        `may_store` is asked last, under the inode's lock. Raises: BadRequest, StaleTicket, DiskError leaves.
         """
         store, ino, role, block_no = self._store, request.ino, request.role, request.block_no
         check_repair(request, store.geometry)
@@ -35,14 +42,15 @@ class Repairing:
             layers = store.overlay.find(ino, role)
             with store.strip(ino, role, partly=True) as strip:
                 if strip is not None and strip.unreadable is not None:
-                    return Done()  # nothing can be put in place; reads have told it, and repair again once the disk can be read
+                    return False  # nothing can be put in place; reads have told it, and repair again once the disk can be read
                 store.require_residue(strip, layers, residue)
                 (look,) = store.look(strip, layers, index, 1)
-            if self._is_to_be_replaced(request, look):
+            is_replaced = self._is_to_be_replaced(request, look) and may_store()
+            if is_replaced:
                 store.bad_records.set_aside(ino, role, block_no, look.raw)
                 record = Record(request.generation, request.checksum, request.data)
                 store.write_journal([Entry(Kind.RECORDS, ino, role=role, residue=residue, records={index: record})])
-        return Done()
+        return is_replaced
 
     def _is_to_be_replaced(self, request: Repair, look: Look) -> bool:
         """Tell whether what stands there is still what the caller saw, and may be replaced.

@@ -57,6 +57,7 @@ from dfs.core.events import DATA_SERVER_FORMATTED, DISK_FAILED, UNCLEAN_START, E
 from dfs.core.interfaces import CallContext, Clock, DataServers, Disk, EventSink, Random, Task, Tasks
 from dfs.core.limits import BLOCK_SIZES, SERVERS_MAX, SERVERS_MIN
 from dfs.core.requests import Done, Request
+from dfs.core.scrub_messages import Mend, Scrub, ScrubOrder, ShowScrub
 from dfs.data.adopting import Former
 from dfs.data.checks import check_ino, check_number
 from dfs.data.condition import Condition
@@ -64,6 +65,7 @@ from dfs.data.disk_trouble import DiskTrouble
 from dfs.data.opening import BlockStore, open_store
 from dfs.data.rebuilding import Rebuilding
 from dfs.data.running_mark import LastStop, RunningMark
+from dfs.data.scrubbing import Scrubbing
 from dfs.data.settings import DataSettings
 from dfs.data.snapshots import MetaSnapshots
 from dfs.data.superblock import Identification
@@ -102,6 +104,7 @@ class DataService:
         self._trouble = DiskTrouble(settings.index, tasks, events)
         self._identification = Identification(disk, tasks, random, settings.index)
         self._rebuilding = Rebuilding(settings, disk, self._identification, neighbours, clock, tasks, events, self._adopt)
+        self._scrubbing = Scrubbing(settings, disk, neighbours, clock, tasks, events)
         self._running = RunningMark(disk, settings.boot_id)
         self._snapshots = MetaSnapshots(disk, tasks)
         self._format_lock = tasks.keyed_lock()
@@ -127,6 +130,9 @@ class DataService:
             ListFloors: lambda ctx, request: self._formatted().lending.list_floors(ctx, request),
             AcceptLoss: self._accept_loss,
             CountBlocks: lambda ctx, request: self._formatted().counting.count(request),
+            Scrub: self._scrub,
+            ShowScrub: lambda ctx, request: self._scrubbing.show(request.number),
+            Mend: lambda ctx, request: self._scrubbing.mend(ctx, request),
             Identify: lambda ctx, request: self._identification.current.identity,
             PrepareFormat: self._prepare_format,
             CommitFormat: self._commit_format,
@@ -147,6 +153,7 @@ class DataService:
             if last in (LastStop.PROCESS, LastStop.MACHINE):
                 self._events.emit(Event(UNCLEAN_START, server=self._settings.index, details={"what": last.value}))
             self._rebuilding.start()
+            self._scrubbing.start()
             if last is not LastStop.MACHINE or self._distrust_at_start():
                 self._running.begin()
             if self._identification.current.is_formatted:
@@ -155,6 +162,7 @@ class DataService:
             raise StateError("a state folder that can be read and written", str(error)) from error
         self._task = self._tasks.spawn(f"data-{self._settings.index}-checkpoint", self._run)
         self._rebuilding.spawn()
+        self._scrubbing.spawn()
 
     def status(self) -> str:
         """Return one line on what the server is doing."""
@@ -177,6 +185,7 @@ class DataService:
         self._changed.notify_all()
         self._wait_for_calls()
         self._rebuilding.stop(STOP_WAIT_S)
+        self._scrubbing.stop(STOP_WAIT_S)
         if self._task is not None:
             self._task.join(STOP_WAIT_S)
         try:
@@ -267,6 +276,8 @@ class DataService:
         after = self._identification.current
         if (before.primary, before.secondary) != (after.primary, after.secondary):
             raise NotTrusted(f"data server {after.index} was {before.primary} and {before.secondary} when the cleaning began")
+        if before.doubts != after.doubts:
+            raise NotTrusted(f"data server {after.index} took something from a neighbour while it cleaned")
         return after.identity
 
     def _drop(self, ctx: CallContext, request: Drop) -> Done:
@@ -280,7 +291,12 @@ class DataService:
 
     def _show(self, ctx: CallContext, request: ShowData) -> DataStatus:
         identity = self._identification.current.identity
-        return DataStatus(identity, self._space(), self._rebuilding.describe(), self._describe_trouble())
+        trouble = self._describe_trouble()
+        return DataStatus(identity, self._space(), self._rebuilding.describe(), trouble, self._scrubbing.status())
+
+    def _scrub(self, ctx: CallContext, request: Scrub) -> ScrubOrder:
+        self._formatted()
+        return self._scrubbing.ask(request.ino)
 
     def _accept_loss(self, ctx: CallContext, request: AcceptLoss) -> Identity:
         self._formatted()
@@ -355,6 +371,7 @@ class DataService:
             self._settings, self._identification, self._condition, self._disk, self._clock, self._tasks, self._events
         )
         self._rebuilding.attach(blocks)
+        self._scrubbing.attach(blocks)
         self._blocks = blocks
 
     def _space(self) -> Space:
@@ -368,7 +385,8 @@ class DataService:
     def _describe_trouble(self) -> str:
         blocks = self._blocks
         unreadable = "" if blocks is None else blocks.store.bad_records.describe()
-        return "; ".join(text for text in (self._trouble.describe(), unreadable) if text)
+        damage = self._scrubbing.describe_damage()
+        return "; ".join(text for text in (self._trouble.describe(), unreadable, damage) if text)
 
     def _give_up(self, error: DiskError) -> None:
         """Tell that a sync failed, and see to it that the next start does not trust what is on this disk (design section 8)."""

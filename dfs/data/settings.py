@@ -22,6 +22,9 @@ small files share one write and one fsync (decision record 5).
 APPEND_BYTES_MIN: Final = 8 << 10
 """Further new blocks of a strip go in place if one Put brings at least this much."""
 
+SCRUB_BYTES_PER_S: Final = 10_000_000
+"""Pace at which everything stored is read and compared, again and again."""
+
 
 @dataclass(frozen=True, slots=True)
 class DataSettings:
@@ -38,3 +41,5 @@ class DataSettings:
     open_strips_max: int = OPEN_STRIPS_MAX
     direct_bytes_min: int = DIRECT_BYTES_MIN
     append_bytes_min: int = APPEND_BYTES_MIN
+    scrub_bytes_per_s: int = SCRUB_BYTES_PER_S
+    """0: only when asked, then at SCRUB_BYTES_PER_S."""

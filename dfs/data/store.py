@@ -27,6 +27,7 @@ from dfs.core.placement import Role
 from dfs.core.records import IDENTITY, Record, identity_sums, parse_record
 from dfs.data.bad_records import BadRecords
 from dfs.data.change_log import ChangeLog
+from dfs.data.comparisons import Comparisons
 from dfs.data.condition import Condition
 from dfs.data.floors import Floors
 from dfs.data.geometry import RECORDS_PER_GROUP, Geometry, pieces
@@ -76,6 +77,12 @@ class Store:
     reserve: Reserve
     changes: ChangeLog
     moments: SyncMoments
+    comparisons: Comparisons
+
+    def inos_above(self, after: Ino, limit: int) -> list[Ino]:
+        """Return up to `limit` inodes above `after` of which there is a record in any role, rising. Raises: DiskError leaves."""
+        pending = self.overlay.inos_above(after, limit)  # first: a checkpoint moves inodes from here to the strips
+        return sorted({*pending, *self.strips.inos_above(after, limit)})[:limit]
 
     def hold(self, ino: Ino) -> AbstractContextManager[None]:
         """Hold the keyed lock of an inode."""

@@ -2,7 +2,8 @@
 
 Members, format 1: format (1), cluster (UUID, "" while blank), index, servers (N, 0 while blank), block_size (bytes, 0 while
 blank), disk (UUID of this state folder), primary and secondary (a RoleState each), mark (the highest number mark that meta told),
-doubts (how often it became suspect; 0 if missing), crc32 (over the JSON of all other members with sorted keys and no blanks). A
+doubts (how often it became suspect, or took what a cut
+may have voided from a neighbour; 0 if missing), crc32 (over the JSON of all other members with sorted keys and no blanks). A
 server with a cluster and blank roles is prepared: the first phase of formatting is done, the second is not.
 
 Promises: what a method returned is on disk. Called by the service. Never knows what the strips hold.
@@ -189,6 +190,13 @@ class Identification:
     def distrust(self) -> None:
         """Count as suspect in both roles: something that was stored is known to be missing. Raises: DiskError leaves."""
         self._change(_distrusted)
+
+    def note_taking(self) -> None:
+        """Note that from now on something may be taken from a neighbour that a cut executed here had voided (decision record 14).
+
+        Meta then does not forget cuts by what this server confirmed before. Raises: DiskError leaves.
+        """
+        self._change(lambda block: replace(block, doubts=block.doubts + 1))
 
     def doubt(self) -> None:
         """Count as suspect in both roles without a word on disk: it takes none."""

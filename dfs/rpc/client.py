@@ -20,6 +20,7 @@ from dfs.core.limits import ACQUIRE_PARK_S, BODY_BYTES_MAX, CALL_TIMEOUT_S, HEAR
 from dfs.core.meta_messages import META_METHODS, Acquire, Heartbeat, Truncate
 from dfs.core.plain import answer_type, from_plain, parameters_of
 from dfs.core.requests import Request
+from dfs.core.scrub_messages import Mend
 from dfs.rpc import codec
 from dfs.rpc.boot_clock import BootClock, MonotonicClock
 from dfs.rpc.codec import Fault, Malformed
@@ -37,7 +38,7 @@ ALLOWANCES_S: Final[dict[type[Request[Any]], float]] = {
     Heartbeat: HEARTBEAT_PARK_S,
     Acquire: ACQUIRE_PARK_S,
     Truncate: ACQUIRE_PARK_S,
-    **dict.fromkeys((Sync, Fence, Clean, Drop, PrepareFormat, CommitFormat, StoreSnapshot), SYNC_S),
+    **dict.fromkeys((Sync, Fence, Clean, Drop, PrepareFormat, CommitFormat, StoreSnapshot, Mend), SYNC_S),
 }
 """What a method itself may wait; others answer at once."""
 _NAME_OF: Final = {cls: name for methods in (META_METHODS, BLOCK_METHODS) for name, cls in methods.items()}

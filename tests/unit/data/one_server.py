@@ -48,7 +48,7 @@ class IdleTasks(ThreadTasks):
     """
 
     def spawn(self, name: str, function: Callable[[], None]) -> ThreadTask:
-        if not name.endswith(("-checkpoint", "-rebuild-primary", "-rebuild-secondary")):
+        if not name.endswith(("-checkpoint", "-rebuild-primary", "-rebuild-secondary", "-scrub")):
             function()
         return super().spawn(name, lambda: None)
 
