@@ -76,7 +76,9 @@ def status_of(at: ServerAddress, answer: DataStatus | DfsError, shape: Shape) ->
     elif not identity.primary is identity.secondary is RoleState.COMPLETE:
         reason = f"primary {identity.primary}, secondary {identity.secondary}"
     reason = "; ".join(text for text in (reason, answer.trouble) if text)
-    return ServerStatus(at.server, at.address, True, reason, identity.primary, identity.secondary, answer.space, answer.progress)
+    return ServerStatus(
+        at.server, at.address, True, reason, identity.primary, identity.secondary, answer.space, answer.progress, answer.scrub
+    )
 
 
 def describe_identity(shape: Shape, index: int) -> str:

@@ -14,20 +14,24 @@ from typing import Final
 from dfs.cli import lost
 from dfs.cli.arguments import OneLineParser, make_parser, parse_address, run_program
 from dfs.cli.configuration import add_config_option, read_config
+from dfs.cli.data import parse_index
 from dfs.cli.dump_strip import dump_strip
 from dfs.cli.ls_blocks import PREFIX, find_place, list_blocks, show
 from dfs.cli.restore import restore_meta
+from dfs.cli.scrub import find_file, order_scrub, wait_for_scrub
 from dfs.cli.status import ANSWER_TIMEOUT_S, ask_cluster, to_json, to_text
 from dfs.cli.wiring import connect_data_servers, connect_meta
 from dfs.core.contexts import PlainContext
 from dfs.core.errors import ExitCode
 from dfs.core.interfaces import DataServers, MetaApi
+from dfs.core.scrub_messages import EVERYTHING
 
 PROGRAM: Final = "dfsctl"
 EPILOG: Final = """\
 Exit status of status: 0 healthy, 1 degraded, 2 data at risk (two neighbouring servers are not healthy). Of ls-blocks: 0 both
-copies of all blocks are good, 1 some are not. Of lost: 0 nothing is lost, 1 something is. Of dump-strip: 0 everything
-verifies, 1 something does not. All: 2 wrong usage, 3 wrong configuration, 5 a server that is needed does not answer."""
+copies of all blocks are good, 1 some are not. Of lost: 0 nothing is lost, 1 something is. Of scrub --wait: 0 nothing was found or
+all of it repaired, 1 damage is left or some copies could not be compared. Of dump-strip: 0 everything verifies, 1 something
+does not. All: 2 wrong usage, 3 wrong configuration, 5 a server that is needed does not answer."""
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -51,6 +55,11 @@ def _run(argv: Sequence[str]) -> int:
     _add_cluster(listing, _lost)
     listing.add_argument("--everywhere", action="store_true", help="look at every block, not only at those of two lost neighbours")
     listing.add_argument("--json", action="store_true", help="for programs: one JSON array")
+    scrub = commands.add_parser("scrub", help="read and compare everything, or one file, at once", allow_abbrev=False)
+    _add_cluster(scrub, _scrub)
+    scrub.add_argument("--server", type=parse_index, metavar="N", help="only what is on this data server's disk")
+    scrub.add_argument("--path", metavar="PATH", help=f"only this file: below a mount, or {PREFIX}PATH")
+    scrub.add_argument("--wait", action="store_true", help="until it is done, and tell what came of it")
     accept = commands.add_parser("accept-loss", help="let lost blocks read as never written", allow_abbrev=False)
     _add_cluster(accept, _accept_loss)
     accept.add_argument("--yes", action="store_true", required=True, help="yes: what `dfsctl lost` lists will read as zeros")
@@ -123,6 +132,18 @@ def _lost(options: argparse.Namespace) -> int:
     if options.json:
         print(lost.to_json(found))
     return ExitCode.FAILED if found else ExitCode.DONE
+
+
+def _scrub(options: argparse.Namespace) -> int:
+    place = None if options.path is None else find_place(options.path)
+    _, meta, servers = _connect(options, "" if place is None else place.meta_address)
+    ctx = PlainContext()
+    ino = EVERYTHING if place is None else find_file(ctx, place, meta)
+    orders = order_scrub(ctx, meta, servers, options.server, ino)
+    if options.wait:
+        return wait_for_scrub(ctx, servers, orders)
+    print(f"asked {len(orders)} data servers; dfsctl status shows how far they are")
+    return ExitCode.DONE
 
 
 def _accept_loss(options: argparse.Namespace) -> int:

@@ -14,12 +14,12 @@ from dfs.host.clock import SystemClock
 POLL_S: Final = 0.05
 
 
-def poll_until(condition: Callable[[], bool], timeout_s: float) -> bool:
+def poll_until(condition: Callable[[], bool], timeout_s: float, interval_s: float = POLL_S) -> bool:
     """Return True as soon as `condition` holds, False if it does not within `timeout_s` seconds; what it raises ends the wait."""
     clock = SystemClock()
     deadline_s = clock.monotonic_s() + timeout_s
     while not condition():
         if clock.monotonic_s() > deadline_s:
             return False
-        clock.sleep(POLL_S)
+        clock.sleep(interval_s)
     return True

@@ -7,6 +7,7 @@ status: 0 healthy, 1 degraded, 2 data at risk, 5 the meta-server does not answer
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 from dfs.cli.cluster_health import ClusterReport, status_of
@@ -15,6 +16,7 @@ from dfs.core.cluster_messages import ServerStatus
 from dfs.core.ids import ServerIndex
 from dfs.core.interfaces import CallContext, DataServers, MetaApi
 from dfs.core.meta_messages import ShowMeta
+from dfs.core.scrub_messages import ScrubCounts, ScrubStatus
 
 ANSWER_TIMEOUT_S = 5.0
 
@@ -58,6 +60,20 @@ def _server_members(server: ServerStatus) -> dict[str, Any]:
         "total_bytes": server.space.total_bytes,
         "free_bytes": server.space.free_bytes,
         "progress": server.progress,
+        "scrub": _scrub_members(server.scrub),
+    }
+
+
+def _scrub_members(scrub: ScrubStatus) -> dict[str, Any]:
+    return {
+        "on": scrub.is_on,
+        "running": scrub.is_running,
+        "percent": scrub.percent,
+        "bytes_per_s": scrub.bytes_per_s,
+        "left_s": scrub.left_s,
+        "last_pass_ns": scrub.last_pass_ns,
+        **scrub.counts._asdict(),
+        "trouble": scrub.trouble,
     }
 
 
@@ -75,7 +91,10 @@ def to_text(report: ClusterReport) -> str:
     if shape.servers:
         lines.append(f"cluster {shape.cluster}, {shape.servers} data servers, blocks of {shape.block_size} bytes")
     lines.append(f"meta-server {report.meta_address}: {meta.state}, {meta.inodes} inodes, {meta.reclaiming} being reclaimed")
-    lines += [_server_line(server) for server in report.servers]
+    for server in report.servers:
+        lines.append(_server_line(server))
+        if server.reachable:
+            lines.append(f"  scrub: {describe_scrub(server.scrub)}")
     for mount in meta.mounts:
         path = mount.path.decode("utf-8", "backslashreplace")
         lines.append(f"mount {mount.session} {mount.host}:{path}, last heard of {mount.age_s:.1f} s ago")
@@ -87,6 +106,32 @@ def _server_line(server: ServerStatus) -> str:
     if server.reachable:
         line += f", {show_bytes(server.space.free_bytes)} of {show_bytes(server.space.total_bytes)} free"
     return f"{line}, {server.progress}" if server.progress else line
+
+
+def describe_scrub(scrub: ScrubStatus) -> str:
+    """Return how a server's scrub is doing, for people."""
+    last = "no full pass yet"
+    if scrub.last_pass_ns:
+        last = f"last full pass ended {datetime.fromtimestamp(scrub.last_pass_ns // 10**9, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    parts = [last if scrub.is_on else f"off, {last}"]
+    if scrub.is_running:
+        left = "" if scrub.left_s is None else f", about {show_duration(scrub.left_s)} left"
+        parts.insert(0, f"{scrub.percent:.1f}% at {scrub.bytes_per_s / 1e6:.1f} MB/s{left}")
+    if any(scrub.counts):
+        parts.append(describe_counts(scrub.counts))
+    return "; ".join([*parts, *([scrub.trouble] if scrub.trouble else [])])
+
+
+def describe_counts(counts: ScrubCounts) -> str:
+    """Return what a scrub met, for people."""
+    return f"{counts.blocks} blocks, {counts.repaired} copies repaired, {counts.damaged} blocks damaged, {counts.left} not compared"
+
+
+def show_duration(duration_s: float) -> str:
+    """Return a time as people say it."""
+    if duration_s < 120:
+        return f"{duration_s:.0f} s"
+    return f"{duration_s / 60:.0f} min" if duration_s < 7200 else f"{duration_s / 3600:.1f} h"
 
 
 def show_bytes(count: int) -> str:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 import pytest
 
 from dfs.cli.cluster_health import Health
-from dfs.cli.status import ask_cluster, show_bytes, to_json, to_text
+from dfs.cli.status import ask_cluster, describe_scrub, show_bytes, to_json, to_text
 from dfs.core.block_messages import DataStatus, Identity
 from dfs.core.cluster_messages import MetaStatus, MountStatus, RoleState, ServerAddress, Shape, Space
 from dfs.core.contexts import PlainContext
@@ -20,6 +20,7 @@ from dfs.core.errors import DfsError, Unreachable
 from dfs.core.ids import ServerIndex, SessionId
 from dfs.core.interfaces import CallContext
 from dfs.core.requests import Request
+from dfs.core.scrub_messages import ScrubCounts, ScrubStatus
 
 A = TypeVar("A")
 SHAPE = Shape("c1", 2, 512)
@@ -82,6 +83,19 @@ def test_status_of_a_healthy_cluster_as_json_has_exactly_the_documented_members(
         "total_bytes": 4 << 30,
         "free_bytes": 3 << 30,
         "progress": "",
+        "scrub": {
+            "on": False,
+            "running": False,
+            "percent": 0.0,
+            "bytes_per_s": 0,
+            "left_s": None,
+            "last_pass_ns": 0,
+            "blocks": 0,
+            "repaired": 0,
+            "damaged": 0,
+            "left": 0,
+            "trouble": "",
+        },
     }
     assert json.loads(to_json(report)) == {
         "cluster": {"uuid": "c1", "n": 2, "block_size": 512},
@@ -89,6 +103,21 @@ def test_status_of_a_healthy_cluster_as_json_has_exactly_the_documented_members(
         "servers": [server, server | {"index": 1, "address": "127.0.0.1:9101", "progress": "comparing 5 of 9 strips"}],
         "mounts": [{"id": 7, "host": "host", "path": "/mnt/\\xff"}],
     }
+
+
+def test_status_tells_how_far_a_scrub_is_how_fast_and_when_the_last_pass_ended() -> None:
+    counts = ScrubCounts(1200, 3, 1, 0)
+    scrub = ScrubStatus(True, True, 42.5, 9_500_000, 7500.0, 1_700_000_000_000_000_000, counts, "secondary copies: away")
+    shown = describe_scrub(scrub)
+    assert shown == (
+        "42.5% at 9.5 MB/s, about 2.1 h left; last full pass ended 2023-11-14 22:13:20 UTC; "
+        "1200 blocks, 3 copies repaired, 1 blocks damaged, 0 not compared; secondary copies: away"
+    )
+    assert describe_scrub(ScrubStatus()) == "off, no full pass yet"
+    servers = RoteServers({0: data_status(0), 1: replace(data_status(1), scrub=scrub)})
+    report = ask_cluster(PlainContext(), "m:1", RoteMeta(meta_status()), servers)
+    assert shown in to_text(report)
+    assert json.loads(to_json(report))["servers"][1]["scrub"]["percent"] == 42.5
 
 
 def test_status_of_a_server_whose_disk_fails_says_so_and_is_degraded() -> None:
