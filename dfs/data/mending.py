@@ -5,6 +5,8 @@ it may be taken. One below may be: the neighbour may still hold what a cut has v
 taken only if the neighbour has the same floor; before it is asked, the superblock says that something is taken, so that meta
 does not forget a cut by what this server confirmed before; and nothing is stored if a cut was executed here since.
 
+An inode of which nothing at all is here may have been dropped, and the neighbour not know yet: nothing of it is taken.
+
 Promises: only this server's own copies change; only what was seen twice is replaced; what comes from the neighbour is verified.
 Called by the scrub, and by the service for a neighbour's scrub. Never waits, and holds no lock while it asks the neighbour.
 """
@@ -82,6 +84,9 @@ class Mending:
             with store.hold(ino):
                 store.require_floor(ino, request.newest_cut, ctx)
                 floor = store.floor(ino, ctx)
+                is_known = floor or any(self._has_strip(ino, each) for each in Role)
+            if not is_known:
+                return 0
             wanted = [at for at in range(request.blocks) if judge(role, own[at], other[at], floor) is Finding.OWN]
             if not wanted:
                 return 0
@@ -96,6 +101,11 @@ class Mending:
                 if found == other[at]
             ]
             return self._store_all(ctx, comparison, changes)
+
+    def _has_strip(self, ino: Ino, role: Role) -> bool:
+        """Tell whether anything of an inode is here in a role; under hold(ino). Raises: DiskError leaves."""
+        with self._store.strip(ino, role, partly=True) as strip:
+            return strip is not None or bool(self._store.overlay.find(ino, role))
 
     def _store_all(self, ctx: CallContext, comparison: Comparison, changes: list[Repair]) -> int:
         return sum(self._repairing.replace(ctx, change, lambda: not comparison.is_disturbed) for change in changes)

@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from dfs.core.block_messages import CopyState, Fence, Get, Identify, ShowData, pack_copies
+from dfs.core.block_messages import CopyState, Drop, Fence, Get, Identify, ListInodes, ShowData, pack_copies
 from dfs.core.cluster_messages import RoleState
 from dfs.core.cuts import Cut
 from dfs.core.errors import BadRequest, NotTrusted, StaleTicket
@@ -320,6 +320,14 @@ def test_clean_during_which_something_was_taken_from_a_neighbour_does_not_count(
         ring.clean(1, INO, Cut(3 * 512, Ticket(9)))
     cleaning._syncing.sync = real  # type: ignore[method-assign]
     assert ring.clean(1, INO, Cut(3 * 512, Ticket(9))).doubts == ring.identity(1).doubts
+
+
+def test_removed_file_is_not_taken_back_from_a_neighbour_that_was_away() -> None:
+    ring = ring_with_file()
+    ring.call(1, Drop((Ino(INO),)))
+    for index in ring.indexes:
+        assert scrub(ring, index).repaired == 0
+    assert ring.call(1, ListInodes(Ino(0), 10)).inos == ()
 
 
 def test_half_executed_cut_of_one_block_is_not_taken_for_damage() -> None:
