@@ -54,6 +54,7 @@ def run_meta_server(*, program: str, level: LogLevel, address: str, folder: Path
         tasks=ThreadTasks(),
         servers=DataServersClient(clock=clock),
         events=JournalEvents(),
+        look=LocalDisk(folder).space,
     )
     server = RpcServer(address=address, service_name="meta-server", methods=META_METHODS, api=service, version=dfs.__version__)
     _run(service, server, f"meta-server at {address}", folder, require_mount=False)

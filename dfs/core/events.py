@@ -130,7 +130,7 @@ META_READ_ONLY = EventKind(
     "META_READ_ONLY",
     "6d1f0c5be0a84d0f8f0b6a2f5a1c7e0d",
     Level.CRITICAL,
-    "the meta-server is read-only, nothing can be changed until it is restarted: {reason}",
+    "the meta-server is read-only, nothing can be changed {until}: {reason}",
 )
 SESSION_EXPIRED = EventKind(
     "SESSION_EXPIRED",
@@ -276,6 +276,24 @@ SCRUB_LATE = EventKind(
     "6d1f0c5be0a84d0f8f0b6a2f5a1c7e52",
     Level.ERROR,
     "the scrub has not read all that is on this server for {days} days; raise scrub_mb_s, or see what is in its way: {reason}",
+)
+META_WRITES_AGAIN = EventKind(
+    "META_WRITES_AGAIN",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e60",
+    Level.INFO,
+    "the disk of the meta-server takes writes again: changes are served",
+)
+META_DISK_FULL = EventKind(
+    "META_DISK_FULL",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e61",
+    Level.ERROR,
+    "the disk of the meta-server is full: {free} bytes free, {held} held in reserve; nothing new can be made, removing goes on",
+)
+META_DISK_FITS = EventKind(
+    "META_DISK_FITS",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e62",
+    Level.INFO,
+    "there is room on the disk of the meta-server again: {free} bytes free",
 )
 
 ALL_KINDS: tuple[EventKind, ...] = tuple(value for value in list(globals().values()) if isinstance(value, EventKind))

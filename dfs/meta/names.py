@@ -62,6 +62,7 @@ from dfs.meta.numbers import Numbers
 from dfs.meta.opens import Opens
 from dfs.meta.paths import Place, full_path, locate, resolve
 from dfs.meta.removal import Removal, touch_folder
+from dfs.meta.room import Room
 from dfs.meta.store import Reader, Transaction
 
 _NODE_TYPES: Final = (stat.S_IFREG, stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFBLK)
@@ -75,12 +76,15 @@ def is_empty(reader: Reader, folder: Ino) -> bool:
 class Names:
     """Makes and removes names."""
 
-    def __init__(self, numbers: Numbers, cluster: Cluster, grants: Grants, opens: Opens, removal: Removal, clock: Clock) -> None:
+    def __init__(
+        self, numbers: Numbers, cluster: Cluster, grants: Grants, opens: Opens, removal: Removal, room: Room, clock: Clock
+    ) -> None:
         self._numbers = numbers
         self._cluster = cluster
         self._grants = grants
         self._opens = opens
         self._removal = removal
+        self._room = room
         self._clock = clock
 
     def create(self, tx: Transaction, ctx: CallContext, request: Create) -> Opened:
@@ -156,6 +160,7 @@ class Names:
         if inode.nlink == 0:
             raise NotFound(request.path)
         require_room_for_link(inode, request.path)
+        self._room.require(request.new_path)
         now_ns = self._clock.wall_ns()
         self._put_name(tx, place, inode.ino, now_ns, subfolders=0)
         tx.run("UPDATE inode SET nlink = nlink + 1, ctime_ns = ? WHERE ino = ?", now_ns, inode.ino)
@@ -223,9 +228,10 @@ class Names:
         size_bytes: int = 0,
         layout: Layout = NO_LAYOUT,
     ) -> Inode:
-        """Make an inode with its first name at a vacant place. Raises: AccessDenied; NotFound in a removed folder."""
+        """Make an inode with its first name at a vacant place. Raises: AccessDenied; NotFound in a removed folder; NoSpace."""
         folder, caller = place.folder, ctx.caller
         require_access(folder, caller, WRITE, place.path)
+        self._room.require(place.path)
         now_ns = self._clock.wall_ns()
         is_folder = stat.S_ISDIR(mode)
         inode = Inode(

@@ -36,6 +36,7 @@ from dfs.meta.recalls import Recalls
 from dfs.meta.reclaimer import Reclaimer
 from dfs.meta.removal import Removal
 from dfs.meta.renames import Renames
+from dfs.meta.room import LOOK_INTERVAL_S, Look, Room
 from dfs.meta.session_calls import EXPIRY_TICK_S, SessionCalls
 from dfs.meta.sessions import SessionRow, Sessions, load_sessions
 from dfs.meta.settings import MetaSettings
@@ -62,6 +63,7 @@ class Host:
     tasks: Tasks
     servers: DataServers
     events: EventSink
+    look: Look
 
 
 class _Loaded(NamedTuple):
@@ -84,10 +86,20 @@ class Workers:
     formatter: Worker
     marks: Worker
     snapshots: Worker
+    room: Worker
 
     def all(self) -> tuple[Worker, ...]:
         """Return them all."""
-        return (self.expirer, self.settler, self.cleaner, self.reclaimer, self.formatter, self.marks, self.snapshots)
+        return (
+            self.expirer,
+            self.settler,
+            self.cleaner,
+            self.reclaimer,
+            self.formatter,
+            self.marks,
+            self.snapshots,
+            self.room,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +113,7 @@ class Parts:
     recalls: Recalls
     locks: Locks
     space: SpaceWatch
+    room: Room
     snapshots: SnapshotSender
     handlers: Mapping[type[Request[Any]], Handler]
     workers: Workers
@@ -141,6 +154,7 @@ def build_parts(host: Host, store: Store) -> Parts:
         lambda: workers.settler.wake(),
     )
     snapshots = SnapshotSender(store, cluster, host.servers, clock)
+    room = Room(host.look, store, host.events, lambda: workers.room.wake())
     worker = partial(Worker, tasks=tasks, clock=clock)
     workers = Workers(
         expirer=worker("expirer", session_calls.expire, period_s=EXPIRY_TICK_S),
@@ -150,21 +164,22 @@ def build_parts(host: Host, store: Store) -> Parts:
         formatter=worker("formatter", formatter.step, retry_s_max=2.0),
         marks=worker("marks", Marks(store, cluster, host.servers, numbers).step),
         snapshots=worker("snapshots", snapshots.step, period_s=SNAPSHOT_INTERVAL_S, retry_s_min=60.0, retry_s_max=600.0),
+        room=worker("room", room.step, gather_s=1.0, retry_s_min=1.0, retry_s_max=LOOK_INTERVAL_S),
     )
     if not loaded.sessions:
         removal.reap(loaded.orphans)
-    names = Names(numbers, cluster, grants, opens, removal, clock)
+    names = Names(numbers, cluster, grants, opens, removal, room, clock)
     files = Files(store, sessions, answers, grants, opens, recalls, removal, clock)
     handlers = {
         **_session_handlers(session_calls),
         m.Lookup: Lookups(store, sessions, recalls, clock).lookup,
         **_reading_handlers(store),
-        **_name_handlers(answers, names, Renames(removal, clock), AttributeChanger(clock), XattrChanger(clock)),
+        **_name_handlers(answers, names, Renames(removal, clock), AttributeChanger(clock), XattrChanger(room, clock)),
         **_file_handlers(files),
         **_lock_handlers(LockCalls(store, sessions, answers, locks)),
     }
     space = SpaceWatch(cluster, host.servers, tasks, clock)
-    return Parts(store, cluster, sessions, opens, recalls, locks, space, snapshots, handlers, workers)
+    return Parts(store, cluster, sessions, opens, recalls, locks, space, room, snapshots, handlers, workers)
 
 
 def _begin(tx: Transaction) -> _Loaded:

@@ -138,4 +138,12 @@ CREATE TABLE xattr (
 ALTER TABLE inode ADD COLUMN sparse INTEGER NOT NULL DEFAULT 0;
 """
 
-MIGRATIONS: Final[tuple[str, ...]] = (_VERSION_1, _VERSION_2)
+_VERSION_3: Final = """
+-- Empty, but for a moment while it is found out whether a disk that was full takes writes again.
+CREATE TABLE probe (
+    id      INTEGER PRIMARY KEY CHECK (id = 1),
+    filler  BLOB    NOT NULL
+);
+"""
+
+MIGRATIONS: Final[tuple[str, ...]] = (_VERSION_1, _VERSION_2, _VERSION_3)

@@ -14,9 +14,10 @@ from dfs.core.interfaces import CallContext, Clock, DataServers, EventSink, Rand
 from dfs.core.meta_messages import FileSystemSpace, ShowMeta, StatFileSystem
 from dfs.core.requests import Request
 from dfs.meta.parts import Host, Parts, build_parts
+from dfs.meta.room import Look, no_limit
 from dfs.meta.settings import MetaSettings
 from dfs.meta.space import free_bytes, total_bytes
-from dfs.meta.store import Reader, Store
+from dfs.meta.store import Reader, Store, StoreFailure
 
 A = TypeVar("A")
 
@@ -35,12 +36,14 @@ class MetaService:
         tasks: Tasks,
         servers: DataServers,
         events: EventSink,
+        look: Look = no_limit,
     ) -> None:
         """Make a meta-server that runs after start().
 
-        Arguments: `store_path`: the database file, in a folder that exists and that this process has locked.
+        Arguments: `store_path`: the database file, in a folder that exists and that this process has locked;
+        `look`: measures the disk under it.
         """
-        self._host = Host(settings, clock, random, tasks, servers, events)
+        self._host = Host(settings, clock, random, tasks, servers, events, look)
         self._store_path = store_path
         self._parts: Parts | None = None
 
@@ -120,17 +123,27 @@ class MetaService:
             reclaiming=reclaiming,
         )
 
-    def _on_store_failure(self, reason: str) -> None:
-        self._host.events.emit(Event(META_READ_ONLY, details={"reason": reason}))
+    def _on_store_failure(self, failure: StoreFailure) -> None:
+        self._host.events.emit(Event(META_READ_ONLY, details={"reason": failure.reason, "until": _until(failure)}))
+        parts = self._parts
+        if parts is not None:
+            parts.workers.room.wake()
 
 
 def _state(parts: Parts) -> str:
     """Return MetaStatus.state."""
-    if parts.store.failure is not None:
-        return f"read-only: {parts.store.failure}"
+    failure = parts.store.failure
+    if failure is not None:
+        return f"read-only: {failure.reason}; nothing can be changed {_until(failure)}"
+    if full := parts.room.describe():
+        return full
     if parts.cluster.shape is None:
         return "waiting to format"
     return "waiting for sessions" if parts.opens.is_waiting() else "ok"
+
+
+def _until(failure: StoreFailure) -> str:
+    return "until there is space on its disk again" if failure.is_full else "until it is restarted"
 
 
 def _count_inodes(reader: Reader) -> int:

@@ -2,7 +2,9 @@
 
 Promises: `change` answers only after the transaction's fsync (WAL, synchronous=FULL), so that what was answered survives
 kill -9 and a power cut; work that raises leaves nothing behind; `read` sees committed state only. The first error of the disk
-turns the store read-only until the process is started anew: no later change is attempted on a file of unknown state.
+turns the store read-only: no later change is attempted on a file of unknown state. If the disk was merely full and the
+transaction was taken back, that state is known: recover() lifts it once a durable write succeeds. Anything else (a failed write
+or fsync, damage) stays until the process is started anew.
 
 Group commit: who finds no leader becomes it and runs all work that is queued, each in a savepoint, under one COMMIT. A caller
 that is alone never hands over to another thread. Lock order: `_mutex` is innermost, nothing else is taken under it.
@@ -29,6 +31,10 @@ _STATEMENTS_CACHED: Final = 256
 _BUSY_TIMEOUT_S: Final = 5.0
 _READERS_KEPT: Final = 8
 _CHECKPOINT_PAGES: Final = 4000
+PROBE_BYTES: Final = 64 << 10
+"""What must fit before changes are tried again after the disk was full."""
+_FULL: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
+"""SQLite's words for ENOSPC: in the database and its log, and in the log's index."""
 
 
 class StoreBug(Exception):
@@ -101,6 +107,15 @@ class _Job(Generic[A]):
     done: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class StoreFailure:
+    """Why the store is read-only."""
+
+    reason: str
+    is_full: bool
+    """Whether the disk was full and nothing else is wrong, so that recover() may lift it."""
+
+
 @dataclass(slots=True)
 class StoreCounts:
     """What the store has done since it was opened; tests and the service's proof of work look at it."""
@@ -119,16 +134,16 @@ class _Readers:
 class Store:
     """The meta-server's database file."""
 
-    def __init__(self, path: str, tasks: Tasks, on_failure: Callable[[str], None]) -> None:
+    def __init__(self, path: str, tasks: Tasks, on_failure: Callable[[StoreFailure], None]) -> None:
         """Open or create the file and bring it to the present version.
 
-        Arguments: `path`: of the file, in a folder that exists; `on_failure`: told once why the store turned read-only.
+        Arguments: `path`: of the file, in a folder that exists; `on_failure`: told why, each time that the store turns read-only.
         Raises: StateError if the file is not ours, is newer than this program, or cannot be opened.
         """
         self.counts = StoreCounts()
         self._path = path
         self._on_failure = on_failure
-        self._failure: str | None = None
+        self._failure: StoreFailure | None = None
         self._mutex = tasks.mutex()
         self._freed = tasks.signal(self._mutex)
         self._queue: list[_Job[Any]] = []
@@ -141,7 +156,7 @@ class Store:
             raise StateError(f"{path} to be a usable database of a meta-server", str(error)) from error
 
     @property
-    def failure(self) -> str | None:
+    def failure(self) -> StoreFailure | None:
         """Why the store is read-only; None while it is not."""
         return self._failure
 
@@ -198,6 +213,32 @@ class Store:
             raise job.error
         return job.answer  # type: ignore[return-value]  # no error: the work's own answer, which may be None
 
+    def recover(self) -> bool:
+        """Serve changes again if the disk was full and takes a durable write now; tell whether changes are served.
+
+        Raises: Stopping.
+        """
+        failure = self._failure
+        if failure is None or not failure.is_full:
+            return failure is None
+        with self._mutex:
+            while self._writing:
+                self._freed.wait(POLL_S)
+            if self._readers.closed:
+                raise Stopping
+            self._writing = True
+        try:
+            is_written = _probe(self._writer)
+        except sqlite3.Error as error:
+            self._failure = self._failed(error)
+            return False
+        else:
+            if is_written:
+                self._failure = None
+            return is_written
+        finally:
+            self._hand_over([])
+
     def close(self) -> None:
         """Refuse new work, wait for work under way, write the log back into the file and close it."""
         with self._mutex:
@@ -221,7 +262,7 @@ class Store:
     def _lead(self, batch: list[_Job[Any]]) -> None:
         """Run all jobs of the batch and commit those that succeed. Errors are left in the jobs."""
         if self._failure is not None:
-            _refuse(batch, self._failure, None)
+            _refuse(batch, self._failure.reason, None)
             return
         writer = self._writer
         try:
@@ -242,17 +283,24 @@ class Store:
                     job.transaction.finish()
 
     def _fail(self, batch: list[_Job[Any]], error: sqlite3.Error) -> None:
-        """Turn read-only: nothing of the batch has happened, and nothing more will."""
-        reason = f"{self._path}: {error}"
-        with contextlib.suppress(sqlite3.Error):  # the disk has failed already; closing the connection rolls back as well
-            if self._writer.in_transaction:
-                self._writer.execute("ROLLBACK")
+        """Turn read-only: nothing of the batch has happened, and nothing more will until recover() says so."""
+        failure = self._failed(error)
         for job in reversed(batch):
             if job.transaction is not None:
                 job.transaction.take_back()
-        _refuse(batch, reason, error)
-        self._failure = reason
-        self._on_failure(reason)
+        _refuse(batch, failure.reason, error)
+        self._failure = failure
+        self._on_failure(failure)
+
+    def _failed(self, error: sqlite3.Error) -> StoreFailure:
+        """Take the open transaction back, and return what an error of the disk means."""
+        is_full = getattr(error, "sqlite_errorcode", None) in _FULL
+        try:
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+        except sqlite3.Error:
+            is_full = False  # nobody knows what stands in the file; closing the connection rolls back as well
+        return StoreFailure(f"{self._path}: {error}", is_full)
 
     # --- connections -----------------------------------------------------------------------------------------------
 
@@ -310,6 +358,20 @@ def _run(writer: sqlite3.Connection, job: _Job[Any], *, alone: bool) -> None:
         writer.execute("ROLLBACK" if alone else "ROLLBACK TO job")
     if not alone:
         writer.execute("RELEASE job")
+
+
+def _probe(writer: sqlite3.Connection) -> bool:
+    """Write PROBE_BYTES durably and take them back; False if a reader is in the way. Raises: sqlite3.Error.
+
+    First the log goes into the database, so that it begins anew in the space that it has taken already: as far as that reaches,
+    changes that need nothing more (removals) go on although the disk is full.
+    """
+    (is_busy, _, _) = writer.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+    if is_busy:
+        return False
+    writer.execute("INSERT OR REPLACE INTO probe VALUES (1, zeroblob(?))", (PROBE_BYTES,))
+    writer.execute("DELETE FROM probe")
+    return True
 
 
 def _refuse(batch: list[_Job[Any]], reason: str, cause: BaseException | None) -> None:

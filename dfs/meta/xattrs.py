@@ -10,13 +10,15 @@ from dfs.core.meta_messages import GetXattr, ListXattrs, RemoveXattr, SetXattr
 from dfs.core.requests import Done
 from dfs.core.xattrs import CREATE, REPLACE, check_name, is_listed, require_changeable, require_readable
 from dfs.meta.paths import resolve
+from dfs.meta.room import Room
 from dfs.meta.store import Reader, Transaction
 
 
 class XattrChanger:
     """Sets and removes extended attributes."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, room: Room, clock: Clock) -> None:
+        self._room = room
         self._clock = clock
 
     def set(self, tx: Transaction, ctx: CallContext, request: SetXattr) -> Done:
@@ -36,6 +38,7 @@ class XattrChanger:
             if flags == REPLACE:
                 raise NoAttribute(name)
             _require_room(tx, inode.ino, name)
+        self._room.require(request.path)
         tx.run("INSERT OR REPLACE INTO xattr VALUES (?, ?, ?)", inode.ino, name, request.value)
         self._touch(tx, inode.ino)
         return Done()

@@ -27,7 +27,7 @@ from dfs.data.service import DataService
 from dfs.data.settings import JOURNAL_AGE_S_MAX, SYNC_INTERVAL_S, DataSettings
 from dfs.meta.service import MetaService
 from dfs.meta.settings import MetaSettings
-from dfs.meta.store import Store, _Job
+from dfs.meta.store import Store, StoreFailure, _Job
 from tests.harness.baton import Baton, Process
 from tests.harness.recorded_events import RecordedEvents
 from tests.harness.simulated_disk import SimulatedDisk
@@ -46,7 +46,7 @@ COMMIT_S_MEAN = 0.001
 class SimulatedStore(Store):
     """The meta-server's store, trusted as SQLite is, whose commits take time and whose files a kill closes."""
 
-    def __init__(self, path: str, tasks: Tasks, on_failure: Callable[[str], None]) -> None:
+    def __init__(self, path: str, tasks: Tasks, on_failure: Callable[[StoreFailure], None]) -> None:
         assert isinstance(tasks, SimulatedTasks)
         self._process = tasks.process
         super().__init__(path, tasks, on_failure)

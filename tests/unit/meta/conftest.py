@@ -18,6 +18,7 @@ from dfs.core.requests import Request
 from dfs.host.randomness import SystemRandom
 from dfs.host.tasks import ThreadTasks
 from dfs.meta.parts import Parts
+from dfs.meta.room import Look, no_limit
 from dfs.meta.service import MetaService
 from dfs.meta.settings import MetaSettings
 from tests.harness.fake_clock import FakeClock
@@ -84,6 +85,7 @@ class MetaUnderTest:
     servers: FakeDataServers = field(default_factory=FakeDataServers)
     events: RecordedEvents = field(default_factory=RecordedEvents)
     bugs: list[str] = field(default_factory=list)
+    look: Look = no_limit
     nonces: int = 0
 
     def __post_init__(self) -> None:
@@ -92,7 +94,7 @@ class MetaUnderTest:
 
     def _new(self) -> MetaService:
         tasks = ThreadTasks(on_bug=lambda: self.bugs.append("a task died"))
-        return MetaService(self.settings, str(self.path), self.clock, SystemRandom(), tasks, self.servers, self.events)
+        return MetaService(self.settings, str(self.path), self.clock, SystemRandom(), tasks, self.servers, self.events, self.look)
 
     def start(self) -> None:
         self.service.start()

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dfs.core.errors import NotFound, ReadOnly, StateError, Stopping
 from dfs.host.tasks import ThreadTasks
-from dfs.meta.store import Reader, Store, StoreBug, Transaction
+from dfs.meta.store import PROBE_BYTES, Reader, Store, StoreBug, StoreFailure, Transaction
 
 TASKS = ThreadTasks()
 Open = Callable[[], Store]
 
 
 @pytest.fixture
-def failures() -> list[str]:
+def failures() -> list[StoreFailure]:
     return []
 
 
 @pytest.fixture
-def reopen(tmp_path: Path, failures: list[str]) -> Iterator[Open]:
+def reopen(tmp_path: Path, failures: list[StoreFailure]) -> Iterator[Open]:
     stores: list[Store] = []
 
     def make() -> Store:
@@ -119,7 +121,7 @@ def test_change_alone_runs_on_the_callers_thread(reopen: Open) -> None:
     assert reopen().change(lambda tx: threading.get_ident()) == threading.get_ident()
 
 
-def test_change_on_a_full_disk_turns_read_only_and_reads_go_on(reopen: Open, failures: list[str]) -> None:
+def test_change_on_a_full_disk_turns_read_only_and_reads_go_on(reopen: Open, failures: list[StoreFailure]) -> None:
     store = reopen()
     store.change(put(1))
     undone: list[int] = []
@@ -140,6 +142,83 @@ def test_change_on_a_full_disk_turns_read_only_and_reads_go_on(reopen: Open, fai
     assert len(failures) == 1
     assert store.failure == failures[0]
     assert count(reopen()) == 1
+
+
+def limit_pages(store: Store, more: int) -> None:
+    """Let the database grow by so many pages: SQLite then says what it says on a full disk."""
+    (pages,) = store._writer.execute("PRAGMA page_count").fetchone()
+    store._writer.execute(f"PRAGMA max_page_count = {pages + more}")
+
+
+def test_full_disk_is_recovered_from_when_a_durable_write_fits_and_nothing_acknowledged_is_lost(reopen: Open) -> None:
+    store = reopen()
+    store.change(put(1))
+    limit_pages(store, 1)
+    with pytest.raises(ReadOnly, match="full"):
+        store.change(lambda tx: tx.run("INSERT INTO symlink VALUES (2, zeroblob(?))", PROBE_BYTES))
+    assert store.failure is not None
+    assert store.failure.is_full
+    assert not store.recover()
+    with pytest.raises(ReadOnly, match="full"):
+        store.change(put(3))
+    limit_pages(store, 2 * PROBE_BYTES // 4096)
+    assert store.recover()
+    assert store.failure is None
+    store.change(put(4))
+    assert [row[0] for row in store.read(lambda reader: reader.all("SELECT ino FROM symlink ORDER BY ino"))] == [1, 4]
+    assert store.read(lambda reader: reader.all("SELECT * FROM probe")) == []
+    assert count(reopen()) == 2
+
+
+class FailingWriter:
+    """A connection whose disk fails at one statement with a code of SQLite's."""
+
+    def __init__(self, connection: sqlite3.Connection, statement: str, code: int) -> None:
+        self.connection = connection
+        self.statement = statement
+        self.code = code
+
+    def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        if sql == self.statement:
+            error = sqlite3.OperationalError("the disk fails")
+            error.sqlite_errorcode = self.code
+            raise error
+        return self.connection.execute(sql, *values)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.connection, name)
+
+
+@pytest.mark.parametrize(
+    ("statement", "code"),
+    [("COMMIT", sqlite3.SQLITE_IOERR_FSYNC), ("COMMIT", sqlite3.SQLITE_IOERR_WRITE), ("COMMIT", sqlite3.SQLITE_CORRUPT)],
+)
+def test_disk_that_fails_in_another_way_stays_read_only_until_a_restart(
+    reopen: Open, statement: str, code: int, failures: list[StoreFailure]
+) -> None:
+    store = reopen()
+    healthy = store._writer
+    store._writer = FailingWriter(healthy, statement, code)  # type: ignore[assignment]
+    with pytest.raises(ReadOnly, match="the disk fails"):
+        store.change(put(1))
+    store._writer = healthy
+    assert [failure.is_full for failure in failures] == [False]
+    assert not store.recover()
+    with pytest.raises(ReadOnly, match="the disk fails"):
+        store.change(put(2))
+    assert count(reopen()) == 0
+
+
+def test_full_disk_on_which_the_rollback_fails_stays_read_only_until_a_restart(reopen: Open) -> None:
+    store = reopen()
+    healthy = store._writer
+    commit_fails = FailingWriter(healthy, "COMMIT", sqlite3.SQLITE_FULL)
+    store._writer = FailingWriter(commit_fails, "ROLLBACK", sqlite3.SQLITE_IOERR)  # type: ignore[arg-type,assignment]
+    with pytest.raises(ReadOnly):
+        store.change(put(1))
+    store._writer = healthy
+    healthy.execute("ROLLBACK")
+    assert not store.recover()
 
 
 def test_change_with_a_wrong_statement_is_a_bug_of_that_caller_only(reopen: Open) -> None:
