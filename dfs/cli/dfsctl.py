@@ -1,6 +1,6 @@
 """`dfsctl`: looking at a cluster and its disks. Reads arguments and hands over to one module per subcommand.
 
-Two subcommands change something, and each asks for a word that says so: `accept-loss --yes` and `meta restore --from-servers`.
+What changes something asks for a word that says so: `accept-loss --yes`, `meta restore --from-servers` or a FILE.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from typing import Final
 
 from dfs.cli import lost
 from dfs.cli.arguments import OneLineParser, make_parser, parse_address, run_program
+from dfs.cli.backup import BACKUP_TIMEOUT_S, back_up
 from dfs.cli.configuration import add_config_option, read_config
 from dfs.cli.data import parse_index
 from dfs.cli.dump_strip import dump_strip
 from dfs.cli.ls_blocks import PREFIX, find_place, list_blocks, show
 from dfs.cli.restore import restore_meta
 from dfs.cli.scrub import find_file, order_scrub, wait_for_scrub
+from dfs.cli.restore import restore_backup, restore_meta
 from dfs.cli.status import ANSWER_TIMEOUT_S, ask_cluster, to_json, to_text
 from dfs.cli.wiring import connect_data_servers, connect_meta
 from dfs.core.contexts import PlainContext
@@ -64,7 +66,9 @@ def _run(argv: Sequence[str]) -> int:
     _add_cluster(accept, _accept_loss)
     accept.add_argument("--yes", action="store_true", required=True, help="yes: what `dfsctl lost` lists will read as zeros")
     meta = commands.add_parser("meta", help="what concerns the meta-server's state", allow_abbrev=False)
-    _add_restore(meta.add_subparsers(dest="meta_command", required=True, metavar="COMMAND"))
+    meta_commands = meta.add_subparsers(dest="meta_command", required=True, metavar="COMMAND")
+    _add_backup(meta_commands)
+    _add_restore(meta_commands)
     dump = commands.add_parser("dump-strip", help="what a strip file on a data server's disk says", allow_abbrev=False)
     dump.add_argument("file", type=Path, metavar="FILE")
     dump.set_defaults(run=lambda options: dump_strip(options.file))
@@ -73,11 +77,20 @@ def _run(argv: Sequence[str]) -> int:
     return run(options)
 
 
+def _add_backup(commands: argparse._SubParsersAction[OneLineParser]) -> None:
+    backup = commands.add_parser("backup", help="write the running meta-server's state to a file", allow_abbrev=False)
+    backup.add_argument("file", type=Path, metavar="FILE", help="gzipped; it appears whole or not at all")
+    backup.add_argument("--force", action="store_true", help="replace a FILE that exists")
+    _add_cluster(backup, _backup)
+
+
 def _add_restore(commands: argparse._SubParsersAction[OneLineParser]) -> None:
     restore = commands.add_parser(
         "restore", help="bring the meta-server's state back into an empty state folder", allow_abbrev=False
     )
-    restore.add_argument("--from-servers", action="store_true", required=True, help="from the newest snapshot on the data servers")
+    source = restore.add_mutually_exclusive_group(required=True)
+    source.add_argument("--from-servers", action="store_true", help="from the newest snapshot on the data servers")
+    source.add_argument("file", type=Path, nargs="?", metavar="FILE", help="from a file of `dfsctl meta backup`")
     restore.add_argument("--state", type=Path, metavar="DIR", help="state folder, instead of the configured one")
     add_config_option(restore)
     restore.set_defaults(run=_restore)
@@ -117,8 +130,20 @@ def _restore(options: argparse.Namespace) -> int:
     config = read_config(options.config)
     servers = connect_data_servers(ANSWER_TIMEOUT_S)
     addresses = [server.address for server in config.servers]
-    for line in restore_meta(PlainContext(), options.state or Path(config.meta.state), addresses, servers):
+    folder = options.state or Path(config.meta.state)
+    if options.from_servers:
+        lines = restore_meta(PlainContext(), folder, addresses, servers)
+    else:
+        lines = restore_backup(PlainContext(), folder, options.file, addresses, servers)
+    for line in lines:
         print(line)
+    return ExitCode.DONE
+
+
+def _backup(options: argparse.Namespace) -> int:
+    address: str = options.meta or read_config(options.config).meta.address
+    backup = back_up(PlainContext(), connect_meta(address, BACKUP_TIMEOUT_S), options.file, force=options.force)
+    print(f"{options.file}: {backup.size_bytes} bytes, checksum {backup.checksum:08x}, verified")
     return ExitCode.DONE
 
 

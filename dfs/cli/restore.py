@@ -1,7 +1,8 @@
-"""`dfsctl meta restore --from-servers`: bring the newest snapshot of the meta-server back into an empty state folder.
+"""`dfsctl meta restore`: bring a backup, or the newest snapshot on the data servers, back into an empty state folder.
 
 The meta-server must be stopped, its folder empty; nothing is changed on the data servers. A snapshot that does not verify is passed
-over for the next copy or the next older one. The database appears in the folder whole or not at all.
+over for the next copy or the next older one. The database appears in the folder whole or not at all. Servers that do not answer are
+named: the meta-server asks them itself when it runs, and goes above what they remember.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
+from dfs.cli.backup import read_backup, sync_folder
 from dfs.cli.wiring import STORE_NAME
 from dfs.core.block_messages import FetchSnapshot, Identify, Identity, ListSnapshots, Snapshot, Snapshots
 from dfs.core.errors import DfsError, PeerError, PeerStartError, StateError
@@ -60,6 +62,22 @@ def restore_meta(ctx: CallContext, folder: Path, addresses: Sequence[str], serve
             return
     silent = f"; not asked: {'; '.join(found.silent)}" if found.silent else ""
     raise PeerStartError("a snapshot that can be read on one of the data servers", f"none{silent}")
+
+
+def restore_backup(ctx: CallContext, folder: Path, file: Path, addresses: Sequence[str], servers: DataServers) -> Iterator[str]:
+    """Restore a file of dfsctl meta backup into a state folder; yield what happens, line by line.
+
+    Raises: StateError if the folder is in use or not empty, or the backup damaged or another cluster's.
+    """
+    raw = read_backup(file)
+    with lock_state_folder(folder):
+        _require_empty(folder)
+        servers.set_addresses({ServerIndex(index): address for index, address in enumerate(addresses)}, "")
+        found = _ask(ctx, len(addresses), servers)
+        for words in found.silent:
+            yield f"not asked: {words}"
+        inodes = _install(folder, raw, found)
+        yield f"restored {file}: {inodes} inodes"
 
 
 def _require_empty(folder: Path) -> None:
@@ -124,11 +142,7 @@ def _install(folder: Path, raw: bytes, found: Found) -> int:
             os.fsync(file.fileno())
         inodes = adopt_restored(str(path), ThreadTasks(), found.cluster, found.highest_mark)
         path.rename(folder / STORE_NAME)
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_folder(folder)
     except OSError as error:
         raise StateError(f"the state folder {folder} to take the database", error.strerror or str(error)) from error
     return inodes

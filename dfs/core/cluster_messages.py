@@ -87,7 +87,7 @@ class MetaStatus:
     """servers = 0 while not formatted."""
     name: str
     state: str
-    """"ok", "waiting to format", "waiting for sessions" (the first 30 s), "read-only: REASON", "disk full: FREE bytes free, ...", or
+    """"ok", "waiting to format", "waiting for sessions" (the first 30 s), "read-only: REASON", "disk full: ...", or
     "rolled back: ..."."""
     data_servers: tuple[ServerAddress, ...]
     mounts: tuple[MountStatus, ...]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from dfs.core.block_messages import Snapshot, SnapshotPart
 from dfs.core.cluster_messages import MetaStatus, ServerAddress, Shape
 from dfs.core.cuts import Cut
 from dfs.core.ids import Generation, Ino, OpId, SessionId, Ticket
@@ -526,6 +527,25 @@ class ListFiles(Request[FileList]):
     limit: int
 
 
+@dataclass(frozen=True, slots=True)
+class TakeBackup(Request[Snapshot]):
+    """Copy the database as of one moment, gzip it and keep that in memory to be fetched, until a minute after the last fetch or
+    until the next one is taken. Takes about a second per 100,000 files. For administrators: NotPermitted unless the caller is root.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class FetchBackup(Request[SnapshotPart]):
+    """Return up to `limit` bytes (1 .. 4 MiB) of the backup from `offset`; none at its end.
+
+    Faults: BadRequest if it is not kept any more; NotPermitted unless the caller is root.
+    """
+
+    backup: Snapshot
+    offset: int
+    limit: int
+
+
 META_METHODS: Final[dict[str, type[Request[object]]]] = {
     "open_session": OpenSession,
     "heartbeat": Heartbeat,
@@ -560,5 +580,7 @@ META_METHODS: Final[dict[str, type[Request[object]]]] = {
     "statfs": StatFileSystem,
     "status": ShowMeta,
     "list_files": ListFiles,
+    "take_backup": TakeBackup,
+    "fetch_backup": FetchBackup,
 }
 """Method name on the wire -> request."""

@@ -19,6 +19,7 @@ from dfs.core.requests import Change, Request
 from dfs.meta import reading
 from dfs.meta.answers import Answers
 from dfs.meta.attributes import AttributeChanger
+from dfs.meta.backups import KEEP_S, Backups
 from dfs.meta.cleaner import Cleaner
 from dfs.meta.cluster import Cluster
 from dfs.meta.file_list import list_files
@@ -87,6 +88,7 @@ class Workers:
     marks: Worker
     snapshots: Worker
     room: Worker
+    backups: Worker
 
     def all(self) -> tuple[Worker, ...]:
         """Return them all."""
@@ -99,6 +101,7 @@ class Workers:
             self.marks,
             self.snapshots,
             self.room,
+            self.backups,
         )
 
 
@@ -114,6 +117,7 @@ class Parts:
     locks: Locks
     space: SpaceWatch
     room: Room
+    backups: Backups
     snapshots: SnapshotSender
     handlers: Mapping[type[Request[Any]], Handler]
     workers: Workers
@@ -155,6 +159,7 @@ def build_parts(host: Host, store: Store) -> Parts:
     )
     snapshots = SnapshotSender(store, cluster, host.servers, clock)
     room = Room(host.look, store, host.events, lambda: workers.room.wake())
+    backups = Backups(store, tasks, clock, lambda: workers.backups.wake())
     worker = partial(Worker, tasks=tasks, clock=clock)
     workers = Workers(
         expirer=worker("expirer", session_calls.expire, period_s=EXPIRY_TICK_S),
@@ -165,6 +170,7 @@ def build_parts(host: Host, store: Store) -> Parts:
         marks=worker("marks", Marks(store, cluster, host.servers, numbers).step),
         snapshots=worker("snapshots", snapshots.step, period_s=SNAPSHOT_INTERVAL_S, retry_s_min=60.0, retry_s_max=600.0),
         room=worker("room", room.step, gather_s=1.0, retry_s_min=1.0, retry_s_max=LOOK_INTERVAL_S),
+        backups=worker("backups", backups.step, retry_s_min=KEEP_S, retry_s_max=KEEP_S),
     )
     if not loaded.sessions:
         removal.reap(loaded.orphans)
@@ -176,10 +182,11 @@ def build_parts(host: Host, store: Store) -> Parts:
         **_reading_handlers(store),
         **_name_handlers(answers, names, Renames(removal, clock), AttributeChanger(clock), XattrChanger(room, clock)),
         **_file_handlers(files),
+        **_backup_handlers(backups),
         **_lock_handlers(LockCalls(store, sessions, answers, locks)),
     }
     space = SpaceWatch(cluster, host.servers, tasks, clock)
-    return Parts(store, cluster, sessions, opens, recalls, locks, space, room, snapshots, handlers, workers)
+    return Parts(store, cluster, sessions, opens, recalls, locks, space, room, backups, snapshots, handlers, workers)
 
 
 def _begin(tx: Transaction) -> _Loaded:
@@ -261,4 +268,11 @@ def _lock_handlers(calls: LockCalls) -> dict[type[Request[Any]], Handler]:
         m.Unlock: calls.unlock,
         m.AssertLocks: calls.assert_locks,
         m.FindLock: calls.find_lock,
+    }
+
+
+def _backup_handlers(backups: Backups) -> dict[type[Request[Any]], Handler]:
+    return {
+        m.TakeBackup: backups.take,
+        m.FetchBackup: backups.fetch,
     }

@@ -27,15 +27,15 @@ NUMBERS_SKIPPED: Final = 1_000_000
 def adopt_restored(path: str, tasks: Tasks, cluster: str, highest_mark: int) -> int:
     """Bring a restored database up to what the data servers know; return its number of inodes.
 
-    Arguments: the file, the cluster's uuid, and the highest mark that any data server was told.
+    Arguments: the file, the cluster's uuid (empty: no server could be asked), and the highest mark that any data server was told.
     Raises: StateError if the file is damaged, or another cluster's.
     """
-    store = Store(path, tasks, lambda reason: None)
+    store = Store(path, tasks, lambda failure: None)
     try:
         found = store.read(lambda reader: (reader.one("PRAGMA quick_check"), reader.one("SELECT uuid FROM cluster")))
         if found[0] != ("ok",):
             raise StateError("a snapshot that SQLite finds in order", str(found[0]))
-        if found[1] != (cluster,):
+        if cluster and found[1] != (cluster,):
             raise StateError(f"a snapshot of cluster {cluster}", f"one of {found[1]}")
         return store.change(lambda tx: _adopt(tx, highest_mark))
     finally:
