@@ -1,6 +1,7 @@
 """`dfsctl`: looking at a cluster and its disks. Reads arguments and hands over to one module per subcommand.
 
-What changes something asks for a word that says so: `accept-loss --yes`, `meta restore --from-servers` or a FILE.
+What changes something asks for a word that says so: `accept-loss --yes`, `meta restore --from-servers` or a FILE,
+`meta accept-rollback`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from dfs.core.contexts import PlainContext
 from dfs.core.errors import ExitCode
 from dfs.core.interfaces import DataServers, MetaApi
 from dfs.core.scrub_messages import EVERYTHING
+from dfs.core.meta_messages import AcceptRollback, ShowMeta
 
 PROGRAM: Final = "dfsctl"
 EPILOG: Final = """\
@@ -69,6 +71,8 @@ def _run(argv: Sequence[str]) -> int:
     meta_commands = meta.add_subparsers(dest="meta_command", required=True, metavar="COMMAND")
     _add_backup(meta_commands)
     _add_restore(meta_commands)
+    accept = meta_commands.add_parser("accept-rollback", help="believe a meta-server that was restored", allow_abbrev=False)
+    _add_cluster(accept, _accept_rollback)
     dump = commands.add_parser("dump-strip", help="what a strip file on a data server's disk says", allow_abbrev=False)
     dump.add_argument("file", type=Path, metavar="FILE")
     dump.set_defaults(run=lambda options: dump_strip(options.file))
@@ -137,6 +141,14 @@ def _restore(options: argparse.Namespace) -> int:
         lines = restore_backup(PlainContext(), folder, options.file, addresses, servers)
     for line in lines:
         print(line)
+    return ExitCode.DONE
+
+
+def _accept_rollback(options: argparse.Namespace) -> int:
+    _, meta, _ = _connect(options)
+    state = meta.call(PlainContext(), ShowMeta()).state
+    meta.call(PlainContext(), AcceptRollback())
+    print(f"accepted; it was {state}" if state.startswith("rolled back") else f"nothing to accept: {state}")
     return ExitCode.DONE
 
 

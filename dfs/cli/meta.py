@@ -37,12 +37,18 @@ def _run_configured(argv: Sequence[str]) -> int:
     parser = make_parser(PROGRAM, "Run the meta-server of a dfs file system in the foreground.")
     add_config_option(parser)
     parser.add_argument("--state", type=Path, metavar="DIR", help="state folder, instead of the configured one")
+    parser.add_argument(
+        "--accept-rollback",
+        action="store_true",
+        help="believe a state that was put back from a backup: what it does not know is removed from the data servers after a week",
+    )
     options = parser.parse_args(argv)
     config = read_config(options.config)
     settings = MetaSettings(
         name=config.cluster.name,
         block_size=config.cluster.block_size,
         data_servers=tuple(server.address for server in config.servers),
+        accept_rollback=options.accept_rollback,
     )
     folder = options.state or Path(config.meta.state)
     run_meta_server(program=PROGRAM, level=config.log.level, address=config.meta.address, folder=folder, settings=settings)

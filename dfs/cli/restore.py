@@ -140,7 +140,7 @@ def _install(folder: Path, raw: bytes, found: Found) -> int:
             file.write(raw)
             file.flush()
             os.fsync(file.fileno())
-        inodes = adopt_restored(str(path), ThreadTasks(), found.cluster, found.highest_mark)
+        inodes = adopt_restored(str(path), ThreadTasks(), found.cluster, found.highest_mark, is_everyone=not found.silent)
         path.rename(folder / STORE_NAME)
         sync_folder(folder)
     except OSError as error:

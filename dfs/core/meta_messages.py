@@ -546,6 +546,14 @@ class FetchBackup(Request[SnapshotPart]):
     limit: int
 
 
+@dataclass(frozen=True, slots=True)
+class AcceptRollback(Request[Done]):
+    """Believe a meta-server that is older than what the data servers remember: from now on it may have them remove something.
+
+    A success if there is nothing to accept. For administrators: NotPermitted unless the caller is root.
+    """
+
+
 META_METHODS: Final[dict[str, type[Request[object]]]] = {
     "open_session": OpenSession,
     "heartbeat": Heartbeat,
@@ -582,5 +590,6 @@ META_METHODS: Final[dict[str, type[Request[object]]]] = {
     "list_files": ListFiles,
     "take_backup": TakeBackup,
     "fetch_backup": FetchBackup,
+    "accept_rollback": AcceptRollback,
 }
 """Method name on the wire -> request."""

@@ -15,6 +15,10 @@ from dfs.meta.store import Transaction
 
 MARK_STEP: Final = 10_000
 """How far the mark is raised at a time: a start loses at most so many numbers of 2**40."""
+NUMBERS_SKIPPED: Final = 1_000_000
+"""Far more than a meta-server can have issued before it told any data server of its last mark."""
+EARLY_SKIP: Final = 100_000
+"""What is left out if a number is needed before the data servers' marks are known: the database may have been put back."""
 
 
 class Numbers:
@@ -29,6 +33,7 @@ class Numbers:
         self._mark = mark
         self._durable_mark = mark
         self._on_raise = on_raise
+        self._is_early = False
 
     @property
     def mark(self) -> int:
@@ -38,10 +43,25 @@ class Numbers:
     def take(self, tx: Transaction) -> int:
         """Issue the next number. Raises: NoSpace after 2**40 of them."""
         number = self._next
+        if self._is_early:
+            self._is_early = False
+            number = self._mark + EARLY_SKIP
         if number >= self._mark:
             self._raise_mark(tx, number + MARK_STEP)
         self._next = number + 1
         return number
+
+    def expect_marks(self) -> None:
+        """Leave EARLY_SKIP numbers out if one is needed before marks_are_known(); called before the first is issued."""
+        self._is_early = True
+
+    def marks_are_known(self) -> None:
+        """Note that the data servers' marks were compared with ours."""
+        self._is_early = False
+
+    def advance(self, tx: Transaction) -> None:
+        """Raise the mark by one, so that who remembers it can tell this state of the database from all before."""
+        self._raise_mark(tx, self._mark + 1)
 
     def ino(self, tx: Transaction) -> Ino:
         """Issue the number of an inode."""

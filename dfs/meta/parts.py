@@ -28,7 +28,7 @@ from dfs.meta.formatter import Formatter
 from dfs.meta.grants import Grants
 from dfs.meta.lock_calls import LockCalls
 from dfs.meta.locks import Locks
-from dfs.meta.marks import Marks
+from dfs.meta.marks import ADVANCE_S, Marks
 from dfs.meta.names import Names
 from dfs.meta.numbers import Numbers
 from dfs.meta.opens import Opens
@@ -37,6 +37,7 @@ from dfs.meta.recalls import Recalls
 from dfs.meta.reclaimer import Reclaimer
 from dfs.meta.removal import Removal
 from dfs.meta.renames import Renames
+from dfs.meta.rollback import Rollback
 from dfs.meta.room import LOOK_INTERVAL_S, Look, Room
 from dfs.meta.session_calls import EXPIRY_TICK_S, SessionCalls
 from dfs.meta.sessions import SessionRow, Sessions, load_sessions
@@ -45,6 +46,7 @@ from dfs.meta.settler import Settler
 from dfs.meta.snapshots import SNAPSHOT_INTERVAL_S, SnapshotSender
 from dfs.meta.space import SpaceWatch
 from dfs.meta.store import Reader, Store, Transaction
+from dfs.meta.strays import FIRST_SCAN_S, Strays
 from dfs.meta.worker import Worker
 from dfs.meta.xattrs import XattrChanger, get_xattr, list_xattrs
 
@@ -89,6 +91,7 @@ class Workers:
     snapshots: Worker
     room: Worker
     backups: Worker
+    strays: Worker
 
     def all(self) -> tuple[Worker, ...]:
         """Return them all."""
@@ -102,6 +105,7 @@ class Workers:
             self.snapshots,
             self.room,
             self.backups,
+            self.strays,
         )
 
 
@@ -118,6 +122,8 @@ class Parts:
     space: SpaceWatch
     room: Room
     backups: Backups
+    rollback: Rollback
+    marks: Marks
     snapshots: SnapshotSender
     handlers: Mapping[type[Request[Any]], Handler]
     workers: Workers
@@ -137,6 +143,8 @@ def build_parts(host: Host, store: Store) -> Parts:
     locks = Locks(tasks, clock, sessions.is_live, opens.is_waiting)
     answers = Answers(store, sessions, tasks)
     numbers = Numbers(loaded.mark, lambda: workers.marks.wake())
+    if cluster.shape is not None:
+        numbers.expect_marks()
     grants = Grants(numbers, recalls, clock, lambda: workers.cleaner.wake())
     removal = Removal(store, opens, recalls, clock, lambda: workers.reclaimer.wake())
     formatter = Formatter(cluster, host.servers, host.settings, tasks, host.random, host.events, lambda: _formatted(workers))
@@ -159,18 +167,30 @@ def build_parts(host: Host, store: Store) -> Parts:
     )
     snapshots = SnapshotSender(store, cluster, host.servers, clock)
     room = Room(host.look, store, host.events, lambda: workers.room.wake())
-    backups = Backups(store, tasks, clock, lambda: workers.backups.wake())
+    rollback = Rollback(
+        store,
+        host.events,
+        is_accepted=host.settings.accept_rollback,
+        on_adopted=session_calls.end_all,
+        on_release=lambda: _released(workers),
+    )
+    marks = Marks(store, cluster, host.servers, numbers, rollback, clock)
+    backups = Backups(store, tasks, clock, lambda: _backed_up(workers, marks))
+    strays = Strays(store, cluster, host.servers, rollback, clock, host.events, lambda: workers.reclaimer.wake())
     worker = partial(Worker, tasks=tasks, clock=clock)
     workers = Workers(
         expirer=worker("expirer", session_calls.expire, period_s=EXPIRY_TICK_S),
         settler=worker("settler", Settler(store, cluster, host.servers, grants, recalls).step, retry_s_max=2.0),
-        cleaner=worker("cleaner", Cleaner(store, cluster, host.servers).step, gather_s=1.0),
-        reclaimer=worker("reclaimer", Reclaimer(store, cluster, host.servers).step, gather_s=0.5),
+        cleaner=worker("cleaner", rollback.guard(Cleaner(store, cluster, host.servers).step), gather_s=1.0),
+        reclaimer=worker("reclaimer", rollback.guard(Reclaimer(store, cluster, host.servers).step), gather_s=0.5),
         formatter=worker("formatter", formatter.step, retry_s_max=2.0),
-        marks=worker("marks", Marks(store, cluster, host.servers, numbers).step),
-        snapshots=worker("snapshots", snapshots.step, period_s=SNAPSHOT_INTERVAL_S, retry_s_min=60.0, retry_s_max=600.0),
+        marks=worker("marks", marks.step, period_s=ADVANCE_S),
+        snapshots=worker(
+            "snapshots", rollback.guard(snapshots.step), period_s=SNAPSHOT_INTERVAL_S, retry_s_min=60.0, retry_s_max=600.0
+        ),
         room=worker("room", room.step, gather_s=1.0, retry_s_min=1.0, retry_s_max=LOOK_INTERVAL_S),
         backups=worker("backups", backups.step, retry_s_min=KEEP_S, retry_s_max=KEEP_S),
+        strays=worker("strays", strays.step, period_s=FIRST_SCAN_S, retry_s_min=60.0, retry_s_max=FIRST_SCAN_S),
     )
     if not loaded.sessions:
         removal.reap(loaded.orphans)
@@ -182,11 +202,13 @@ def build_parts(host: Host, store: Store) -> Parts:
         **_reading_handlers(store),
         **_name_handlers(answers, names, Renames(removal, clock), AttributeChanger(clock), XattrChanger(room, clock)),
         **_file_handlers(files),
-        **_backup_handlers(backups),
+        **_backup_handlers(backups, rollback),
         **_lock_handlers(LockCalls(store, sessions, answers, locks)),
     }
     space = SpaceWatch(cluster, host.servers, tasks, clock)
-    return Parts(store, cluster, sessions, opens, recalls, locks, space, room, backups, snapshots, handlers, workers)
+    return Parts(
+        store, cluster, sessions, opens, recalls, locks, space, room, backups, rollback, marks, snapshots, handlers, workers
+    )
 
 
 def _begin(tx: Transaction) -> _Loaded:
@@ -202,6 +224,18 @@ def _formatted(workers: Workers) -> None:
     workers.formatter.wake()
     workers.marks.wake()
     workers.snapshots.wake()
+
+
+def _released(workers: Workers) -> None:
+    workers.cleaner.wake()
+    workers.reclaimer.wake()
+    workers.snapshots.wake()
+
+
+def _backed_up(workers: Workers, marks: Marks) -> None:
+    marks.note_copy()
+    workers.marks.wake()
+    workers.backups.wake()
 
 
 def _session_handlers(calls: SessionCalls) -> dict[type[Request[Any]], Handler]:
@@ -271,8 +305,9 @@ def _lock_handlers(calls: LockCalls) -> dict[type[Request[Any]], Handler]:
     }
 
 
-def _backup_handlers(backups: Backups) -> dict[type[Request[Any]], Handler]:
+def _backup_handlers(backups: Backups, rollback: Rollback) -> dict[type[Request[Any]], Handler]:
     return {
+        m.AcceptRollback: rollback.accept,
         m.TakeBackup: backups.take,
         m.FetchBackup: backups.fetch,
     }

@@ -144,6 +144,20 @@ CREATE TABLE probe (
     id      INTEGER PRIMARY KEY CHECK (id = 1),
     filler  BLOB    NOT NULL
 );
+
+-- No row: no data server remembers more than this database. One row: this database is older, and nobody has accepted that yet, so
+-- data servers are told to remove nothing.
+CREATE TABLE rollback (
+    id      INTEGER PRIMARY KEY CHECK (id = 1),
+    own     INTEGER NOT NULL,       -- its mark when that was noticed
+    seen    INTEGER NOT NULL        -- the highest mark that a data server remembered; 0: some could not be asked
+);
+
+-- Quarantine: inodes without a row in inode or reclaim of which data servers hold strips. After a week they go to reclaim.
+CREATE TABLE stray (
+    ino      INTEGER PRIMARY KEY,
+    waited_s INTEGER NOT NULL       -- how long the server has run since it first saw them
+);
 """
 
 MIGRATIONS: Final[tuple[str, ...]] = (_VERSION_1, _VERSION_2, _VERSION_3)

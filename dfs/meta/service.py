@@ -70,7 +70,9 @@ class MetaService:
             worker.ask_to_stop()
         for worker in parts.workers.all():
             worker.join()
-        parts.snapshots.send_last()
+        parts.marks.tell_last()
+        if parts.rollback.may_remove:  # the data servers keep a few only: those of an older state would push better ones out
+            parts.snapshots.send_last()
         parts.store.close()
 
     def call(self, ctx: CallContext, request: Request[A]) -> A:
@@ -135,10 +137,10 @@ def _state(parts: Parts) -> str:
     failure = parts.store.failure
     if failure is not None:
         return f"read-only: {failure.reason}; nothing can be changed {_until(failure)}"
-    if full := parts.room.describe():
-        return full
     if parts.cluster.shape is None:
         return "waiting to format"
+    if wrong := "; ".join(text for text in (parts.rollback.describe(), parts.room.describe()) if text):
+        return wrong
     return "waiting for sessions" if parts.opens.is_waiting() else "ok"
 
 

@@ -146,6 +146,11 @@ class SessionCalls:
             self._bury(row.session)
         return True
 
+    def end_all(self) -> None:
+        """End all sessions: mounts open new ones, and what was held is settled."""
+        for session in self._sessions.statuses():
+            self._end(session.session)
+
     def _end(self, session: SessionId) -> None:
         if self._sessions.remove(session) is not None:
             self._bury(session)

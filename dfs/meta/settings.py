@@ -23,4 +23,6 @@ class MetaSettings:
     """Bytes per block of a file system that is yet to be made; one that exists must have been made with it."""
     data_servers: tuple[str, ...] = ()
     """host:port of all data servers in order of index; empty: the first mount tells (the original commands)."""
+    accept_rollback: bool = False
+    """Whether a database that is older than what the data servers remember is to be believed."""
     sync: SyncMode = SyncMode.ALWAYS

@@ -18,6 +18,8 @@ from dfs.core.block_messages import (
     Fenced,
     Identify,
     Identity,
+    Inventory,
+    ListInodes,
     NoteMark,
     PrepareFormat,
     ShowData,
@@ -45,6 +47,8 @@ class FakeServer:
     dropped: list[Ino] = field(default_factory=list)
     is_unsure: bool = False
     """Whether something behind `ends` can't be read."""
+    strips: set[Ino] = field(default_factory=set)
+    """Inodes with strips; only tests that need them say so."""
 
     def answer(self, request: Request[Any]) -> Any:
         if isinstance(request, Identify):
@@ -67,6 +71,9 @@ class FakeServer:
         if isinstance(request, NoteMark):
             self.identity = replace(self.identity, mark=max(self.identity.mark, request.mark))
             return Done()
+        if isinstance(request, ListInodes):
+            above = sorted(ino for ino in self.strips if ino > request.after)
+            return Inventory(tuple(above[: request.limit]), len(above) > request.limit)
         if isinstance(request, Fence):
             self.floors[request.ino] = max(request.ticket, self.floors.get(request.ino, Ticket(0)))
             return Fenced(self.ends.get(request.ino, 0), not self.is_unsure)
@@ -75,6 +82,7 @@ class FakeServer:
             return self.identity
         if isinstance(request, Drop):
             self.dropped += request.inos
+            self.strips -= set(request.inos)
             return Done()
         raise UnknownMethod(type(request).__name__)
 

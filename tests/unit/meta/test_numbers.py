@@ -76,4 +76,5 @@ def test_restored_meta_goes_above_what_a_server_knows(meta: MetaUnderTest) -> No
     meta.servers.server(3).identity = replace(meta.servers.server(3).identity, mark=known)
     meta.crash()
     wait_until(lambda: durable_mark(meta) > known)
-    assert mount.create(b"f").attributes.ino > known
+    wait_until(lambda: not meta.running().sessions.is_live(mount.session))
+    assert meta.mount().create(b"f").attributes.ino > known
