@@ -12,30 +12,33 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from dfs.cli import lost
+from dfs.cli import fsck, lost
 from dfs.cli.arguments import OneLineParser, make_parser, parse_address, run_program
 from dfs.cli.backup import BACKUP_TIMEOUT_S, back_up
 from dfs.cli.configuration import add_config_option, read_config
+from dfs.cli.damage import result_of
 from dfs.cli.data import parse_index
 from dfs.cli.dump_strip import dump_strip
 from dfs.cli.ls_blocks import PREFIX, find_place, list_blocks, show
-from dfs.cli.restore import restore_meta
-from dfs.cli.scrub import find_file, order_scrub, wait_for_scrub
 from dfs.cli.restore import restore_backup, restore_meta
+from dfs.cli.scrub import find_file, order_scrub, wait_for_scrub
 from dfs.cli.status import ANSWER_TIMEOUT_S, ask_cluster, to_json, to_text
-from dfs.cli.wiring import connect_data_servers, connect_meta
+from dfs.cli.wiring import connect_data_servers, connect_meta, make_reader
 from dfs.core.contexts import PlainContext
 from dfs.core.errors import ExitCode
 from dfs.core.interfaces import DataServers, MetaApi
-from dfs.core.scrub_messages import EVERYTHING
 from dfs.core.meta_messages import AcceptRollback, ShowMeta
+from dfs.core.scrub_messages import EVERYTHING
+from dfs.host.clock import SystemClock
 
 PROGRAM: Final = "dfsctl"
 EPILOG: Final = """\
-Exit status of status: 0 healthy, 1 degraded, 2 data at risk (two neighbouring servers are not healthy). Of ls-blocks: 0 both
-copies of all blocks are good, 1 some are not. Of lost: 0 nothing is lost, 1 something is. Of scrub --wait: 0 nothing was found or
-all of it repaired, 1 damage is left or some copies could not be compared. Of dump-strip: 0 everything verifies, 1 something
-does not. All: 2 wrong usage, 3 wrong configuration, 5 a server that is needed does not answer."""
+Exit status of status: 0 healthy, 1 degraded, 2 data at risk (two neighbouring servers are not healthy). Of fsck: 0 clean,
+1 everything that was found is repaired, 2 damage is left, as always without --repair. Of ls-blocks: 0 both copies of all
+blocks are good, 1 some are not. Of lost: 0 nothing is lost, 1 something is. Of dump-strip: 0 everything verifies,
+1 something does not. Of scrub --wait: 0 nothing was found or all of it repaired, 1 damage is left or some copies could not
+be compared. All: 2 wrong usage, 3 wrong configuration, 4 a file or folder that can't be used, 5 a server that is
+needed does not answer."""
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -67,6 +70,10 @@ def _run(argv: Sequence[str]) -> int:
     accept = commands.add_parser("accept-loss", help="let lost blocks read as never written", allow_abbrev=False)
     _add_cluster(accept, _accept_loss)
     accept.add_argument("--yes", action="store_true", required=True, help="yes: what `dfsctl lost` lists will read as zeros")
+    check = commands.add_parser("fsck", help="compare the meta-server with itself and with the data servers", allow_abbrev=False)
+    _add_cluster(check, _fsck)
+    check.add_argument("--repair", action="store_true", help="replace bad copies by good ones, quarantine what nobody knows")
+    check.add_argument("--json", action="store_true", help="for programs: one JSON object")
     meta = commands.add_parser("meta", help="what concerns the meta-server's state", allow_abbrev=False)
     meta_commands = meta.add_subparsers(dest="meta_command", required=True, metavar="COMMAND")
     _add_backup(meta_commands)
@@ -169,6 +176,29 @@ def _lost(options: argparse.Namespace) -> int:
     if options.json:
         print(lost.to_json(found))
     return ExitCode.FAILED if found else ExitCode.DONE
+
+
+def _fsck(options: argparse.Namespace) -> int:
+    address, _, servers = _connect(options)
+    reader = make_reader(servers) if options.repair else None
+    progress = _progress()
+    check = fsck.Fsck(connect_meta(address, fsck.CHECK_TIMEOUT_S), servers, SystemClock(), reader, progress)
+    findings = []
+    for finding in check.run(PlainContext()):
+        findings.append(finding)
+        progress("")
+        if not options.json:
+            print(finding.text())
+    progress("")
+    print(fsck.to_json(findings, check) if options.json else fsck.last_line(findings, check))
+    return result_of(findings)
+
+
+def _progress() -> Callable[[str], None]:
+    """Return what shows how far a check is: on a terminal one line on standard error, else nothing."""
+    if not sys.stderr.isatty():
+        return lambda words: None
+    return lambda words: print(f"\r\033[K{words}", end="", file=sys.stderr, flush=True)
 
 
 def _scrub(options: argparse.Namespace) -> int:

@@ -13,10 +13,16 @@ from pathlib import Path
 from typing import Final
 
 import dfs
+from dfs.client.asking import Asking
+from dfs.client.reader import Reader
+from dfs.client.repairing import Repairing
+from dfs.client.server_health import ServerHealth
+from dfs.client.settling import Settling
 from dfs.core.block_messages import BLOCK_METHODS
 from dfs.core.config import LogLevel
+from dfs.core.events import Event
 from dfs.core.ids import ServerIndex
-from dfs.core.interfaces import DataServers, MetaApi, Service
+from dfs.core.interfaces import CallContext, DataServers, MetaApi, Service
 from dfs.core.meta_messages import META_METHODS
 from dfs.data.service import DataService
 from dfs.data.settings import DataSettings
@@ -118,3 +124,19 @@ def connect_meta(address: str, call_timeout_s: float) -> MetaApi:
 def connect_data_servers(call_timeout_s: float) -> DataServers:
     """Return a client of data servers whose addresses it is yet to be told."""
     return DataServersClient(call_timeout_s=call_timeout_s)
+
+
+def make_reader(servers: DataServers) -> Reader:
+    """Return what reads blocks as a mount does, and repairs them; whoever uses it tells what it did."""
+    clock, random, tasks, events = SystemClock(), SystemRandom(), ThreadTasks(), Unheard()
+    health = ServerHealth(clock, random, tasks, events)
+    asking = Asking(servers, health, tasks)
+    settling = Settling(asking, Repairing(servers, asking, health, clock, events), tasks, events)
+    return Reader(asking, health, settling, clock, random)
+
+
+class Unheard:
+    """The EventSink of a tool that reports in its own words."""
+
+    def emit(self, event: Event, ctx: CallContext | None = None) -> None:
+        """Do nothing."""

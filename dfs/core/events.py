@@ -297,20 +297,20 @@ META_DISK_FITS = EventKind(
 )
 META_ROLLED_BACK = EventKind(
     "META_ROLLED_BACK",
-    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e53",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e63",
     Level.ERROR,
     "this meta-server's state is older than what the data servers remember ({what}): it was put back from a copy. It serves, but "
     "has nothing removed from them until a newer backup is restored, or this one accepted with `dfsctl meta accept-rollback`",
 )
 META_ROLLBACK_ACCEPTED = EventKind(
     "META_ROLLBACK_ACCEPTED",
-    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e54",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e64",
     Level.INFO,
     "the older state of this meta-server was accepted ({what}): blocks that it does not know are removed after a week",
 )
 STRAYS_FOUND = EventKind(
     "STRAYS_FOUND",
-    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e55",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e65",
     Level.INFO,
     "data servers hold blocks of {count} inodes that the meta-server does not know: in quarantine, removed after {days} days",
 )

@@ -554,6 +554,26 @@ class AcceptRollback(Request[Done]):
     """
 
 
+@dataclass(frozen=True, slots=True)
+class CheckTables(Request[tuple[str, ...]]):
+    """Return, for people, what does not hold between the meta-server's own tables: 1,000 findings at most, none if they are sound.
+
+    Costs a scan of all tables. For administrators: NotPermitted unless the caller is root.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class FindStrays(Request[tuple[Ino, ...]]):
+    """Return which of up to 4096 inodes, of which a data server holds strips, are neither known nor in quarantine.
+
+    `quarantine`: put them there first, to be removed after 7 days; a rolled back meta-server does not, and still returns them.
+    For administrators: NotPermitted unless the caller is root.
+    """
+
+    inos: tuple[Ino, ...]
+    quarantine: bool
+
+
 META_METHODS: Final[dict[str, type[Request[object]]]] = {
     "open_session": OpenSession,
     "heartbeat": Heartbeat,
@@ -591,5 +611,7 @@ META_METHODS: Final[dict[str, type[Request[object]]]] = {
     "take_backup": TakeBackup,
     "fetch_backup": FetchBackup,
     "accept_rollback": AcceptRollback,
+    "check_tables": CheckTables,
+    "find_strays": FindStrays,
 }
 """Method name on the wire -> request."""

@@ -19,7 +19,7 @@ _REGULAR: Final = f"(mode & {0o170000}) = {stat.S_IFREG}"
 _LINK: Final = f"(mode & {0o170000}) = {stat.S_IFLNK}"
 
 _UNREACHED: Final = (
-    f"WITH RECURSIVE below(ino) AS (SELECT {ROOT} UNION SELECT f.ino FROM folder f JOIN below b ON f.parent = b.ino) "
+    f"WITH RECURSIVE below(ino) AS (SELECT {ROOT} UNION SELECT d.ino FROM dentry d JOIN below b ON d.parent = b.ino) "
     f"SELECT ino FROM inode WHERE {_FOLDER} AND ino NOT IN below"
 )
 _TARGETS: Final = (
@@ -38,13 +38,15 @@ _QUERIES: Final = (
     ),
     (
         "inode {} has {} links and {} names",
-        f"SELECT i.ino, i.nlink, count(d.ino) AS names FROM inode i LEFT JOIN dentry d ON d.ino = i.ino WHERE NOT {_FOLDER} "
-        "GROUP BY i.ino HAVING i.nlink != names",
+        f"SELECT ino, sum(links), sum(names) FROM (SELECT ino, nlink AS links, 0 AS names FROM inode WHERE NOT {_FOLDER} UNION ALL "
+        f"SELECT ino, 0, 1 FROM dentry WHERE ino IN (SELECT ino FROM inode WHERE NOT {_FOLDER})) "
+        "GROUP BY ino HAVING sum(links) != sum(names)",
     ),
     (
         "folder {} has {} links and {} sub-folders",
-        "SELECT i.ino, i.nlink, count(f.ino) AS below FROM inode i LEFT JOIN folder f ON f.parent = i.ino "
-        f"WHERE {_FOLDER} GROUP BY i.ino HAVING i.nlink != below + 2",
+        f"SELECT ino, sum(links), sum(below) FROM (SELECT ino, nlink AS links, 0 AS below FROM inode WHERE {_FOLDER} UNION ALL "
+        f"SELECT parent, 0, 1 FROM folder WHERE parent IN (SELECT ino FROM inode WHERE {_FOLDER})) "
+        "GROUP BY ino HAVING sum(links) != sum(below) + 2",
     ),
     (
         "folder {} does not know the one name that leads to it",

@@ -99,7 +99,7 @@ class Marks:
     def _advance(self) -> None:
         """Raise the mark if anything changed since it was raised last."""
         self._advance_s = self._clock.monotonic_s() + ADVANCE_S
-        is_copied, self._is_copied = self._is_copied, False
-        if is_copied or self._store.counts.changes != self._told_changes:
+        if self._is_copied or self._store.counts.changes != self._told_changes:
             self._store.change(self._numbers.advance)
             self._told_changes = self._store.counts.changes
+            self._is_copied = False

@@ -26,6 +26,7 @@ from dfs.meta.file_list import list_files
 from dfs.meta.files import Files
 from dfs.meta.formatter import Formatter
 from dfs.meta.grants import Grants
+from dfs.meta.inspection import Inspection
 from dfs.meta.lock_calls import LockCalls
 from dfs.meta.locks import Locks
 from dfs.meta.marks import ADVANCE_S, Marks
@@ -37,7 +38,7 @@ from dfs.meta.recalls import Recalls
 from dfs.meta.reclaimer import Reclaimer
 from dfs.meta.removal import Removal
 from dfs.meta.renames import Renames
-from dfs.meta.rollback import Rollback
+from dfs.meta.rollback import Rollback, Step
 from dfs.meta.room import LOOK_INTERVAL_S, Look, Room
 from dfs.meta.session_calls import EXPIRY_TICK_S, SessionCalls
 from dfs.meta.sessions import SessionRow, Sessions, load_sessions
@@ -78,6 +79,21 @@ class _Loaded(NamedTuple):
     sessions: list[SessionRow]
 
 
+class _Steps(NamedTuple):
+    """What the background tasks do."""
+
+    expirer: Step
+    settler: Step
+    cleaner: Step
+    reclaimer: Step
+    formatter: Step
+    marks: Step
+    snapshots: Step
+    room: Step
+    backups: Step
+    strays: Step
+
+
 @dataclass(frozen=True, slots=True)
 class Workers:
     """The background tasks."""
@@ -109,6 +125,16 @@ class Workers:
         )
 
 
+class Care(NamedTuple):
+    """What keeps the database and the data servers from harm, and what waits for nobody's request."""
+
+    room: Room
+    rollback: Rollback
+    marks: Marks
+    backups: Backups
+    strays: Strays
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """A meta-server that runs."""
@@ -120,10 +146,7 @@ class Parts:
     recalls: Recalls
     locks: Locks
     space: SpaceWatch
-    room: Room
-    backups: Backups
-    rollback: Rollback
-    marks: Marks
+    care: Care
     snapshots: SnapshotSender
     handlers: Mapping[type[Request[Any]], Handler]
     workers: Workers
@@ -166,48 +189,74 @@ def build_parts(host: Host, store: Store) -> Parts:
         lambda: workers.settler.wake(),
     )
     snapshots = SnapshotSender(store, cluster, host.servers, clock)
-    room = Room(host.look, store, host.events, lambda: workers.room.wake())
-    rollback = Rollback(
-        store,
-        host.events,
-        is_accepted=host.settings.accept_rollback,
-        on_adopted=session_calls.end_all,
-        on_release=lambda: _released(workers),
+    care = _take_care(host, store, cluster, numbers, session_calls, lambda: workers)
+    steps = _Steps(
+        expirer=session_calls.expire,
+        settler=Settler(store, cluster, host.servers, grants, recalls).step,
+        cleaner=care.rollback.guard(Cleaner(store, cluster, host.servers).step),
+        reclaimer=care.rollback.guard(Reclaimer(store, cluster, host.servers).step),
+        formatter=formatter.step,
+        marks=care.marks.step,
+        snapshots=care.rollback.guard(snapshots.step),
+        room=care.room.step,
+        backups=care.backups.step,
+        strays=care.strays.step,
     )
-    marks = Marks(store, cluster, host.servers, numbers, rollback, clock)
-    backups = Backups(store, tasks, clock, lambda: _backed_up(workers, marks))
-    strays = Strays(store, cluster, host.servers, rollback, clock, host.events, lambda: workers.reclaimer.wake())
-    worker = partial(Worker, tasks=tasks, clock=clock)
-    workers = Workers(
-        expirer=worker("expirer", session_calls.expire, period_s=EXPIRY_TICK_S),
-        settler=worker("settler", Settler(store, cluster, host.servers, grants, recalls).step, retry_s_max=2.0),
-        cleaner=worker("cleaner", rollback.guard(Cleaner(store, cluster, host.servers).step), gather_s=1.0),
-        reclaimer=worker("reclaimer", rollback.guard(Reclaimer(store, cluster, host.servers).step), gather_s=0.5),
-        formatter=worker("formatter", formatter.step, retry_s_max=2.0),
-        marks=worker("marks", marks.step, period_s=ADVANCE_S),
-        snapshots=worker(
-            "snapshots", rollback.guard(snapshots.step), period_s=SNAPSHOT_INTERVAL_S, retry_s_min=60.0, retry_s_max=600.0
-        ),
-        room=worker("room", room.step, gather_s=1.0, retry_s_min=1.0, retry_s_max=LOOK_INTERVAL_S),
-        backups=worker("backups", backups.step, retry_s_min=KEEP_S, retry_s_max=KEEP_S),
-        strays=worker("strays", strays.step, period_s=FIRST_SCAN_S, retry_s_min=60.0, retry_s_max=FIRST_SCAN_S),
-    )
+    workers = _make_workers(host, steps)
     if not loaded.sessions:
         removal.reap(loaded.orphans)
-    names = Names(numbers, cluster, grants, opens, removal, room, clock)
+    names = Names(numbers, cluster, grants, opens, removal, care.room, clock)
     files = Files(store, sessions, answers, grants, opens, recalls, removal, clock)
     handlers = {
         **_session_handlers(session_calls),
         m.Lookup: Lookups(store, sessions, recalls, clock).lookup,
         **_reading_handlers(store),
-        **_name_handlers(answers, names, Renames(removal, clock), AttributeChanger(clock), XattrChanger(room, clock)),
+        **_name_handlers(answers, names, Renames(removal, clock), AttributeChanger(clock), XattrChanger(care.room, clock)),
         **_file_handlers(files),
-        **_backup_handlers(backups, rollback),
+        **_administrator_handlers(care.backups, care.rollback, Inspection(store, care.rollback)),
         **_lock_handlers(LockCalls(store, sessions, answers, locks)),
     }
     space = SpaceWatch(cluster, host.servers, tasks, clock)
-    return Parts(
-        store, cluster, sessions, opens, recalls, locks, space, room, backups, rollback, marks, snapshots, handlers, workers
+    return Parts(store, cluster, sessions, opens, recalls, locks, space, care, snapshots, handlers, workers)
+
+
+def _take_care(
+    host: Host, store: Store, cluster: Cluster, numbers: Numbers, session_calls: SessionCalls, workers: Callable[[], Workers]
+) -> Care:
+    """Build what takes care; `workers` is asked when something is to be woken, later."""
+    clock, events = host.clock, host.events
+    rollback = Rollback(
+        store,
+        events,
+        is_accepted=host.settings.accept_rollback,
+        on_adopted=session_calls.end_all,
+        on_release=lambda: _released(workers()),
+    )
+    marks = Marks(store, cluster, host.servers, numbers, rollback, clock)
+    return Care(
+        room=Room(host.look, store, events, lambda: workers().room.wake()),
+        rollback=rollback,
+        marks=marks,
+        backups=Backups(store, host.tasks, clock, lambda: _backed_up(workers(), marks)),
+        strays=Strays(store, cluster, host.servers, rollback, clock, events, lambda: workers().reclaimer.wake()),
+    )
+
+
+def _make_workers(host: Host, steps: _Steps) -> Workers:
+    """Return the background tasks, each with its pace."""
+    worker = partial(Worker, tasks=host.tasks, clock=host.clock)
+    hourly = partial(worker, period_s=SNAPSHOT_INTERVAL_S, retry_s_min=60.0, retry_s_max=600.0)
+    return Workers(
+        expirer=worker("expirer", steps.expirer, period_s=EXPIRY_TICK_S),
+        settler=worker("settler", steps.settler, retry_s_max=2.0),
+        cleaner=worker("cleaner", steps.cleaner, gather_s=1.0),
+        reclaimer=worker("reclaimer", steps.reclaimer, gather_s=0.5),
+        formatter=worker("formatter", steps.formatter, retry_s_max=2.0),
+        marks=worker("marks", steps.marks, period_s=ADVANCE_S),
+        snapshots=hourly("snapshots", steps.snapshots),
+        room=worker("room", steps.room, gather_s=1.0, retry_s_min=1.0, retry_s_max=LOOK_INTERVAL_S),
+        backups=worker("backups", steps.backups, retry_s_min=KEEP_S, retry_s_max=KEEP_S),
+        strays=worker("strays", steps.strays, period_s=FIRST_SCAN_S, retry_s_min=60.0, retry_s_max=FIRST_SCAN_S),
     )
 
 
@@ -305,9 +354,11 @@ def _lock_handlers(calls: LockCalls) -> dict[type[Request[Any]], Handler]:
     }
 
 
-def _backup_handlers(backups: Backups, rollback: Rollback) -> dict[type[Request[Any]], Handler]:
+def _administrator_handlers(backups: Backups, rollback: Rollback, inspection: Inspection) -> dict[type[Request[Any]], Handler]:
     return {
         m.AcceptRollback: rollback.accept,
+        m.CheckTables: inspection.check_tables,
+        m.FindStrays: inspection.find_strays,
         m.TakeBackup: backups.take,
         m.FetchBackup: backups.fetch,
     }

@@ -106,12 +106,12 @@ class Rollback:
                 tx.run("INSERT OR REPLACE INTO rollback VALUES (1, ?, ?)", *found)
 
         self._store.change(work)
-        self._on_adopted()
         if self._is_accepted:
             self._events.emit(Event(META_ROLLBACK_ACCEPTED, details={"what": found.words()}), ctx)
         else:
             self._seen = found
             self._tell(found, ctx)
+        self._on_adopted()
 
     def accept(self, ctx: CallContext, request: AcceptRollback) -> Done:
         """Believe this database from now on. Raises: NotPermitted."""

@@ -70,8 +70,8 @@ class MetaService:
             worker.ask_to_stop()
         for worker in parts.workers.all():
             worker.join()
-        parts.marks.tell_last()
-        if parts.rollback.may_remove:  # the data servers keep a few only: those of an older state would push better ones out
+        parts.care.marks.tell_last()
+        if parts.care.rollback.may_remove:  # the data servers keep a few only: those of an older state would push better ones out
             parts.snapshots.send_last()
         parts.store.close()
 
@@ -139,7 +139,7 @@ def _state(parts: Parts) -> str:
         return f"read-only: {failure.reason}; nothing can be changed {_until(failure)}"
     if parts.cluster.shape is None:
         return "waiting to format"
-    if wrong := "; ".join(text for text in (parts.rollback.describe(), parts.room.describe()) if text):
+    if wrong := "; ".join(text for text in (parts.care.rollback.describe(), parts.care.room.describe()) if text):
         return wrong
     return "waiting for sessions" if parts.opens.is_waiting() else "ok"
 

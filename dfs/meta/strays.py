@@ -103,6 +103,7 @@ def _note(tx: Transaction, found: set[Ino], waited_s: int) -> tuple[int, int]:
     tx.run("UPDATE stray SET waited_s = waited_s + ?", waited_s)
     new = tx.run("INSERT OR IGNORE INTO stray SELECT value, 0 FROM json_each(?)", listed)
     limit_s = QUARANTINE_DAYS * 86_400
-    tx.run("INSERT OR IGNORE INTO reclaim SELECT ino, x'' FROM stray WHERE waited_s >= ?", limit_s)
+    select = "SELECT ino, x'' FROM stray WHERE waited_s >= ? AND ino NOT IN (SELECT ino FROM inode)"
+    tx.run(f"INSERT OR IGNORE INTO reclaim {select}", limit_s)
     overdue = tx.run("DELETE FROM stray WHERE waited_s >= ?", limit_s)
     return new, overdue

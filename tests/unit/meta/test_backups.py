@@ -47,7 +47,7 @@ def test_backup_that_nobody_fetches_is_let_go(meta: MetaUnderTest) -> None:
     assert fetch(meta, backup)
     meta.clock.advance(KEEP_S - 1)
     assert fetch(meta, backup)
-    meta.until(lambda: meta.running().backups._kept is None)
+    meta.until(lambda: meta.running().care.backups._kept is None)
     with pytest.raises(BadRequest, match="not kept any more"):
         fetch(meta, backup)
 

@@ -129,7 +129,7 @@ def test_nothing_is_removed_until_it_is_accepted_and_then_by_itself(meta: MetaUn
     meta.until(lambda: len(meta.servers.asked(StoreSnapshot)) > before[2])
     assert meta.events.of(META_ROLLBACK_ACCEPTED)
     meta.crash()
-    wait_until(lambda: meta.running().rollback.may_remove)
+    wait_until(lambda: meta.running().care.rollback.may_remove)
     assert not is_held(meta)
 
 
@@ -144,7 +144,7 @@ def test_option_of_a_start_accepts_before_and_after_it_is_noticed(meta: MetaUnde
     assert not is_held(meta)
     meta.settings = replace(meta.settings, accept_rollback=False)
     meta.crash()
-    wait_until(lambda: meta.running().rollback.may_remove)
+    wait_until(lambda: meta.running().care.rollback.may_remove)
 
 
 def test_nothing_is_removed_before_the_marks_of_all_servers_but_one_are_known(meta: MetaUnderTest) -> None:
@@ -155,7 +155,7 @@ def test_nothing_is_removed_before_the_marks_of_all_servers_but_one_are_known(me
     meta.crash()
     for index in (2, 3):
         meta.servers.down.discard(meta.servers.names[index])
-    meta.until(lambda: len(meta.running().marks._known) == 2)
+    meta.until(lambda: len(meta.running().care.marks._known) == 2)
     meta.age(20, mount)
     assert gone not in dropped(meta)
     meta.servers.down.discard(meta.servers.names[0])
@@ -184,7 +184,7 @@ def test_copy_of_a_working_server_is_noticed_when_it_went_on_for_a_few_seconds(m
 
 
 def test_restored_file_is_held_if_servers_remember_more_or_could_not_all_be_asked(meta: MetaUnderTest) -> None:
-    mark = meta.running().marks._numbers.mark
+    mark = meta.running().care.marks._numbers.mark
     cluster = meta.servers.cluster
     for number, (highest, is_everyone, held) in enumerate(((mark, True, 0), (mark + 1, True, 1), (mark, False, 1))):
         path = shutil.copy(copy_of(meta), meta.path.parent / f"restored{number}.db")
@@ -223,7 +223,7 @@ def test_strips_of_unknown_inodes_are_let_go_a_week_after_acceptance_and_known_o
 def test_stray_that_is_gone_is_forgotten_and_one_server_away_stops_the_scan(meta: MetaUnderTest) -> None:
     stray = Ino(9999)
     meta.servers.server(2).strips = {stray}
-    wait_until(lambda: meta.running().rollback.may_doubt)
+    wait_until(lambda: meta.running().care.rollback.may_doubt)
     let_scans_pass(meta, FIRST_SCAN_S)
 
     def rows() -> list[Row]:
