@@ -6,7 +6,7 @@ remove nothing: no strips of removed files, nothing that a cut voids, no strips 
 server for one of this state. A better backup still finds everything. The same holds at each start until the marks were compared.
 
 Promises: what was noticed and what was accepted is durable. Called by marks.py, by the workers whose steps it guards, and by the
-service. The reasons are in decision record 14.
+service. The reasons are in decision record 15.
 """
 
 from __future__ import annotations

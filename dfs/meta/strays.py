@@ -3,7 +3,7 @@
 They come of a restored meta-server, or of a Put that arrived after its file was gone. Quarantine is a list in our own tables: the
 strips stay where they are, so that a better backup finds them in place, and nobody reads what has no inode. Promises: nothing is
 concluded from a list that is not whole, nor before every server's mark was compared (dfs/meta/rollback.py); the week is counted in
-time that this meta-server ran, not by the wall clock. Called by a worker. The reasons are in decision record 14.
+time that this meta-server ran, not by the wall clock. Called by a worker. The reasons are in decision record 15.
 """
 
 from __future__ import annotations
