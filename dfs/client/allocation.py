@@ -10,6 +10,7 @@ from typing import Final
 
 from dfs.client.files import Files
 from dfs.client.grant_calls import GrantCalls
+from dfs.client.grants import Grants
 from dfs.client.handles import Handle
 from dfs.client.inode_attributes import InodeAttributes
 from dfs.client.meta_link import MetaLink
@@ -31,9 +32,18 @@ class Allocation:
     """Carries out fallocate."""
 
     def __init__(
-        self, *, link: MetaLink, files: Files, inodes: InodeAttributes, calls: GrantCalls, turns: Turns, writer: Writer
+        self,
+        *,
+        link: MetaLink,
+        files: Files,
+        inodes: InodeAttributes,
+        grants: Grants,
+        calls: GrantCalls,
+        turns: Turns,
+        writer: Writer,
     ) -> None:
         self._link = link
+        self._grants = grants
         self._files = files
         self._inodes = inodes
         self._calls = calls
@@ -55,8 +65,7 @@ class Allocation:
             self._write_zeros(ctx, handle, offset, offset + length)
         else:
             raise NotSupported(handle.path)
-        if not mode & KEEP_SIZE:
-            self._grow(ctx, handle, offset + length)
+        self._finish(ctx, handle, 0 if mode & KEEP_SIZE else offset + length)
 
     def _require_room(self, ctx: CallContext, handle: Handle, offset: int, end: int) -> None:
         shown = self._inodes.of(ctx, handle.ino)
@@ -75,8 +84,12 @@ class Allocation:
                 self._files.forget(handle.ino)
             offset += length
 
-    def _grow(self, ctx: CallContext, handle: Handle, size_bytes: int) -> None:
+    def _finish(self, ctx: CallContext, handle: Handle, size_bytes: int) -> None:
+        """Let the file reach to `size_bytes` if it is shorter, and have its time changed whatever was to be done."""
         with self._turns.hold(ctx, handle.ino):
-            if self._calls.ready(ctx, handle.ino).content.size_bytes < size_bytes:
+            held = self._calls.ready(ctx, handle.ino)
+            if held.content.size_bytes < size_bytes:
                 self._calls.truncate(ctx, handle.ino, size_bytes, by_handle=True)
+            else:
+                self._grants.touched(handle.ino, held.ticket)
         self._files.forget(handle.ino)

@@ -125,7 +125,7 @@ class FileSystem:
             replication=replication,
             clock=clock,
         )
-        self._allocation = Allocation(link=link, files=files, inodes=inodes, calls=calls, turns=turns, writer=writer)
+        self._allocation = Allocation(link=link, files=files, inodes=inodes, grants=grants, calls=calls, turns=turns, writer=writer)
         self._written = WrittenBlocks(servers, clock, tasks, settings.attr_timeout_s)
         self._recalls = RecallTask(grants=grants, calls=calls, turns=turns, clock=clock, random=random, tasks=tasks)
         self._upkeep = UpkeepTask(link=link, locks=locks, grants=grants, calls=calls, handles=handles, turns=turns, tasks=tasks)

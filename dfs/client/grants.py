@@ -188,6 +188,13 @@ class Grants:
             self._held[ino] = replace(held, content=content, mtime_ns=now_ns, unsaved=True, tail=tail, is_sparse=is_sparse)
             return True
 
+    def touched(self, ino: Ino, ticket: Ticket) -> None:
+        """Note that the file's time has changed, though not its bytes."""
+        with self._mutex:
+            held = self._held.get(ino)
+            if held is not None and held.ticket == ticket:
+                self._held[ino] = replace(held, mtime_ns=self._clock.wall_ns(), unsaved=True)
+
     def mark_junk(self, ino: Ino, session: SessionId) -> None:
         """Note that a write made in `session`, which must not have expired since, ended unacknowledged."""
         with self._mutex:

@@ -78,6 +78,21 @@ def test_punching_a_hole_into_a_hole_writes_nothing(folder: Path) -> None:
         assert os.fstat(file.fileno()).st_blocks == 0
 
 
+@pytest.mark.parametrize(
+    ("mode", "offset", "length"),
+    [(0, 10, 100), (0, 10, 9000), (KEEP_SIZE, 0, 9000), (PUNCH_HOLE | KEEP_SIZE, 9000, 100), (ZERO_RANGE, 0, 100)],
+)
+def test_fallocate_changes_the_time_even_if_it_changes_no_byte(folder: Path, mode: int, offset: int, length: int) -> None:
+    with (folder / "file").open("wb") as file:
+        file.write(bytes(5000))
+        file.flush()
+        os.utime(file.fileno(), ns=(1, 1))
+        fallocate(file.fileno(), mode, offset, length)
+        changed_ns = os.fstat(file.fileno()).st_mtime_ns
+        assert changed_ns > 1
+    assert (folder / "file").stat().st_mtime_ns == changed_ns
+
+
 # --- size and space ---------------------------------------------------------------------------------------------------
 
 
