@@ -207,8 +207,7 @@ def test_open_shows_what_others_wrote_since_a_grant_was_given_back_whose_answer_
     other.fs.flush(CTX, writing)
     other.fs.release(CTX, writing)
     read = beside(lambda: mount.fs.read(CTX, mount.fs.open(CTX, b"/file", 0), 100, 0))
-    time.sleep(0.3)
-    assert not read.done()
+    assert_stays(lambda: not read.done(), "the read to wait for meta's answer", 0.3)
     mount.meta.lost.clear()
     assert read.result(5) == b"longer"
 

@@ -43,6 +43,10 @@ RESTART_S = 0.5
 COMMIT_S_MEAN = 0.001
 
 
+SCRUB_BYTES_PER_S = 0
+"""Scrubs do not begin by themselves here: a jump of the clock starts them, and the budget of calls has no share for theirs yet."""
+
+
 class SimulatedStore(Store):
     """The meta-server's store, trusted as SQLite is, whose commits take time and whose files a kill closes."""
 
@@ -207,6 +211,7 @@ class SimulatedCluster:
                 segment_bytes=self._segment_bytes,
                 direct_bytes_min=1024 if self.small else 32 << 10,
                 append_bytes_min=512 if self.small else 8 << 10,
+                scrub_bytes_per_s=SCRUB_BYTES_PER_S,
             ),
             disk=machine.disk,
             neighbours=SimulatedServers(self.network, Sender(machine.name, machine.clock, process)),
