@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -42,6 +43,16 @@ def retry(meta: MetaUnderTest) -> None:
     before = len(meta.servers.asked(Identify))
     meta.clock.advance(5)
     wait_until(lambda: len(meta.servers.asked(Identify)) > before + 4)
+
+
+def wait_as_time_passes(meta: MetaUnderTest, condition: Callable[[], bool]) -> None:
+    """Wait until something holds; the settler may just have begun its next pause, which real time would not end."""
+
+    def holds() -> bool:
+        meta.clock.advance(1)
+        return condition()
+
+    wait_until(holds)
 
 
 def test_settled_file_reaches_as_far_as_valid_data_and_is_cut_there(meta: MetaUnderTest) -> None:
@@ -129,8 +140,7 @@ def test_one_of_every_two_neighbours_must_answer(meta: MetaUnderTest, down: tupl
     retry(meta)
     assert not is_free(other, ino)
     meta.servers.bring_up()
-    meta.clock.advance(5)
-    wait_until(lambda: bool(meta.content(ino).cuts))
+    wait_as_time_passes(meta, lambda: bool(meta.content(ino).cuts))
     assert is_free(other, ino)
 
 
@@ -141,8 +151,7 @@ def test_server_that_rebuilds_does_not_count(meta: MetaUnderTest) -> None:
     retry(meta)
     assert not is_free(other, ino)
     meta.servers.bring_up()
-    meta.clock.advance(5)
-    wait_until(lambda: meta.content(ino).size_bytes == 900)
+    wait_as_time_passes(meta, lambda: meta.content(ino).size_bytes == 900)
 
 
 def test_server_that_loses_its_disk_during_the_fence_does_not_count(meta: MetaUnderTest) -> None:
@@ -166,8 +175,7 @@ def test_server_that_can_not_read_its_last_blocks_does_not_decide_alone(meta: Me
     retry(meta)
     assert not is_free(other, ino)
     meta.servers.bring_up()
-    meta.clock.advance(5)
-    wait_until(lambda: meta.content(ino).size_bytes == 900)
+    wait_as_time_passes(meta, lambda: meta.content(ino).size_bytes == 900)
 
 
 def test_neighbours_that_can_not_read_their_last_blocks_decide_together(meta: MetaUnderTest) -> None:
@@ -185,11 +193,7 @@ def test_settling_goes_on_after_a_crash_under_the_same_fence(meta: MetaUnderTest
     assert not is_free(other, ino)
     meta.servers.bring_up()
 
-    def is_settled() -> bool:
-        meta.clock.advance(1)  # the settler may just have begun its next pause
-        return bool(meta.content(ino).cuts)
-
-    wait_until(is_settled)
+    wait_as_time_passes(meta, lambda: bool(meta.content(ino).cuts))
     assert meta.servers.server(0).floors[ino] == fence
 
 
@@ -205,8 +209,9 @@ def test_file_removed_while_it_is_settled_is_settled_no_more(meta: MetaUnderTest
     other, _ = holder_dies(meta, {})
     other.call(Unlink(other.op(), ROOT_INO, b"f", False))
     meta.servers.bring_up()
-    meta.clock.advance(5)
-    wait_until(lambda: not meta.running().store.read(lambda reader: reader.all("SELECT 1 FROM grant_ UNION SELECT 1 FROM reclaim")))
+    wait_as_time_passes(
+        meta, lambda: not meta.running().store.read(lambda reader: reader.all("SELECT 1 FROM grant_ UNION SELECT 1 FROM reclaim"))
+    )
 
 
 def test_two_neighbours_that_lost_their_common_blocks_do_not_hold_a_file_up_for_ever(meta: MetaUnderTest) -> None:
@@ -225,5 +230,4 @@ def test_lost_role_does_not_stand_for_a_neighbour_that_is_away(meta: MetaUnderTe
     retry(meta)
     assert not is_free(other, ino)
     meta.servers.bring_up()
-    meta.clock.advance(5)
-    wait_until(lambda: bool(meta.content(ino).cuts))
+    wait_as_time_passes(meta, lambda: bool(meta.content(ino).cuts))
