@@ -123,6 +123,12 @@ class AttributeCache:
             touched = attributes._replace(mtime_ns=mtime_ns, ctime_ns=ctime_ns)
             self._put_inode(ino, _Inode(touched, known.expires_s, self._changes))
 
+    def touched_at(self, folder: bytes, time_ns: int) -> None:
+        """Do what touched() does for the folder that a path is believed to lead to, if any."""
+        ino = self.ino_at(folder)
+        if ino is not None:
+            self.touched(ino, time_ns)
+
     # --- forgetting --------------------------------------------------------------------------------------------------------
 
     def forget_attributes(self, ino: Ino) -> None:

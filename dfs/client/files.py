@@ -96,9 +96,7 @@ class Files:
         name = None if self._handles.alias(path) is not None else path
         if opened.is_new:
             self._cache.changed(asked, opened.attributes, name)
-            parent = self._cache.ino_at(parent_of(path))
-            if parent is not None:
-                self._cache.touched(parent, opened.attributes.ctime_ns)
+            self._cache.touched_at(parent_of(path), opened.attributes.ctime_ns)
         else:
             self._cache.learn(asked, opened.attributes, name)
         try:

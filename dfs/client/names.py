@@ -163,7 +163,7 @@ class Names:
         asked = self._cache.moment()
         attributes = self._link.change(ctx, request)
         self._cache.changed(asked, attributes, path)
-        self._touch_parent(path, attributes.ctime_ns)
+        self._cache.touched_at(parent_of(path), attributes.ctime_ns)
         return self._inodes.shown(attributes)
 
     def _remove(
@@ -177,14 +177,8 @@ class Names:
         attributes = self._link.change(ctx, request, finish=finish)
         self._cache.forget_name(path)
         self._cache.changed(asked, attributes)
-        self._touch_parent(path, attributes.ctime_ns)
+        self._cache.touched_at(parent_of(path), attributes.ctime_ns)
         return attributes
-
-    def _touch_parent(self, path: bytes, time_ns: int) -> None:
-        """Note that the folder of a name got the time at which the name was made or removed."""
-        parent = self._cache.ino_at(parent_of(path))
-        if parent is not None:
-            self._cache.touched(parent, time_ns)
 
     def _forget_parent(self, path: bytes) -> None:
         parent = self._cache.ino_at(parent_of(path))

@@ -41,6 +41,8 @@ _MEMBER_END: Final = b"</member>"
 _CALL_END: Final = b"</params></methodCall>\n"
 _ANSWER_END: Final = b"</params></methodResponse>\n"
 _FAULT_END: Final = b"</fault></methodResponse>\n"
+_DEPTH_MAX: Final = XML_DEPTH_MAX // 4
+"""Arrays and structs in one another; far below the limit, which counts elements."""
 _ELEMENT_BYTES_MIN: Final = len("<i8></i8>")
 
 
@@ -113,7 +115,7 @@ def _value(document: bytes | bytearray, at: int, depth: int) -> tuple[Any, int]:
 
 
 def _array(document: bytes | bytearray, at: int, depth: int) -> tuple[list[Any], int]:
-    if depth * 2 > XML_DEPTH_MAX // 2:  # far below the limit, which counts elements
+    if depth > _DEPTH_MAX:
         raise _OtherForm
     values: list[Any] = []
     while not document.startswith(_ARRAY_END, at):
@@ -128,7 +130,7 @@ def _array(document: bytes | bytearray, at: int, depth: int) -> tuple[list[Any],
 
 
 def _struct(document: bytes | bytearray, at: int, depth: int) -> tuple[dict[str, Any], int]:
-    if depth * 2 > XML_DEPTH_MAX // 2:
+    if depth > _DEPTH_MAX:
         raise _OtherForm
     members: dict[str, Any] = {}
     while not document.startswith(_STRUCT_END, at):
