@@ -345,6 +345,8 @@ def test_stop_ends_parked_calls_and_idle_connections(server: RpcServer, api: Sam
     client = client_of(server.address)
     client.call(CTX, ServerIndex(0), Identify())
     idle = connected(server)
+    # One that still waits to be accepted would be reset, not closed.
+    wait_until(lambda: server.connections == 2, "both connections to be accepted")
     waits = parked(api)
     got: list[Any] = []
     thread = threading.Thread(target=lambda: got.append(client.call_all(CTX, {ServerIndex(0): SYNC})[ServerIndex(0)]))

@@ -79,10 +79,12 @@ def test_read_while_both_servers_of_a_block_hang_waits_and_goes_on(cluster: Clus
 
 def test_meta_server_down_makes_operations_wait_and_is_told_once_at_start_and_end(cluster: Cluster) -> None:
     mount = cluster.mount()
-    (mount.path / "file").write_bytes(CONTENT)
+    # Folders of their own: the kernel makes whoever makes a name in a folder wait for the one before him, and no signal ends that.
+    for name in ("first", "second"):
+        (mount.path / name).mkdir()
     cluster.allow("waiting for meta-server", "the last stop was not clean")
     cluster.meta.kill()
-    commands = [["mkdir", f"{mount.path}/a"], ["mkdir", f"{mount.path}/b"], ["ls", f"{mount.path}"]]
+    commands = [["mkdir", f"{mount.path}/first/a"], ["mkdir", f"{mount.path}/second/b"], ["ls", f"{mount.path}"]]
     waiting = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for command in commands]
     mount.wait_for_log("waiting for meta-server")
     waiting[1].terminate()
@@ -90,7 +92,7 @@ def test_meta_server_down_makes_operations_wait_and_is_told_once_at_start_and_en
     assert [process.poll() for process in (waiting[0], waiting[2])] == [None, None]
     cluster.restart(cluster.meta)
     assert [waiting[0].wait(30), waiting[2].wait(30)] == [0, 0]
-    assert (mount.path / "a").is_dir()
+    assert (mount.path / "first/a").is_dir()
     mount.wait_for_log("answers again after")
     assert count(mount, "waiting for meta-server") == 1
     assert count(mount, "answers again after") == 1
