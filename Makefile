@@ -52,8 +52,8 @@ mutants: machine ## Put known bugs back, one at a time, into a copy of the tree:
 bench: machine ## Measure beside the null file system and the stock XML-RPC server (LINES=sequential,wire ROUNDS=1)
 	@$(PYTHON) -m tests.bench --rounds $(ROUNDS) --lines "$(LINES)" --json build/bench.json
 
-torture: machine ## Break a cluster in every way for MINUTES=5 while it is written to; tells what was lost (SEED=n)
-	@$(PYTHON) -m tests.torture --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+torture: machine ## Break a cluster in every way for MINUTES=5 while it is written to; tells what was lost (SEED=n ONLY="disk full")
+	@$(PYTHON) -m tests.torture --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only "$(ONLY)")
 
 format: machine ## Lay the code out and mend what can be mended without thinking
 	@$(VENV)/bin/ruff check --fix $(CHECKED)

@@ -29,18 +29,18 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="make torture", description="Break a cluster in every way while it is written to.")
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 31), help="default: a random one")
-    parser.add_argument("--without", action="append", default=[], metavar="FAULT", help="a kind of fault to leave out")
+    parser.add_argument("--only", action="append", default=[], metavar="FAULT", help="a kind of fault; default: all")
     options = parser.parse_args(argv)
     if INSIDE not in os.environ:
         command = [sys.executable, "-m", "tests.torture", "--minutes", str(options.minutes), "--seed", str(options.seed)]
-        command += [word for name in options.without for word in ("--without", name)]
+        command += [word for name in options.only for word in ("--only", name)]
         os.execvpe("unshare", ["unshare", "--net", *command], os.environ | {INSIDE: "1"})
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended before its time"))
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     print(f"seed {options.seed}, {options.minutes:g} minutes", flush=True)
     with tempfile.TemporaryDirectory(prefix="dfs-torture-") as folder:
         try:
-            outcome = run_campaign(Path(folder), options.minutes, options.seed, frozenset(options.without))
+            outcome = run_campaign(Path(folder), options.minutes, options.seed, frozenset(options.only))
         finally:
             left = remove_leftovers(Path(folder))
     print(outcome.report())

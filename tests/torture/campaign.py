@@ -41,8 +41,8 @@ class Outcome:
         return "\n".join(lines)
 
 
-def run_campaign(folder: Path, minutes: float, seed: int, without: frozenset[str] = frozenset()) -> Outcome:
-    """Run a campaign in an empty folder, inside a network namespace of its own. `without`: kinds of fault to leave out."""
+def run_campaign(folder: Path, minutes: float, seed: int, only: frozenset[str] = frozenset()) -> Outcome:
+    """Run a campaign in an empty folder, inside a network namespace of its own. `only`: kinds of fault to make; none: all."""
     outcome = Outcome()
     hosts = [f"127.0.1.{10 + index}" for index in range(SERVERS)]
     with Cluster(folder / "cluster", n=SERVERS, meta_host="127.0.1.1", data_hosts=hosts) as cluster:
@@ -53,7 +53,7 @@ def run_campaign(folder: Path, minutes: float, seed: int, without: frozenset[str
         try:
             cluster.start(mounts=MOUNTS)
             _make_still_files(cluster.mount().path / "still", chance)
-            _torment(cluster, faults, states, minutes, seed, chance, outcome, without)
+            _torment(cluster, faults, states, minutes, seed, chance, outcome, only)
         finally:
             ended.set()
             if outcome.losses:
@@ -77,7 +77,7 @@ def _torment(
     seed: int,
     chance: random.Random,
     outcome: Outcome,
-    without: frozenset[str],
+    only: frozenset[str],
 ) -> None:
     writers = [
         Writer(number, cluster.mount(number % MOUNTS).path / f"w{number}", states[number % MOUNTS], seed)
@@ -85,7 +85,7 @@ def _torment(
     ]
     for writer in writers:
         writer.start()
-    _break_things(faults, writers, time.monotonic() + 60 * minutes, chance, outcome, without)
+    _break_things(faults, writers, time.monotonic() + 60 * minutes, chance, outcome, only)
     for writer in writers:
         writer.ask_to_stop()
     for number, writer in enumerate(writers):
@@ -97,16 +97,17 @@ def _torment(
     for writer in writers:
         outcome.operations += writer.operations
         outcome.losses += writer.failures
-    lost = faults.dfsctl("lost", "--everywhere")
-    if lost.returncode:
-        outcome.losses += (lost.stdout + lost.stderr).splitlines()
+    for command in (("lost", "--everywhere"), ("fsck",)):
+        done = faults.dfsctl(*command)
+        if done.returncode:
+            outcome.losses += (done.stdout + done.stderr).splitlines()
 
 
 def _break_things(
-    faults: Faults, writers: list[Writer], ends_s: float, chance: random.Random, outcome: Outcome, without: frozenset[str]
+    faults: Faults, writers: list[Writer], ends_s: float, chance: random.Random, outcome: Outcome, only: frozenset[str]
 ) -> None:
     """Make one fault after the other: each kind once in a fixed order, then at random."""
-    kinds = {name: make for name, make in faults.kinds().items() if name not in without}
+    kinds = {name: make for name, make in faults.kinds().items() if not only or name in only}
     order = list(kinds)
     while time.monotonic() < ends_s and not any(writer.failures for writer in writers):
         name = order.pop(0) if order else chance.choice(list(kinds))

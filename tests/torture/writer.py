@@ -148,8 +148,9 @@ class Writer:
         try:
             page.pending = Pending(offset, data)
             written = os.write(descriptor, data) if flags & os.O_APPEND else os.pwrite(descriptor, data, offset)
-            page.pending = None
             self._book.wrote(name, offset, data[:written])
+            # The kernel sends a long write in parts: the parts from the first that failed on are not acknowledged.
+            page.pending = Pending(offset + written, data[written:]) if written < len(data) else None
         finally:
             os.close(descriptor)
 
