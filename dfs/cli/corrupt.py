@@ -23,13 +23,13 @@ from dfs.core.errors import DfsError, ExitCode, StateError, UsageError
 from dfs.core.ids import BlockNo, Ino
 from dfs.core.placement import Role
 from dfs.core.records import HEADER_BYTES, parse_record
-from dfs.data.geometry import MAP_PAGE_BYTES, RECORDS_PER_GROUP, Geometry
-from dfs.data.journal import FOLDER as JOURNAL_FOLDER
-from dfs.data.journal_entries import ENTRY_HEADER_BYTES, HEADER, LEAD, MAGIC, Kind
-from dfs.data.map_page import MapPage, parse_map_page
-from dfs.data.strips import strip_name
-from dfs.data.superblock import NAME as SUPERBLOCK_NAME
-from dfs.data.superblock import parse_superblock
+from dfs.data.disk.geometry import MAP_PAGE_BYTES, RECORDS_PER_GROUP, Geometry
+from dfs.data.disk.journal import FOLDER as JOURNAL_FOLDER
+from dfs.data.disk.journal_entries import ENTRY_HEADER_BYTES, HEADER, LEAD, MAGIC, Kind
+from dfs.data.disk.map_page import MapPage, parse_map_page
+from dfs.data.disk.strips import strip_name
+from dfs.data.disk.superblock import NAME as SUPERBLOCK_NAME
+from dfs.data.disk.superblock import parse_superblock
 
 SCRIPT: Final = "corrupt.py"
 IN_PLACE_TIMEOUT_S: Final = 60.0
@@ -125,7 +125,7 @@ def is_journalled(folder: Path, ino: Ino) -> bool:
 
 
 def _holds_records(raw: bytes, ino: Ino) -> bool:
-    """Tell whether a segment's entries store blocks of the inode; their table stands in dfs/data/journal_entries.py."""
+    """Tell whether a segment's entries store blocks of the inode; their table stands in dfs/data/disk/journal_entries.py."""
     at = 0
     while at + ENTRY_HEADER_BYTES <= len(raw) and LEAD.unpack_from(raw, at)[0] == MAGIC:
         _, kind, _, count, _, data_bytes, _, _, entry_ino, _ = HEADER.unpack_from(raw, at + LEAD.size)

@@ -1,6 +1,6 @@
 """`dfsctl dump-strip FILE`: what a strip file says, record by record, for people.
 
-Reads the file as it stands on disk (format: dfs/data/map_page.py and dfs/core/records.py) and changes nothing; on a running
+Reads the file as it stands on disk (format: dfs/data/disk/map_page.py and dfs/core/records.py) and changes nothing; on a running
 server newer contents may still stand in its redo journal. Exit status: 0 if everything verifies, 1 if something does not.
 """
 
@@ -14,8 +14,8 @@ from dfs.core.errors import ExitCode, StateError, UsageError
 from dfs.core.ids import COUNTER_MAX, ticket_of
 from dfs.core.limits import BLOCK_SIZES
 from dfs.core.records import Record, parse_record
-from dfs.data.geometry import MAP_PAGE_BYTES, RECORDS_PER_GROUP, Geometry
-from dfs.data.map_page import MapPage, parse_map_page
+from dfs.data.disk.geometry import MAP_PAGE_BYTES, RECORDS_PER_GROUP, Geometry
+from dfs.data.disk.map_page import MapPage, parse_map_page
 
 
 class Line(NamedTuple):

@@ -15,8 +15,8 @@ from typing import Final
 
 from dfs.cli.block_pairs import all_files, identify, pairs_of
 from dfs.cli.damage import Finding, Kind, by_kind, judge, result_of, summary
-from dfs.client.file_view import FileView
-from dfs.client.reader import Reader
+from dfs.client.blocks.file_view import FileView
+from dfs.client.blocks.reader import Reader
 from dfs.core.block_messages import Copy, ListInodes
 from dfs.core.contexts import GuardedContext
 from dfs.core.errors import EndReason, Interrupted, NoGoodCopy, NotFound, StaleFile, StaleTicket

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from dfs.core.errors import PeerStartError, StateError
-from dfs.data.superblock import NAME as SUPERBLOCK_NAME
+from dfs.data.disk.superblock import NAME as SUPERBLOCK_NAME
 from dfs.host.state_folder import LOCK_NAME
 
 _LISTENING: Final = "0A"

@@ -23,7 +23,7 @@ from dfs.core.interfaces import CallContext, DataServers
 from dfs.core.limits import SNAPSHOT_PART_BYTES_MAX
 from dfs.host.state_folder import LOCK_NAME, lock_state_folder
 from dfs.host.tasks import ThreadTasks
-from dfs.meta.restoring import adopt_restored
+from dfs.meta.upkeep.restoring import adopt_restored
 
 A = TypeVar("A")
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Final
 
 import dfs
-from dfs.client.asking import Asking
-from dfs.client.reader import Reader
-from dfs.client.repairing import Repairing
-from dfs.client.server_health import ServerHealth
-from dfs.client.settling import Settling
+from dfs.client.blocks.asking import Asking
+from dfs.client.blocks.reader import Reader
+from dfs.client.blocks.repairing import Repairing
+from dfs.client.blocks.server_health import ServerHealth
+from dfs.client.blocks.settling import Settling
 from dfs.core.block_messages import BLOCK_METHODS
 from dfs.core.config import LogLevel
 from dfs.core.events import Event

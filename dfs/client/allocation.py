@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import Final
 
 from dfs.client.files import Files
-from dfs.client.grant_calls import GrantCalls
-from dfs.client.grants import Grants
-from dfs.client.handles import Handle
-from dfs.client.inode_attributes import InodeAttributes
-from dfs.client.meta_link import MetaLink
-from dfs.client.turns import Turns
+from dfs.client.metadata.grant_calls import GrantCalls
+from dfs.client.metadata.grants import Grants
+from dfs.client.metadata.handles import Handle
+from dfs.client.metadata.inode_attributes import InodeAttributes
+from dfs.client.metadata.meta_link import MetaLink
+from dfs.client.metadata.turns import Turns
 from dfs.client.writer import Writer
 from dfs.core.errors import BadHandle, FileTooLarge, InvalidArgument, NoSpace, NotSupported
 from dfs.core.interfaces import CallContext

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dfs.client.attribute_cache import AttributeCache
-from dfs.client.grant_calls import GrantCalls, nothing_held
-from dfs.client.grants import Grants
-from dfs.client.handles import Handle, Handles
-from dfs.client.heartbeat import ClosedFiles
-from dfs.client.inode_attributes import InodeAttributes
-from dfs.client.meta_link import MetaLink
+from dfs.client.blocks.patience import pause
+from dfs.client.blocks.read_ahead import ReadAhead
+from dfs.client.blocks.replication import Replication
+from dfs.client.metadata.attribute_cache import AttributeCache
+from dfs.client.metadata.grant_calls import GrantCalls, nothing_held
+from dfs.client.metadata.grants import Grants
+from dfs.client.metadata.handles import Handle, Handles
+from dfs.client.metadata.heartbeat import ClosedFiles
+from dfs.client.metadata.inode_attributes import InodeAttributes
+from dfs.client.metadata.meta_link import MetaLink
+from dfs.client.metadata.open_flags import OpenMode, open_mode
+from dfs.client.metadata.turns import Turns
 from dfs.client.names import parent_of
-from dfs.client.open_flags import OpenMode, open_mode
-from dfs.client.patience import pause
-from dfs.client.read_ahead import ReadAhead
-from dfs.client.replication import Replication
-from dfs.client.turns import Turns
 from dfs.client.writer import Writer
 from dfs.core.errors import BadHandle, FileTooLarge, Interrupted, InvalidArgument, StaleTicket
 from dfs.core.ids import Ino, OpId

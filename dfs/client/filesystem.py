@@ -11,35 +11,35 @@ import logging
 from typing import Final
 
 from dfs.client.allocation import Allocation
-from dfs.client.asking import Asking
-from dfs.client.attribute_cache import AttributeCache
+from dfs.client.blocks.asking import Asking
+from dfs.client.blocks.read_ahead import TASKS as READ_AHEAD_TASKS
+from dfs.client.blocks.read_ahead import ReadAhead
+from dfs.client.blocks.reader import Reader
+from dfs.client.blocks.repairing import Repairing
+from dfs.client.blocks.replication import Replication
+from dfs.client.blocks.server_health import ServerHealth
+from dfs.client.blocks.settling import Settling
+from dfs.client.blocks.written_blocks import WrittenBlocks
 from dfs.client.files import Files
-from dfs.client.grant_calls import GrantCalls
-from dfs.client.grants import Grants
-from dfs.client.handles import Handles
-from dfs.client.heartbeat import ClosedFiles, HeartbeatTask
-from dfs.client.inode_attributes import InodeAttributes
-from dfs.client.lease import Lease
-from dfs.client.lock_table import LockTable
 from dfs.client.locks import Locks
-from dfs.client.meta_link import MetaLink
-from dfs.client.meta_retry import PatientMeta
+from dfs.client.metadata.attribute_cache import AttributeCache
+from dfs.client.metadata.grant_calls import GrantCalls
+from dfs.client.metadata.grants import Grants
+from dfs.client.metadata.handles import Handles
+from dfs.client.metadata.heartbeat import ClosedFiles, HeartbeatTask
+from dfs.client.metadata.inode_attributes import InodeAttributes
+from dfs.client.metadata.lease import Lease
+from dfs.client.metadata.lock_table import LockTable
+from dfs.client.metadata.meta_link import MetaLink
+from dfs.client.metadata.meta_retry import PatientMeta
+from dfs.client.metadata.op_numbers import OpNumbers
+from dfs.client.metadata.recalls import RecallTask
+from dfs.client.metadata.session import Session
+from dfs.client.metadata.turns import Turns
 from dfs.client.names import Names
-from dfs.client.op_numbers import OpNumbers
-from dfs.client.read_ahead import TASKS as READ_AHEAD_TASKS
-from dfs.client.read_ahead import ReadAhead
-from dfs.client.reader import Reader
-from dfs.client.recalls import RecallTask
-from dfs.client.repairing import Repairing
-from dfs.client.replication import Replication
-from dfs.client.server_health import ServerHealth
-from dfs.client.session import Session
 from dfs.client.settings import MountSettings
-from dfs.client.settling import Settling
-from dfs.client.turns import Turns
 from dfs.client.upkeep import UpkeepTask
 from dfs.client.writer import Writer
-from dfs.client.written_blocks import WrittenBlocks
 from dfs.client.xattrs import Xattrs
 from dfs.core.cluster_messages import Shape
 from dfs.core.contexts import GuardedContext, PlainContext

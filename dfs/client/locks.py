@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import logging
 
-from dfs.client.attribute_cache import AttributeCache
-from dfs.client.grant_calls import GrantCalls
-from dfs.client.handles import Handles
-from dfs.client.lock_table import LockKey, LockTable, Ranges
-from dfs.client.meta_link import MetaLink
+from dfs.client.metadata.attribute_cache import AttributeCache
+from dfs.client.metadata.grant_calls import GrantCalls
+from dfs.client.metadata.handles import Handles
+from dfs.client.metadata.lock_table import LockKey, LockTable, Ranges
+from dfs.client.metadata.meta_link import MetaLink
 from dfs.core.errors import DfsError, DuplicateRefused, FileError, Interrupted, LockBusy, SessionExpired, StaleFile
 from dfs.core.ids import Ino, OpId
 from dfs.core.interfaces import CallContext, raise_if_cancelled

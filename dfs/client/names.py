@@ -10,13 +10,13 @@ import posixpath
 import stat
 from collections.abc import Callable
 
-from dfs.client.attribute_cache import AttributeCache
-from dfs.client.grant_calls import GrantCalls
-from dfs.client.grants import Grants
-from dfs.client.handles import Handles
-from dfs.client.heartbeat import ClosedFiles
-from dfs.client.inode_attributes import InodeAttributes
-from dfs.client.meta_link import MetaLink
+from dfs.client.metadata.attribute_cache import AttributeCache
+from dfs.client.metadata.grant_calls import GrantCalls
+from dfs.client.metadata.grants import Grants
+from dfs.client.metadata.handles import Handles
+from dfs.client.metadata.heartbeat import ClosedFiles
+from dfs.client.metadata.inode_attributes import InodeAttributes
+from dfs.client.metadata.meta_link import MetaLink
 from dfs.core.ids import OpId
 from dfs.core.interfaces import CallContext
 from dfs.core.limits import LISTING_ENTRIES_MAX

@@ -7,12 +7,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from dfs.client.grant_calls import GrantCalls
-from dfs.client.grants import Grants
-from dfs.client.handles import Handles
 from dfs.client.locks import Locks
-from dfs.client.meta_link import MetaLink
-from dfs.client.turns import Turns
+from dfs.client.metadata.grant_calls import GrantCalls
+from dfs.client.metadata.grants import Grants
+from dfs.client.metadata.handles import Handles
+from dfs.client.metadata.meta_link import MetaLink
+from dfs.client.metadata.turns import Turns
 from dfs.core.errors import DfsError, Interrupted
 from dfs.core.ids import Ino
 from dfs.core.interfaces import CallContext, Tasks

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from dfs.client.file_view import FileView
-from dfs.client.grant_calls import GrantCalls
-from dfs.client.grants import Grants, Held, Tail
-from dfs.client.lease import Lease
-from dfs.client.put_plan import plan_puts
-from dfs.client.reader import Reader
-from dfs.client.replication import Replication
-from dfs.client.turns import Turns
+from dfs.client.blocks.file_view import FileView
+from dfs.client.blocks.put_plan import plan_puts
+from dfs.client.blocks.reader import Reader
+from dfs.client.blocks.replication import Replication
+from dfs.client.metadata.grant_calls import GrantCalls
+from dfs.client.metadata.grants import Grants, Held, Tail
+from dfs.client.metadata.lease import Lease
+from dfs.client.metadata.turns import Turns
 from dfs.core.contexts import GuardedContext
 from dfs.core.errors import Conflict, EndReason, FileTooLarge, GrantLost, Interrupted, StaleTicket
 from dfs.core.ids import COUNTER_MAX, BlockNo, Generation, Ino, ServerIndex, Ticket, generation_of, ticket_of

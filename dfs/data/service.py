@@ -58,17 +58,17 @@ from dfs.core.interfaces import CallContext, Clock, DataServers, Disk, EventSink
 from dfs.core.limits import BLOCK_SIZES, SERVERS_MAX, SERVERS_MIN
 from dfs.core.requests import Done, Request
 from dfs.core.scrub_messages import Mend, Scrub, ScrubOrder, ShowScrub
-from dfs.data.adopting import Former
-from dfs.data.checks import check_ino, check_number
-from dfs.data.condition import Condition
+from dfs.data.blocks.checks import check_ino, check_number
+from dfs.data.blocks.opening import BlockStore, open_store
+from dfs.data.disk.condition import Condition
+from dfs.data.disk.running_mark import LastStop, RunningMark
+from dfs.data.disk.snapshots import MetaSnapshots
+from dfs.data.disk.superblock import Identification
 from dfs.data.disk_trouble import DiskTrouble
-from dfs.data.opening import BlockStore, open_store
-from dfs.data.rebuilding import Rebuilding
-from dfs.data.running_mark import LastStop, RunningMark
-from dfs.data.scrubbing import Scrubbing
+from dfs.data.rebuild.adopting import Former
+from dfs.data.rebuild.rebuilding import Rebuilding
+from dfs.data.scrub.scrubbing import Scrubbing
 from dfs.data.settings import DataSettings
-from dfs.data.snapshots import MetaSnapshots
-from dfs.data.superblock import Identification
 
 log = logging.getLogger(__name__)
 

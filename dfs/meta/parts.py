@@ -16,40 +16,40 @@ from dfs.core import meta_messages as m
 from dfs.core.ids import Ino
 from dfs.core.interfaces import CallContext, Clock, DataServers, EventSink, Random, Tasks
 from dfs.core.requests import Change, Request
-from dfs.meta import reading
-from dfs.meta.answers import Answers
-from dfs.meta.attributes import AttributeChanger
-from dfs.meta.backups import KEEP_S, Backups
-from dfs.meta.cleaner import Cleaner
-from dfs.meta.cluster import Cluster
-from dfs.meta.file_list import list_files
-from dfs.meta.files import Files
-from dfs.meta.formatter import Formatter
-from dfs.meta.grants import Grants
-from dfs.meta.inspection import Inspection
-from dfs.meta.lock_calls import LockCalls
-from dfs.meta.locks import Locks
-from dfs.meta.marks import ADVANCE_S, Marks
-from dfs.meta.names import Names
-from dfs.meta.numbers import Numbers
-from dfs.meta.opens import Opens
-from dfs.meta.reading import Lookups
-from dfs.meta.recalls import Recalls
-from dfs.meta.reclaimer import Reclaimer
-from dfs.meta.removal import Removal
-from dfs.meta.renames import Renames
-from dfs.meta.rollback import Rollback, Step
-from dfs.meta.room import LOOK_INTERVAL_S, Look, Room
-from dfs.meta.session_calls import EXPIRY_TICK_S, SessionCalls
-from dfs.meta.sessions import SessionRow, Sessions, load_sessions
+from dfs.meta.requests import reading
+from dfs.meta.requests.attributes import AttributeChanger
+from dfs.meta.requests.file_list import list_files
+from dfs.meta.requests.files import Files
+from dfs.meta.requests.inspection import Inspection
+from dfs.meta.requests.lock_calls import LockCalls
+from dfs.meta.requests.names import Names
+from dfs.meta.requests.reading import Lookups
+from dfs.meta.requests.removal import Removal
+from dfs.meta.requests.renames import Renames
+from dfs.meta.requests.session_calls import EXPIRY_TICK_S, SessionCalls
+from dfs.meta.requests.xattrs import XattrChanger, get_xattr, list_xattrs
 from dfs.meta.settings import MetaSettings
-from dfs.meta.settler import Settler
-from dfs.meta.snapshots import SNAPSHOT_INTERVAL_S, SnapshotSender
-from dfs.meta.space import SpaceWatch
-from dfs.meta.store import Reader, Store, Transaction
-from dfs.meta.strays import FIRST_SCAN_S, Strays
-from dfs.meta.worker import Worker
-from dfs.meta.xattrs import XattrChanger, get_xattr, list_xattrs
+from dfs.meta.state.answers import Answers
+from dfs.meta.state.cluster import Cluster
+from dfs.meta.state.grants import Grants
+from dfs.meta.state.locks import Locks
+from dfs.meta.state.numbers import Numbers
+from dfs.meta.state.opens import Opens
+from dfs.meta.state.recalls import Recalls
+from dfs.meta.state.room import LOOK_INTERVAL_S, Look, Room
+from dfs.meta.state.sessions import SessionRow, Sessions, load_sessions
+from dfs.meta.state.store import Reader, Store, Transaction
+from dfs.meta.upkeep.backups import KEEP_S, Backups
+from dfs.meta.upkeep.cleaner import Cleaner
+from dfs.meta.upkeep.formatter import Formatter
+from dfs.meta.upkeep.marks import ADVANCE_S, Marks
+from dfs.meta.upkeep.reclaimer import Reclaimer
+from dfs.meta.upkeep.rollback import Rollback, Step
+from dfs.meta.upkeep.settler import Settler
+from dfs.meta.upkeep.snapshots import SNAPSHOT_INTERVAL_S, SnapshotSender
+from dfs.meta.upkeep.space import SpaceWatch
+from dfs.meta.upkeep.strays import FIRST_SCAN_S, Strays
+from dfs.meta.upkeep.worker import Worker
 
 Handler = Callable[[CallContext, Any], Any]
 Work = Callable[[Transaction, CallContext, Any], Any]

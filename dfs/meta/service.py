@@ -14,10 +14,10 @@ from dfs.core.interfaces import CallContext, Clock, DataServers, EventSink, Rand
 from dfs.core.meta_messages import FileSystemSpace, ShowMeta, StatFileSystem
 from dfs.core.requests import Request
 from dfs.meta.parts import Host, Parts, build_parts
-from dfs.meta.room import Look, no_limit
 from dfs.meta.settings import MetaSettings
-from dfs.meta.space import free_bytes, total_bytes
-from dfs.meta.store import Reader, Store, StoreFailure
+from dfs.meta.state.room import Look, no_limit
+from dfs.meta.state.store import Reader, Store, StoreFailure
+from dfs.meta.upkeep.space import free_bytes, total_bytes
 
 A = TypeVar("A")
 

@@ -14,7 +14,7 @@ from threading import Event
 
 import pytest
 
-from dfs.client import replication
+from dfs.client.blocks import replication
 from dfs.core.block_messages import Identify, Pull
 from dfs.core.cluster_messages import RoleState
 from dfs.core.errors import Interrupted

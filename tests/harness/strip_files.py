@@ -10,8 +10,8 @@ from pathlib import Path
 from dfs.core.ids import BlockNo, Ino
 from dfs.core.placement import Role
 from dfs.core.records import HEADER_BYTES, Record, parse_record
-from dfs.data.geometry import MAP_PAGE_BYTES, Geometry, pieces
-from dfs.data.map_page import parse_map_page
+from dfs.data.disk.geometry import MAP_PAGE_BYTES, Geometry, pieces
+from dfs.data.disk.map_page import parse_map_page
 
 SUFFIX = {Role.PRIMARY: "p", Role.SECONDARY: "s"}
 

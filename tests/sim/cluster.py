@@ -27,7 +27,7 @@ from dfs.data.service import DataService
 from dfs.data.settings import JOURNAL_AGE_S_MAX, SYNC_INTERVAL_S, DataSettings
 from dfs.meta.service import MetaService
 from dfs.meta.settings import MetaSettings
-from dfs.meta.store import Store, StoreFailure, _Job
+from dfs.meta.state.store import Store, StoreFailure, _Job
 from tests.harness.baton import Baton, Process
 from tests.harness.recorded_events import RecordedEvents
 from tests.harness.simulated_disk import SimulatedDisk

@@ -14,7 +14,7 @@ from dfs.core.errors import DfsError, NotFound
 from dfs.core.ids import BlockNo, Ino
 from dfs.core.meta_messages import Attributes
 from dfs.core.placement import Role
-from dfs.meta.invariants import broken_invariants
+from dfs.meta.state.invariants import broken_invariants
 from tests.sim.cluster import MountMachine, SimulatedCluster
 from tests.sim.contents import AppendFile, Look
 from tests.sim.names import Kind, NameOp, explain

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULES = {str(path.relative_to(ROOT / "dfs")) for path in ROOT.glob("dfs/*/*.py") if path.name != "__init__.py"}
+MODULES = {str(path.relative_to(ROOT / "dfs")) for path in ROOT.glob("dfs/*/**/*.py") if path.name != "__init__.py"}
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-ROW = re.compile(r"^\| `(\w+/\w+\.py)` \| .+ \|$", re.MULTILINE)
+ROW = re.compile(r"^\| `(\w+/[\w/]+\.py)` \| .+ \|$", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#]+?)(?:#[^)]*)?\)")
 
 

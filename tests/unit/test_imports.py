@@ -18,6 +18,12 @@ ALLOWED = {
     "fusefs": {"fusefs", "client", "core"},
     "cli": {"cli", "fusefs", "client", "meta", "data", "host", "rpc", "core"},
 }
+ROOMS = {
+    "meta": {"state": set(), "upkeep": {"state"}, "requests": {"state", "upkeep"}},
+    "data": {"disk": set(), "blocks": {"disk"}, "rebuild": {"disk", "blocks"}, "scrub": {"disk", "blocks"}},
+    "client": {"blocks": set(), "metadata": {"blocks"}},
+}
+"""Which rooms of its layer a room may look into, besides itself and the layer's settings; what stands before the rooms sees all."""
 PURE = {"core", "meta", "data", "client"}
 BANNED_MODULES = {
     "threading",
@@ -45,7 +51,7 @@ BANNED_MODULES |= {
     "shelve",
 }
 BANNED_CALLS = {"open", "eval", "exec", "hash", "print", "input"}
-SQLITE_HOME = {"dfs/meta/store.py"}
+SQLITE_HOME = {"dfs/meta/state/store.py"}
 FUSE_HOME = {"dfs/fusefs/binding.py"}
 MODULES = sorted(ROOT.glob("dfs/*/**/*.py"))
 
@@ -61,6 +67,18 @@ def imported(tree: ast.Module) -> list[str]:
             if node.module == "dfs":
                 names += [f"dfs.{alias.name}" for alias in node.names]
     return names
+
+
+@pytest.mark.parametrize("layer", ROOMS)
+def test_rooms_of_a_layer_look_one_way_only(layer: str) -> None:
+    rooms: dict[str, set[str]] = ROOMS[layer]
+    assert {path.name for path in (ROOT / "dfs" / layer).iterdir() if (path / "__init__.py").exists()} == set(rooms)
+    for room, seen in rooms.items():
+        for path in (ROOT / "dfs" / layer / room).glob("*.py"):
+            for module in imported(ast.parse(path.read_text())):
+                parts = module.split(".")
+                if parts[:2] == ["dfs", layer]:
+                    assert parts[2] in seen | {room, "settings"}, f"{layer}/{room}/{path.name} imports {module}"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))

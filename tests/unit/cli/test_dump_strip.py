@@ -13,8 +13,8 @@ from dfs.core.errors import StateError, UsageError
 from dfs.core.ids import BlockNo, Ino, Ticket, generation_of
 from dfs.core.placement import Role
 from dfs.core.records import Record, checksum, pack_record
-from dfs.data.geometry import MAP_PAGE_BYTES, Geometry
-from dfs.data.map_page import MapPage, pack_map_page
+from dfs.data.disk.geometry import MAP_PAGE_BYTES, Geometry
+from dfs.data.disk.map_page import MapPage, pack_map_page
 
 GEOMETRY = Geometry(4, 512)
 INO = Ino(77)

@@ -4,7 +4,7 @@ tests move, and answers that arrive in every order.
 
 from __future__ import annotations
 
-from dfs.client.attribute_cache import AttributeCache
+from dfs.client.metadata.attribute_cache import AttributeCache
 from dfs.core.ids import Ino, Ticket
 from dfs.core.meta_messages import Attributes, Content
 from dfs.core.placement import Layout

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dfs.client.backoff import delay_s
-from dfs.client.patience import Patience, pause
+from dfs.client.blocks.backoff import delay_s
+from dfs.client.blocks.patience import Patience, pause
 from dfs.core.errors import EndReason, Interrupted
 from dfs.core.interfaces import POLL_S
 from dfs.core.limits import RETRY_DELAY_S_MAX, RETRY_DELAY_S_MIN

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dfs.client.copies import Found, Stripe, copies_of, data_of, split_answer, take_all
-from dfs.client.settling import runs_of
+from dfs.client.blocks.copies import Found, Stripe, copies_of, data_of, split_answer, take_all
+from dfs.client.blocks.settling import runs_of
 from dfs.core.block_messages import Blocks, Copy, CopyState, Run, pack_copies
 from dfs.core.errors import BadAnswer
 from dfs.core.ids import BlockNo, Generation, Ino, ServerIndex

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from dfs.client.grants import Grants, Held, Tail
+from dfs.client.metadata.grants import Grants, Held, Tail
 from dfs.core.ids import COUNTER_MAX, Ino, OpId, SessionId, Ticket, generation_of
 from dfs.core.meta_messages import Content, Grant, Holding, Yield
 from dfs.core.placement import Layout

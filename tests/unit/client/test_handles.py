@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from dfs.client.handles import Handles
-from dfs.client.heartbeat import ClosedFiles
-from dfs.client.open_flags import OpenMode, open_mode
+from dfs.client.metadata.handles import Handles
+from dfs.client.metadata.heartbeat import ClosedFiles
+from dfs.client.metadata.open_flags import OpenMode, open_mode
 from dfs.core.errors import AlreadyExists, BadHandle, NotFound, StaleFile
 from dfs.core.ids import Ino, OpId
 from dfs.core.meta_messages import OpenFile

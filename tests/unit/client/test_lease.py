@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dfs.client.lease import Lease
+from dfs.client.metadata.lease import Lease
 from dfs.core.errors import Interrupted
 from dfs.core.limits import LEASE_CLIENT_S, LEASE_META_S
 from tests.harness.local_cluster import CallerContext

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from dfs.client.meta_retry import FAILURES_MAX, PatientMeta
+from dfs.client.metadata.meta_retry import FAILURES_MAX, PatientMeta
 from dfs.core.errors import (
     DfsError,
     Interrupted,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dfs.client.op_numbers import OpNumbers
+from dfs.client.metadata.op_numbers import OpNumbers
 from dfs.core.ids import OpId
 from tests.unit.client.parts import TASKS
 

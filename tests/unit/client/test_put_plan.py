@@ -7,15 +7,15 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dfs.client import put_plan
-from dfs.client.put_plan import blocks_at_once, plan_puts
+from dfs.client.blocks import put_plan
+from dfs.client.blocks.put_plan import blocks_at_once, plan_puts
 from dfs.core.ids import BlockNo, Generation, Ino, Ticket
 from dfs.core.limits import REQUEST_BLOCKS_MAX, REQUEST_DATA_BYTES_MAX
 from dfs.core.placement import Layout, Role
 from dfs.core.plan import blocks_of
 from dfs.core.records import checksum, unpack_checksums
-from dfs.data.checks import check_put
-from dfs.data.geometry import Geometry
+from dfs.data.blocks.checks import check_put
+from dfs.data.disk.geometry import Geometry
 
 LAYOUTS = st.builds(lambda servers, start: Layout(start % servers, servers, 512), st.integers(2, 7), st.integers(0, 6))
 INO, TICKET, GENERATION = Ino(9), Ticket(5), Generation(5 << 24 | 1)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from dfs.client.file_view import FileView
-from dfs.client.read_ahead import CHUNK_BYTES, MAX_AGE_S, STREAMS_MAX, ReadAhead
+from dfs.client.blocks.file_view import FileView
+from dfs.client.blocks.read_ahead import CHUNK_BYTES, MAX_AGE_S, STREAMS_MAX, ReadAhead
 from dfs.core.contexts import PlainContext
 from dfs.core.errors import EndReason, Interrupted, NoGoodCopy, StaleTicket
 from dfs.core.ids import BlockNo, Ino, Ticket

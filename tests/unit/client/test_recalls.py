@@ -7,10 +7,10 @@ from __future__ import annotations
 import threading
 from typing import cast
 
-from dfs.client.grant_calls import GrantCalls
-from dfs.client.grants import Grants
-from dfs.client.recalls import RecallTask
-from dfs.client.turns import Turns
+from dfs.client.metadata.grant_calls import GrantCalls
+from dfs.client.metadata.grants import Grants
+from dfs.client.metadata.recalls import RecallTask
+from dfs.client.metadata.turns import Turns
 from dfs.core.contexts import PlainContext
 from dfs.core.errors import EndReason
 from dfs.core.ids import Ino

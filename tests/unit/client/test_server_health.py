@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from dfs.client.server_health import Purpose, ServerHealth
+from dfs.client.blocks.server_health import Purpose, ServerHealth
 from dfs.core.errors import Interrupted, Unreachable
 from dfs.core.events import READ_BOTH_COPIES, READ_ONE_COPY, WRITE_GOES_ON, WRITE_WAITS
 from dfs.core.ids import ServerIndex

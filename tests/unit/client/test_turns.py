@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from dfs.client.turns import Turns
+from dfs.client.metadata.turns import Turns
 from dfs.core.errors import Interrupted
 from dfs.core.ids import Ino
 from tests.harness.local_cluster import CallerContext

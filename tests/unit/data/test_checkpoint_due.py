@@ -15,8 +15,8 @@ from dfs.core.block_messages import CopyState
 from dfs.core.errors import DiskMissing
 from dfs.core.events import DISK_GOES_ON, DISK_TROUBLE
 from dfs.core.ids import Ino
+from dfs.data.disk.strips import strip_name
 from dfs.data.settings import JOURNAL_AGE_S_MAX, SYNC_INTERVAL_S
-from dfs.data.strips import strip_name
 from tests.harness.memory_disk import Killed, MemoryDisk
 from tests.unit.data.one_server import OneServer, P, generation
 

@@ -14,10 +14,10 @@ from dfs.core.errors import NotTrusted, StateError
 from dfs.core.events import FLOORS_LOST, JOURNAL_DAMAGED, JOURNAL_TORN, MAP_PAGE_LOST
 from dfs.core.ids import Ino
 from dfs.core.placement import Role
-from dfs.data.geometry import Geometry
-from dfs.data.journal_entries import Entry, Kind, pack_entry, parse_entry, position
-from dfs.data.map_page import MapPage, pack_map_page, parse_map_page
-from dfs.data.superblock import Superblock, pack_superblock, parse_superblock
+from dfs.data.disk.geometry import Geometry
+from dfs.data.disk.journal_entries import Entry, Kind, pack_entry, parse_entry, position
+from dfs.data.disk.map_page import MapPage, pack_map_page, parse_map_page
+from dfs.data.disk.superblock import Superblock, pack_superblock, parse_superblock
 from tests.harness.memory_disk import MemoryDisk
 from tests.unit.data.one_server import CONTEXT, OneServer, P, S, generation
 

@@ -11,7 +11,7 @@ from dfs.core.cuts import Cut
 from dfs.core.errors import DiskFull, NoSpace
 from dfs.core.events import NEW_BLOCKS_FIT, NO_NEW_BLOCKS
 from dfs.core.ids import Ticket
-from dfs.data.reserve import RESERVE_BYTES_MAX, reserve_bytes
+from dfs.data.disk.reserve import RESERVE_BYTES_MAX, reserve_bytes
 from tests.harness.memory_disk import MemoryDisk
 from tests.unit.data.one_server import CONTEXT, OneServer, P, S, generation
 

@@ -17,8 +17,8 @@ from dfs.core.errors import BadRequest, NotFormatted, NotTrusted, StaleTicket
 from dfs.core.events import DATA_LOST, DISK_FAILED, REBUILD_FINISHED, REBUILD_PROGRESS, REBUILD_STARTED, SERVER_REFUSED
 from dfs.core.ids import BlockNo, Ino, ServerIndex, Ticket
 from dfs.core.placement import Role, twin_of
-from dfs.data import role_rebuild
-from dfs.data.role_rebuild import Course, course_of
+from dfs.data.rebuild import role_rebuild
+from dfs.data.rebuild.role_rebuild import Course, course_of
 from tests.harness.memory_disk import MemoryDisk
 from tests.unit.data.one_server import P, S, generation
 from tests.unit.data.ring import BLOCK_SIZE, Ring

@@ -22,7 +22,7 @@ from dfs.core.ids import BlockNo, Generation, Ino, Ticket
 from dfs.core.placement import Role
 from dfs.core.records import checksum
 from dfs.core.requests import Request
-from dfs.data import role_rebuild
+from dfs.data.rebuild import role_rebuild
 from tests.unit.data.one_server import generation
 from tests.unit.data.ring import BLOCK_SIZE, NEWEST, Ring
 

@@ -19,8 +19,8 @@ from dfs.core.ids import BlockNo, Generation, Ino, Ticket
 from dfs.core.placement import Role
 from dfs.core.requests import Request
 from dfs.core.scrub_messages import EVERYTHING, Mend, Scrub, ScrubCounts, ScrubStatus, ShowScrub
-from dfs.data.scrub_walk import BLOCKS_MAX
-from dfs.data.scrubbing import EXCHANGE_BYTES, PASS_NS_MAX, SAVE_INTERVAL_S
+from dfs.data.scrub.scrubbing import EXCHANGE_BYTES, PASS_NS_MAX, SAVE_INTERVAL_S
+from dfs.data.scrub.walk import BLOCKS_MAX
 from dfs.data.settings import SCRUB_BYTES_PER_S
 from tests.unit.data.one_server import P, S, generation
 from tests.unit.data.ring import Ring
@@ -348,7 +348,7 @@ def test_half_executed_cut_of_one_block_is_not_taken_for_damage() -> None:
 def test_neighbour_that_is_away_is_left_for_the_next_pass_and_own_records_are_read_all_the_same(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level("INFO", "dfs.data.neighbour_watch")
+    caplog.set_level("INFO", "dfs.data.scrub.neighbour_watch")
     ring = ring_with_file(blocks=3 * 600)
     server = rot(ring, 7, P)
     away = ring.servers_of(INO, 7)[S]

@@ -11,7 +11,7 @@ import pytest
 from dfs.core.block_messages import FetchSnapshot, ListSnapshots, Snapshot, StoreSnapshot
 from dfs.core.errors import BadRequest
 from dfs.core.limits import SNAPSHOT_PART_BYTES_MAX
-from dfs.data.snapshots import KEPT
+from dfs.data.disk.snapshots import KEPT
 from tests.harness.memory_disk import MemoryDisk
 from tests.unit.data.one_server import CONTEXT, OneServer
 

@@ -20,7 +20,7 @@ from dfs.core.errors import NotTrusted, Unreachable
 from dfs.core.events import DATA_LOST, REBUILD_FINISHED, REBUILD_STARTED, UNCLEAN_START
 from dfs.core.ids import Ino, ServerIndex, Ticket
 from dfs.core.placement import Role
-from dfs.data import change_log
+from dfs.data.disk import change_log
 from tests.unit.data.one_server import P, S, generation
 from tests.unit.data.ring import BLOCK_SIZE, Ring
 
@@ -346,8 +346,8 @@ def test_neighbour_that_lost_its_disk_has_no_say_and_is_rebuilt_from_the_suspect
 
 
 def test_second_power_cut_while_it_compares_makes_it_begin_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dfs.data.role_rebuild.PULL_BYTES", 2048)
-    monkeypatch.setattr("dfs.data.role_rebuild.SAVE_INTERVAL_S", 0.0)
+    monkeypatch.setattr("dfs.data.rebuild.role_rebuild.PULL_BYTES", 2048)
+    monkeypatch.setattr("dfs.data.rebuild.role_rebuild.SAVE_INTERVAL_S", 0.0)
     ring = synced()
     for ino in range(2, 6):
         ring.write_file(ino, blocks_of(24, ino + 90), NEW)
@@ -366,8 +366,8 @@ def test_second_power_cut_while_it_compares_makes_it_begin_anew(monkeypatch: pyt
 
 
 def test_kill_while_it_compares_does_not_start_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dfs.data.role_rebuild.PULL_BYTES", 2048)
-    monkeypatch.setattr("dfs.data.role_rebuild.SAVE_INTERVAL_S", 0.0)
+    monkeypatch.setattr("dfs.data.rebuild.role_rebuild.PULL_BYTES", 2048)
+    monkeypatch.setattr("dfs.data.rebuild.role_rebuild.SAVE_INTERVAL_S", 0.0)
     ring = synced()
     quiet(ring)
     for ino in range(2, 6):

@@ -18,9 +18,9 @@ from dfs.core.requests import Request
 from dfs.host.randomness import SystemRandom
 from dfs.host.tasks import ThreadTasks
 from dfs.meta.parts import Parts
-from dfs.meta.room import Look, no_limit
 from dfs.meta.service import MetaService
 from dfs.meta.settings import MetaSettings
+from dfs.meta.state.room import Look, no_limit
 from tests.harness.fake_clock import FakeClock
 from tests.harness.fake_data_servers import FakeDataServers
 from tests.harness.recorded_events import RecordedEvents

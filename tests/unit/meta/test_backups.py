@@ -15,7 +15,7 @@ from dfs.core.errors import BadRequest, NotPermitted
 from dfs.core.interfaces import NOBODY
 from dfs.core.limits import SNAPSHOT_PART_BYTES_MAX
 from dfs.core.meta_messages import FetchBackup, TakeBackup
-from dfs.meta.backups import KEEP_S
+from dfs.meta.upkeep.backups import KEEP_S
 from tests.unit.meta.conftest import FakeContext, MetaUnderTest
 
 ROOT = FakeContext()

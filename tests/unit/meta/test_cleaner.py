@@ -12,7 +12,7 @@ from dfs.core.contexts import PlainContext
 from dfs.core.ids import Ino, ServerIndex
 from dfs.core.meta_messages import Truncate
 from dfs.core.requests import Request
-from dfs.meta.cleaner import Cleaner
+from dfs.meta.upkeep.cleaner import Cleaner
 from tests.unit.meta.conftest import MetaUnderTest, Mount, holding
 
 

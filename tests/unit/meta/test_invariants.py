@@ -8,9 +8,9 @@ from contextlib import closing
 
 import pytest
 
-from dfs.meta.invariants import broken_invariants
-from dfs.meta.schema import MIGRATIONS
-from dfs.meta.store import Reader
+from dfs.meta.state.invariants import broken_invariants
+from dfs.meta.state.schema import MIGRATIONS
+from dfs.meta.state.store import Reader
 
 FILES = 2000
 FOLDERS = 2000

@@ -8,8 +8,8 @@ import pytest
 
 from dfs.core.errors import NoSpace, NotFound
 from dfs.core.ids import NUMBER_MAX
-from dfs.meta.numbers import MARK_STEP, Numbers
-from dfs.meta.store import Transaction
+from dfs.meta.state.numbers import MARK_STEP, Numbers
+from dfs.meta.state.store import Transaction
 from tests.harness.waiting import wait_until
 from tests.unit.meta.conftest import MetaUnderTest
 

@@ -8,8 +8,8 @@ from dfs.core.block_messages import Drop
 from dfs.core.contexts import PlainContext
 from dfs.core.ids import ROOT_INO, Ino
 from dfs.core.meta_messages import MakeNode, MakeSymlink, ShowMeta, Unlink
-from dfs.meta import reclaimer as module
-from dfs.meta.reclaimer import Reclaimer
+from dfs.meta.upkeep import reclaimer as module
+from dfs.meta.upkeep.reclaimer import Reclaimer
 from tests.unit.meta.conftest import FakeContext, MetaUnderTest
 
 

@@ -19,10 +19,10 @@ from dfs.core.ids import ROOT_INO, Ino
 from dfs.core.interfaces import NOBODY
 from dfs.core.meta_messages import AcceptRollback, Close, OpenFile, ShowMeta, TakeBackup, Truncate, Unlink
 from dfs.host.tasks import ThreadTasks
-from dfs.meta.marks import ADVANCE_S
-from dfs.meta.restoring import adopt_restored
-from dfs.meta.store import Row
-from dfs.meta.strays import FIRST_SCAN_S, QUARANTINE_DAYS, SCAN_INTERVAL_S
+from dfs.meta.state.store import Row
+from dfs.meta.upkeep.marks import ADVANCE_S
+from dfs.meta.upkeep.restoring import adopt_restored
+from dfs.meta.upkeep.strays import FIRST_SCAN_S, QUARANTINE_DAYS, SCAN_INTERVAL_S
 from tests.harness.waiting import wait_until
 from tests.unit.meta.conftest import FakeContext, MetaUnderTest, Mount, holding
 

@@ -9,7 +9,7 @@ from dfs.core.cluster_messages import Space
 from dfs.core.errors import Stopping
 from dfs.core.ids import ROOT_INO
 from dfs.core.meta_messages import MakeNode, ShowMeta, StatFileSystem
-from dfs.meta.space import free_bytes, total_bytes
+from dfs.meta.upkeep.space import free_bytes, total_bytes
 from tests.unit.meta.conftest import FakeContext, MetaUnderTest
 
 

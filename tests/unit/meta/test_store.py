@@ -12,7 +12,7 @@ import pytest
 
 from dfs.core.errors import NotFound, ReadOnly, StateError, Stopping
 from dfs.host.tasks import ThreadTasks
-from dfs.meta.store import PROBE_BYTES, Reader, Store, StoreBug, StoreFailure, Transaction
+from dfs.meta.state.store import PROBE_BYTES, Reader, Store, StoreBug, StoreFailure, Transaction
 
 TASKS = ThreadTasks()
 Open = Callable[[], Store]

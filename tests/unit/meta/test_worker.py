@@ -10,7 +10,7 @@ import pytest
 from dfs.core.errors import EndReason, Unreachable
 from dfs.core.interfaces import CallContext
 from dfs.host.tasks import ThreadTasks
-from dfs.meta.worker import Worker
+from dfs.meta.upkeep.worker import Worker
 from tests.harness.fake_clock import FakeClock
 from tests.harness.waiting import wait_until
 

@@ -1,0 +1,110 @@
+"""Storing blocks on all their servers: every write waits here until each server has its part (R10).
+
+All servers are called at once. One that can't be reached is tried again with backoff for as long as the caller wants (I7); a
+full or read-only disk is the caller's error at once. Called by writer.py with the inode's turn held; knows nothing of grants:
+`go_on` is asked before every round and raises when the write must not be continued.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from dfs.client.blocks.server_health import Purpose, ServerHealth
+from dfs.core.block_messages import Put, Sync
+from dfs.core.errors import (
+    BadAnswer,
+    Conflict,
+    DfsError,
+    NotFormatted,
+    NotTrusted,
+    ServerFailed,
+    StaleTicket,
+    Stopping,
+    Unreachable,
+    WrongServer,
+)
+from dfs.core.ids import Ino, ServerIndex
+from dfs.core.interfaces import CallContext, Clock, DataServers, raise_if_cancelled
+from dfs.core.limits import LATE_PUT_S
+from dfs.core.requests import Done, Request
+
+PASSING = (Unreachable, Stopping, NotFormatted, NotTrusted, WrongServer, BadAnswer, ServerFailed)
+"""Errors that the same server, or another one in its place, may get over."""
+
+
+class Replication:
+    """Reaches every server that is meant, however long it takes."""
+
+    def __init__(self, servers: DataServers, health: ServerHealth, clock: Clock) -> None:
+        self._servers = servers
+        self._health = health
+        self._clock = clock
+
+    def put(self, ctx: CallContext, puts: Mapping[ServerIndex, Put], go_on: Callable[[], None], reached: set[ServerIndex]) -> None:
+        """Store one round of Puts on all their servers.
+
+        If that took long, all is synced before it counts: when the machine of one server loses power, the other one tells what
+        it took at about the same time (decision record 12), and a copy stored much later than its twin would be forgotten. A
+        server that is suspect refuses that, and need not do it: it compares itself from before its twin was stored.
+
+        Arguments: `reached`: the servers that may have stored something are added, however this ends.
+        Raises: Interrupted; NoSpace, ReadOnly; Conflict (with the highest generation of all) or StaleTicket: the grant is gone.
+        """
+        began_s = self._clock.monotonic_s()
+        self._reach_all(ctx, puts, go_on, reached)
+        if self._clock.monotonic_s() - began_s > LATE_PUT_S:
+            syncs = {server: Sync(put.ino) for server, put in puts.items()}
+            self._reach_all(ctx, syncs, go_on, set(), needless=NotTrusted)
+
+    def sync(self, ctx: CallContext, ino: Ino, servers: int) -> None:
+        """Make all that is stored of an inode survive a power cut, on every server. Raises: Interrupted."""
+        self._reach_all(ctx, {ServerIndex(index): Sync(ino) for index in range(servers)}, lambda: None, set())
+
+    def wait_for_any_down(self, ctx: CallContext, servers: int) -> None:
+        """If some of the servers are known to be down, wait until one of them is worth trying again. Raises: Interrupted."""
+        down = [ServerIndex(index) for index in range(servers) if self._health.is_down(ServerIndex(index))]
+        if down:
+            self._health.wait(ctx, down)
+
+    def _reach_all(
+        self,
+        ctx: CallContext,
+        requests: Mapping[ServerIndex, Request[Done]],
+        go_on: Callable[[], None],
+        reached: set[ServerIndex],
+        needless: type[DfsError] | tuple[()] = (),
+    ) -> None:
+        """Call each server until it has answered; `needless`: an error that is as good as an answer."""
+        pending = dict(requests)
+        while pending:
+            raise_if_cancelled(ctx)
+            go_on()
+            due = {server: request for server, request in pending.items() if self._health.may_try(server)}
+            if not due:
+                self._health.wait(ctx, pending)
+                continue
+            first_time = due.keys() - reached
+            reached.update(due)
+            answers = self._servers.call_all(ctx, due)
+            refused: list[DfsError] = []
+            for server, answer in answers.items():
+                if not isinstance(answer, DfsError) or isinstance(answer, needless):
+                    self._health.note_answer(ctx, server)
+                    del pending[server]
+                elif isinstance(answer, PASSING):
+                    self._health.note_failure(ctx, server, answer, Purpose.WRITE)
+                else:
+                    self._health.note_answer(ctx, server)
+                    refused.append(answer)
+                    if isinstance(answer, (Conflict, StaleTicket)) and server in first_time:
+                        reached.discard(server)
+            if refused:
+                raise _gravest(refused)
+
+
+def _gravest(errors: list[DfsError]) -> DfsError:
+    """Return the error that decides: one that ends the write, else the highest conflict, else a stale ticket."""
+    gone = [error for error in errors if isinstance(error, (Conflict, StaleTicket))]
+    if len(gone) < len(errors):
+        return next(error for error in errors if not isinstance(error, (Conflict, StaleTicket)))
+    return max(gone, key=lambda error: error.highest if isinstance(error, Conflict) else 0)

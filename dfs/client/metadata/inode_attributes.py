@@ -1,0 +1,143 @@
+"""Attributes as this mount must show them: from the cache or from meta, with what a held grant knows better laid over.
+
+A holder's size is the file's size; its time stamp counts until it is committed. Called by files.py, names.py and filesystem.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from dfs.client.blocks.file_view import FileView
+from dfs.client.blocks.patience import pause
+from dfs.client.metadata.attribute_cache import AttributeCache
+from dfs.client.metadata.grants import Grants
+from dfs.client.metadata.handles import Handles
+from dfs.client.metadata.meta_link import MetaLink
+from dfs.core.errors import InvalidArgument, NotFound, StaleFile
+from dfs.core.ids import ROOT_INO, Ino
+from dfs.core.interfaces import CallContext, Clock
+from dfs.core.limits import RETRY_DELAY_S_MIN
+from dfs.core.meta_messages import Attributes, Content, Lookup
+
+
+class Place(NamedTuple):
+    """A name as meta is asked for it."""
+
+    base: Ino
+    path: bytes
+
+
+class InodeAttributes:
+    """Looks inodes up."""
+
+    def __init__(
+        self, *, link: MetaLink, cache: AttributeCache, grants: Grants, handles: Handles, clock: Clock, attr_timeout_s: float
+    ) -> None:
+        self._attr_timeout_s = attr_timeout_s
+        self._link = link
+        self._cache = cache
+        self._grants = grants
+        self._handles = handles
+        self._clock = clock
+
+    def place(self, path: bytes) -> Place:
+        """Return where a path of the mount leads: from the root, or to an inode that only an alias names.
+
+        Raises: InvalidArgument unless the path begins with a slash.
+        """
+        ino = self._handles.alias(path)
+        if ino is not None:
+            return Place(ino, b"")
+        if not path.startswith(b"/"):
+            raise InvalidArgument(path)
+        return Place(ROOT_INO, path[1:])
+
+    def ino_at(self, path: bytes) -> Ino | None:
+        """Return the inode that a path is known to lead to, without a call."""
+        alias = self._handles.alias(path)
+        return self._cache.ino_at(path) if alias is None else alias
+
+    def at(self, ctx: CallContext, path: bytes) -> Attributes:
+        """Return the attributes of what stands at a path: no call if it was seen lately, else one. Raises: NotFound and others."""
+        ino = self._handles.alias(path)
+        if ino is not None:
+            return self.of(ctx, ino)
+        shown = self._settled(ctx, lambda: self._cache.attributes_at(path) or self._ask_at(ctx, path))
+        return shown if self._grants.unfinished(shown.ino) is None else self.of(ctx, shown.ino)
+
+    def of(self, ctx: CallContext, ino: Ino) -> Attributes:
+        """Return the attributes of an inode. Raises: StaleFile if it is gone."""
+        self._grants.wait_until_told(ctx, ino, self._attr_timeout_s)
+        return self._settled(ctx, lambda: self._cache.attributes_of(ino) or self._ask(ctx, ino))
+
+    def refreshed(self, ctx: CallContext, ino: Ino) -> Attributes:
+        """Return the attributes of an inode as meta has them now. Raises: StaleFile if it is gone."""
+        return self._settled(ctx, lambda: self._ask(ctx, ino))
+
+    def view(self, ctx: CallContext, ino: Ino, path: bytes) -> FileView:
+        """Return what a read of the file is made from. Raises: StaleFile if it is gone."""
+        self._grants.wait_until_told(ctx, ino, self._attr_timeout_s)
+        held = self._grants.view(ino)
+        if held is not None:
+            return FileView(ino, path, held.content)
+        return FileView(ino, path, self.of(ctx, ino).content)
+
+    def newer_view(self, ctx: CallContext, old: FileView, path: bytes) -> FileView:
+        """Return a fresher view than `old`, which a data server refused because it knows of a newer cut.
+
+        A grant whose cuts meta contradicts has gone: it is forgotten, meta has settled what was written under it.
+        """
+        held = self._grants.view(old.ino)
+        if held is not None and held.content.newest_cut > old.content.newest_cut:
+            return FileView(old.ino, path, held.content)
+        known = self.refreshed(ctx, old.ino)
+        held = self._grants.held(old.ino)
+        if held is not None and known.content.newest_cut > held.content.newest_cut:
+            self._grants.forget(old.ino, held.ticket)
+            known = self.refreshed(ctx, old.ino)
+        return FileView(old.ino, path, known.content)
+
+    def shown(self, attributes: Attributes) -> Attributes:
+        """Return attributes with what this mount knows better."""
+        held = self._grants.view(attributes.ino)
+        if held is None:
+            return attributes
+        content: Content = attributes.content._replace(size_bytes=held.content.size_bytes)
+        shown = attributes._replace(content=content, is_sparse=attributes.is_sparse or held.is_sparse)
+        if not held.unsaved or not held.mtime_ns:
+            return shown
+        return shown._replace(mtime_ns=held.mtime_ns, ctime_ns=max(attributes.ctime_ns, held.mtime_ns))
+
+    def _settled(self, ctx: CallContext, find: Callable[[], Attributes]) -> Attributes:
+        """Return what `find` finds, as shown(), once nothing that was acknowledged can be missing in it.
+
+        It may be while meta settles what the holder of a lost session wrote, and in an answer from before this mount lost its
+        own. Waits as long as that takes. Raises: Interrupted; what `find` raises.
+        """
+        while True:
+            losses = self._grants.losses()
+            shown = self.shown(find())
+            if shown.is_settling:
+                pause(ctx, self._clock, RETRY_DELAY_S_MIN)  # meta has kept the call waiting already, as long as it may
+            elif self._grants.losses() == losses:
+                return shown
+
+    def _ask_at(self, ctx: CallContext, path: bytes) -> Attributes:
+        while True:
+            place = self.place(path)
+            asked = self._cache.moment()
+            known = self._link.ask(ctx, Lookup(place.base, place.path))
+            if self._cache.learn(asked, known, path):
+                return known
+
+    def _ask(self, ctx: CallContext, ino: Ino) -> Attributes:
+        """Ask meta, again if an own change ended meanwhile: what was committed since is neither in the answer nor in the grant."""
+        while True:
+            asked = self._cache.moment()
+            try:
+                known = self._link.ask(ctx, Lookup(ino, b""))
+            except NotFound as error:
+                raise StaleFile(error.path) from error
+            if self._cache.learn(asked, known):
+                return known

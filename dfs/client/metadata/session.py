@@ -1,0 +1,244 @@
+"""The mount's client session: opened at start, opened anew when it has expired, told what is open when meta was restarted.
+
+Promises: exactly one session counts at a time. When one is lost, all its grants are forgotten before the next one is used, so
+nothing is ever written under a grant of another session; meta settles what the lost session wrote. Called by meta_link.py (any
+thread that meets SessionExpired) and heartbeat.py. Lock order: nobody calls with a mutex held; turns may be held.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dfs.client.metadata.attribute_cache import AttributeCache
+from dfs.client.metadata.grants import Grants
+from dfs.client.metadata.handles import Handles
+from dfs.client.metadata.lease import Lease
+from dfs.client.metadata.lock_table import LockTable
+from dfs.client.metadata.meta_retry import PatientMeta
+from dfs.client.metadata.op_numbers import OpNumbers
+from dfs.client.settings import MountSettings
+from dfs.core.cluster_messages import ServerAddress, Shape
+from dfs.core.contexts import DerivedContext
+from dfs.core.errors import DuplicateRefused, EndReason, Interrupted, NotFound, PeerStartError, SessionExpired, StaleFile
+from dfs.core.events import LEASE_LOST, Event
+from dfs.core.ids import NO_SESSION, OpId, SessionId
+from dfs.core.interfaces import POLL_S, CallContext, DataServers, EventSink, Random, Tasks, raise_if_cancelled
+from dfs.core.limits import BATCH_INODES_MAX
+from dfs.core.meta_messages import AssertLocks, AssertOpens, EndSession, HeartbeatAnswer, OpenFile, OpenSession, SessionOpened
+
+LOG = logging.getLogger(__name__)
+
+NONCE_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class SessionContext(DerivedContext):
+    """An operation's context as the meta-server must see it."""
+
+    number: SessionId
+    heard_below: OpId
+    """All answers to operations below it have arrived."""
+
+    @property
+    def session(self) -> SessionId:
+        """The mount's session."""
+        return self.number
+
+    @property
+    def acknowledged(self) -> OpId:
+        """What the mount acknowledges."""
+        return self.heard_below
+
+
+class Session:
+    """The session that counts."""
+
+    def __init__(
+        self,
+        *,
+        settings: MountSettings,
+        meta: PatientMeta,
+        servers: DataServers,
+        lease: Lease,
+        grants: Grants,
+        cache: AttributeCache,
+        handles: Handles,
+        locks: LockTable,
+        ops: OpNumbers,
+        random: Random,
+        tasks: Tasks,
+        events: EventSink,
+    ) -> None:
+        self._settings = settings
+        self._meta = meta
+        self._servers = servers
+        self._lease = lease
+        self._grants = grants
+        self._cache = cache
+        self._handles = handles
+        self._locks = locks
+        self._ops = ops
+        self._random = random
+        self._events = events
+        self._mutex = tasks.mutex()
+        self._changed = tasks.signal(self._mutex)
+        self._opened: SessionOpened | None = None
+        self._epoch = 0
+        self._is_renewing = False
+        self._nonce = b""
+        """Of an OpenSession that is not answered yet; empty: none."""
+        self._told_lost = NO_SESSION
+        self._addresses: tuple[ServerAddress, ...] = ()
+
+    # --- looking -----------------------------------------------------------------------------------------------------------
+
+    @property
+    def number(self) -> SessionId:
+        """The session's number."""
+        return self._current().session
+
+    @property
+    def shape(self) -> Shape:
+        """What the file system was made as."""
+        return self._current().shape
+
+    def context(self, ctx: CallContext) -> SessionContext:
+        """Return the operation's context with the present session and what it acknowledges."""
+        return SessionContext(ctx, self.number, self._ops.acknowledged())
+
+    # --- beginning and ending ------------------------------------------------------------------------------------------------
+
+    def open(self, ctx: CallContext) -> None:
+        """Open the first session.
+
+        Arguments: `ctx`, which ends by itself (EndReason.DEADLINE) when start has waited long enough.
+        Raises: PeerStartError when it does; WrongServer if the file system has other data servers; Interrupted.
+        """
+        try:
+            self._open(ctx)
+        except Interrupted as error:
+            if error.reason != EndReason.DEADLINE.value:
+                raise
+            expected = f"the meta-server to open a session within {self._settings.start_timeout_s:.0f} s"
+            raise PeerStartError(expected, self._meta.last_failure) from error
+
+    def renew(self, ctx: CallContext, expired: SessionId) -> None:
+        """Replace a session that meta no longer knows; returns when another one counts. Raises: Interrupted."""
+        if not self._begin_renewing(ctx, expired):
+            return
+        try:
+            self._lease.lose()
+            for ino in self._grants.inodes():
+                self._cache.forget_attributes(ino)  # what it says was true beside the grants only, so it goes first
+            for unfinished in self._grants.forget_all(expired):
+                self._ops.end(unfinished.request.op)
+            self._lose_locks()
+            if self._told_lost != expired:
+                self._told_lost = expired
+                self._events.emit(Event(LEASE_LOST), ctx)
+            self._open(ctx)
+        finally:
+            with self._mutex:
+                self._is_renewing = False
+                self._changed.notify_all()
+
+    def end(self, ctx: CallContext) -> None:
+        """End the session; everything must have been committed and closed. Raises: Interrupted, SessionExpired."""
+        self._meta.call(self.context(ctx), EndSession())
+
+    # --- what heartbeats bring -------------------------------------------------------------------------------------------------
+
+    def learn(self, ctx: CallContext, answer: HeartbeatAnswer) -> None:
+        """Take what a heartbeat answered: addresses, and whether meta was restarted. Raises: Interrupted, SessionExpired."""
+        self._set_addresses(answer.data_servers)
+        if answer.epoch != self._epoch:
+            self._assert_locks(ctx)
+            self._assert_opens(ctx, self.number)
+            self._grants.doubt_commits()
+            self._epoch = answer.epoch
+
+    # --- inside --------------------------------------------------------------------------------------------------------------
+
+    def _current(self) -> SessionOpened:
+        opened = self._opened
+        assert opened is not None, "start() comes first"
+        return opened
+
+    def _begin_renewing(self, ctx: CallContext, expired: SessionId) -> bool:
+        """Tell whether it is the caller who must open the next session; if not, wait until somebody has."""
+        while True:
+            raise_if_cancelled(ctx)
+            with self._mutex:
+                if self.number != expired:
+                    return False
+                if not self._is_renewing:
+                    self._is_renewing = True
+                    return True
+                self._changed.wait(POLL_S)
+
+    def _open(self, ctx: CallContext) -> None:
+        settings = self._settings
+        while True:
+            # The same nonce after an interruption: meta may have opened the session already.
+            nonce = self._nonce = self._nonce or self._random.token_bytes(NONCE_BYTES)
+            request = OpenSession(nonce, settings.host, settings.mount_path, settings.data_servers)
+            try:
+                opened, sent_s = self._meta.call_timed(ctx, request)
+                break
+            except SessionExpired:
+                self._nonce = b""  # opened long ago, and expired since
+        self._set_addresses(opened.data_servers, opened.shape.cluster)
+        self._assert_opens(ctx, opened.session)
+        self._epoch = opened.epoch
+        with self._mutex:
+            self._opened = opened
+            self._nonce = b""
+        self._lease.renew(sent_s)
+
+    def _set_addresses(self, addresses: tuple[ServerAddress, ...], cluster: str | None = None) -> None:
+        if cluster is None:
+            if addresses == self._addresses:
+                return
+            cluster = self.shape.cluster
+        self._addresses = addresses
+        self._servers.set_addresses(dict(addresses), cluster)
+
+    def _assert_opens(self, ctx: CallContext, session: SessionId) -> None:
+        """Tell meta what is open. Files that exist no more are marked, their handles answer StaleFile."""
+        files = self._handles.open_files()
+        told = SessionContext(ctx, session, self._ops.acknowledged())
+        for start in range(0, max(1, len(files)), BATCH_INODES_MAX):  # none is news too: meta waits for the word of all sessions
+            self._assert_some(told, files[start : start + BATCH_INODES_MAX])
+
+    def _assert_locks(self, ctx: CallContext) -> None:
+        """Tell a restarted meta what is locked, before it hears what is open: then it may lock for others."""
+        for key, ranges in self._locks.all():
+            op = self._ops.begin()
+            try:
+                self._meta.call(self.context(ctx), AssertLocks(op, key.ino, key.owner, ranges))
+            except DuplicateRefused:
+                LOG.debug("inode %d: a later call has told what is locked", key.ino)
+            finally:
+                self._ops.end(op)
+
+    def _lose_locks(self) -> None:
+        """The locks went with the session: who relied on them must not go on as if nothing had happened."""
+        inos, over = self._locks.lose_all()
+        for op in over:
+            self._ops.end(op)
+        for ino in inos:
+            self._handles.mark_stale(ino)
+
+    def _assert_some(self, ctx: SessionContext, files: Sequence[OpenFile]) -> None:
+        try:
+            self._meta.call(ctx, AssertOpens(tuple(files)))
+        except (StaleFile, NotFound):
+            if len(files) <= 1:
+                LOG.debug("inode %d is open but exists no more", files[0].ino)
+                self._handles.mark_stale(files[0].ino)
+                return
+            middle = len(files) // 2
+            self._assert_some(ctx, files[:middle])
+            self._assert_some(ctx, files[middle:])

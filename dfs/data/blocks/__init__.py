@@ -1,0 +1,1 @@
+"""The block store: what all operations on blocks share, and each operation."""

@@ -1,0 +1,138 @@
+"""The journal's entries as bytes; pure.
+
+`journal/<segment number, 12 digits>` is a sequence of entries without gaps. Entry, format 1, little-endian:
+
+| offset | size | field                                                                                      |
+|--------|------|--------------------------------------------------------------------------------------------|
+| 0      | 4    | magic "DFSJ"                                                                               |
+| 4      | 4    | CRC-32 over bytes 8 .. 59 and the tables of the body                                       |
+| 8      | 2    | format version, 1                                                                          |
+| 10     | 1    | kind: 1 records, 2 applied, 3 dropped, 4 floor, 5 changed                                  |
+| 11     | 1    | role of the records or the strip: 1 primary, 2 secondary; else 0                           |
+| 12     | 4    | count of records                                                                           |
+| 16     | 4    | residue of the records' block numbers modulo N                                             |
+| 20     | 8    | data bytes behind the tables                                                               |
+| 28     | 8    | position of this entry: segment number << 40 + offset in the segment                       |
+| 36     | 8    | position up to which the journal was synced when this entry was written                    |
+| 44     | 8    | inode                                                                                      |
+| 52     | 8    | ticket of a floor; else 0                                                                  |
+| 60     |      | records only: count record indexes (u64 each), then count record headers (16 bytes each,  |
+|        |      | the table stands in dfs/core/records.py), then the records' data without padding           |
+
+The data are covered by each record's own checksum. An entry verifies if its sum, its position and all its records do. A bad
+entry before a position that a later entry calls synced is rot; behind it, it is the torn end of an unclean stop.
+
+Kinds: RECORDS stores blocks. APPLIED voids all earlier entries of the inode's records: its strips and the entries that follow
+say all. DROPPED: the inode is no more, nor are its strips and its floor. FLOOR raises the inode's floor. CHANGED: new blocks go
+in place in this strip, so it has something to sync, also after the process that wrote them was killed.
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from dfs.core.crc32 import crc32
+from dfs.core.ids import Generation, Ino, Ticket
+from dfs.core.placement import Role
+from dfs.core.records import HEADER as RECORD_HEADER
+from dfs.core.records import Buffer, Record, checksum
+from dfs.data.disk.geometry import Geometry
+
+MAGIC: Final = b"DFSJ"
+VERSION: Final = 1
+LEAD: Final = struct.Struct("<4sI")
+HEADER: Final = struct.Struct("<HBBIIQQQQQ")
+ENTRY_HEADER_BYTES: Final = LEAD.size + HEADER.size
+OFFSET_BITS: Final = 40
+"""Bits of a position that count bytes within a segment."""
+
+
+class Kind(enum.IntEnum):
+    """What an entry says."""
+
+    RECORDS = 1
+    APPLIED = 2
+    DROPPED = 3
+    FLOOR = 4
+    CHANGED = 5
+
+
+class Entry(NamedTuple):
+    """One entry, to be written or read back."""
+
+    kind: Kind
+    ino: Ino
+    ticket: Ticket = Ticket(0)
+    role: Role | None = None
+    residue: int = 0
+    records: Mapping[int, Record] = {}
+    """Record index -> record."""
+
+
+def position(segment: int, offset: int) -> int:
+    """Return a point of the journal as one rising number."""
+    return segment << OFFSET_BITS | offset
+
+
+def pack_entry(entry: Entry, at: int, synced: int) -> tuple[list[Buffer], int]:
+    """Return the parts of an entry that is written at position `at`, and how many bytes they are together."""
+    records = entry.records
+    tables, data_bytes, data = b"", 0, []
+    if records:
+        pack = RECORD_HEADER.pack
+        data = [record.data for record in records.values()]
+        headers = [pack(len(part), summed, generation) for generation, summed, part in records.values()]
+        tables = b"".join([struct.pack(f"<{len(records)}Q", *records), *headers])
+        data_bytes = sum(map(len, data))
+    header = HEADER.pack(
+        VERSION, entry.kind, entry.role or 0, len(records), entry.residue, data_bytes, at, synced, entry.ino, entry.ticket
+    )
+    lead = LEAD.pack(MAGIC, crc32(tables, crc32(header)))
+    return [lead + header + tables, *data], ENTRY_HEADER_BYTES + len(tables) + data_bytes
+
+
+class Parsed(NamedTuple):
+    """An entry that verified."""
+
+    entry: Entry
+    end: int
+    """Offset behind it in the segment."""
+    synced: int
+    """Position up to which the journal was synced when it was written."""
+
+
+def parse_entry(raw: memoryview, offset: int, segment: int, geometry: Geometry) -> Parsed | None:
+    """Return the entry at `offset` of a segment's bytes if it verifies, else None."""
+    start = offset + ENTRY_HEADER_BYTES
+    if start > len(raw):
+        return None
+    magic, stored_sum = LEAD.unpack_from(raw, offset)
+    version, kind, role, count, residue, data_bytes, at, synced, ino, ticket = HEADER.unpack_from(raw, offset + LEAD.size)
+    if magic != MAGIC or version != VERSION or at != position(segment, offset):
+        return None
+    data_start = start + count * (8 + RECORD_HEADER.size)
+    end = data_start + data_bytes
+    if end > len(raw) or crc32(raw[offset + LEAD.size : data_start]) != stored_sum:
+        return None
+    records = _parse_records(raw[start:data_start], raw[data_start:end], Ino(ino), count, residue, geometry)
+    if records is None:
+        return None
+    return Parsed(Entry(Kind(kind), Ino(ino), Ticket(ticket), Role(role) if role else None, residue, records), end, synced)
+
+
+def _parse_records(
+    tables: memoryview, data: memoryview, ino: Ino, count: int, residue: int, geometry: Geometry
+) -> dict[int, Record] | None:
+    """Return the records of an entry if all of them verify."""
+    records, at = {}, 0
+    indexes = struct.unpack_from(f"<{count}Q", tables)
+    for index, (length, summed, generation) in zip(indexes, RECORD_HEADER.iter_unpack(tables[8 * count :]), strict=True):
+        part = bytes(data[at : at + length])
+        at += length
+        if checksum(ino, geometry.block_no(index, residue), generation, part) != summed:
+            return None
+        records[index] = Record(Generation(generation), summed, part)
+    return records

@@ -1,0 +1,130 @@
+"""Reading the journal at start.
+
+Promises: entries are handed on in their order, up to the torn end that an unclean stop leaves, which is cut off; an entry that
+was synced and does not verify any more is told, kept in quarantine, and does not hide those after it. What was read is synced,
+because the process that wrote it may have died before it did so. Called by the service's start. Never applies an entry itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from dfs.core.events import JOURNAL_DAMAGED, JOURNAL_TORN, Event
+from dfs.core.ids import ServerIndex
+from dfs.core.interfaces import Disk, EventSink
+from dfs.data.disk.geometry import Geometry
+from dfs.data.disk.journal import FOLDER, segment_name
+from dfs.data.disk.journal_entries import MAGIC, Entry, Parsed, parse_entry, position
+from dfs.data.disk.quarantine import Quarantine
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Bytes of a segment that are no entry."""
+
+    offset: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What the journal held."""
+
+    segments: tuple[int, ...]
+    entries: tuple[Entry, ...]
+    is_damaged: bool
+    """Entries that were synced are missing."""
+
+
+class Replay:
+    """Reads the journal of one data server."""
+
+    def __init__(self, disk: Disk, geometry: Geometry, server: ServerIndex, quarantine: Quarantine, events: EventSink) -> None:
+        self._disk = disk
+        self._geometry = geometry
+        self._server = server
+        self._quarantine = quarantine
+        self._events = events
+
+    def run(self) -> Replayed:
+        """Return the journal's entries. Raises: DiskError leaves."""
+        self._disk.make_folder(FOLDER)
+        segments = sorted(int(name) for name in self._disk.list_folder(FOLDER) if name.isdigit())
+        found = {number: self._scan(number) for number in segments}
+        synced = max((part.synced for parts in found.values() for part in parts if isinstance(part, Parsed)), default=0)
+        entries: list[Entry] = []
+        kept: list[int] = []
+        is_damaged = False
+        for number in segments:
+            torn = False
+            for part in found[number]:
+                if isinstance(part, Parsed):
+                    entries.append(part.entry)
+                elif position(number, part.offset) < synced:
+                    is_damaged = True
+                    self._tell_damage(number, part)
+                else:
+                    self._cut(number, part, segments[segments.index(number) + 1 :])
+                    torn = True
+                    break
+            kept.append(number)
+            if torn:
+                break
+        self._sync(kept)
+        return Replayed(tuple(kept), tuple(entries), is_damaged)
+
+    def _scan(self, number: int) -> list[Parsed | Gap]:
+        """Return the entries of a segment and the gaps between them."""
+        raw = memoryview(self._disk.read(segment_name(number)))
+        parts: list[Parsed | Gap] = []
+        offset = 0
+        while offset < len(raw):
+            parsed = parse_entry(raw, offset, number, self._geometry)
+            if parsed is not None:
+                parts.append(parsed)
+                offset = parsed.end
+                continue
+            end = self._next_entry(raw, offset + 1, number)
+            parts.append(Gap(offset, end - offset))
+            offset = end
+        return parts
+
+    def _next_entry(self, raw: memoryview, offset: int, number: int) -> int:
+        """Return the offset of the next entry that verifies, or the end."""
+        data = raw.obj
+        if not isinstance(data, bytes):
+            raise AssertionError("a segment is read as bytes")
+        while (offset := data.find(MAGIC, offset)) >= 0:
+            if parse_entry(raw, offset, number, self._geometry) is not None:
+                return offset
+            offset += 1
+        return len(raw)
+
+    def _tell_damage(self, number: int, gap: Gap) -> None:
+        raw = self._disk.read(segment_name(number))[gap.offset : gap.offset + gap.size_bytes]
+        kept = self._quarantine.keep(f"journal.{number:012d}.{gap.offset}", raw)
+        details = {"name": segment_name(number), "count": gap.size_bytes, "offset": gap.offset, "quarantine": kept}
+        self._events.emit(Event(JOURNAL_DAMAGED, server=self._server, details=details))
+
+    def _cut(self, number: int, gap: Gap, later: Iterable[int]) -> None:
+        """Cut the journal off where it is torn; what was behind that point was never synced."""
+        file = self._disk.open(segment_name(number))
+        try:
+            count = file.size_bytes() - gap.offset
+            file.truncate(gap.offset)
+        finally:
+            file.close()
+        for other in later:
+            self._disk.remove(segment_name(other))
+        self._disk.sync_folder(FOLDER)
+        details = {"name": segment_name(number), "count": count}
+        self._events.emit(Event(JOURNAL_TORN, server=self._server, details=details))
+
+    def _sync(self, segments: Iterable[int]) -> None:
+        for number in segments:
+            file = self._disk.open(segment_name(number))
+            try:
+                file.sync()
+            finally:
+                file.close()

@@ -1,0 +1,175 @@
+"""Requests on client sessions: open, heartbeat, assertion of opens, end; and what follows when one ends or expires."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from dfs.core.errors import BadRequest
+from dfs.core.events import SESSION_EXPIRED, Event
+from dfs.core.ids import NO_OP, SessionId
+from dfs.core.interfaces import CallContext, Clock, EventSink
+from dfs.core.limits import HEARTBEAT_PARK_S, PATH_BYTES_MAX
+from dfs.core.meta_messages import (
+    AssertOpens,
+    EndSession,
+    Heartbeat,
+    HeartbeatAnswer,
+    OpenFile,
+    OpenSession,
+    SessionOpened,
+)
+from dfs.core.requests import Done
+from dfs.meta.requests.removal import Removal
+from dfs.meta.state.answers import Answers
+from dfs.meta.state.checks import require_number
+from dfs.meta.state.cluster import Cluster
+from dfs.meta.state.grants import Grants
+from dfs.meta.state.locks import Locks
+from dfs.meta.state.numbers import Numbers
+from dfs.meta.state.opens import Opens
+from dfs.meta.state.recalls import Recalls
+from dfs.meta.state.sessions import SessionRow, Sessions
+from dfs.meta.state.store import Store, Transaction
+from dfs.meta.upkeep.formatter import Formatter
+
+NONCE_BYTES: Final = 16
+EXPIRY_TICK_S: Final = 1.0
+"""How often leases are looked at."""
+_HOST_CHARACTERS_MAX: Final = 255
+
+
+class SessionCalls:
+    """Serves the requests on sessions."""
+
+    def __init__(
+        self,
+        store: Store,
+        sessions: Sessions,
+        answers: Answers,
+        opens: Opens,
+        recalls: Recalls,
+        locks: Locks,
+        grants: Grants,
+        removal: Removal,
+        numbers: Numbers,
+        cluster: Cluster,
+        formatter: Formatter,
+        clock: Clock,
+        events: EventSink,
+        epoch: int,
+        on_fence: Callable[[], None],
+    ) -> None:
+        """`on_fence` is called when there are grants of a dead session to settle."""
+        self._on_fence = on_fence
+        self._store = store
+        self._sessions = sessions
+        self._answers = answers
+        self._opens = opens
+        self._recalls = recalls
+        self._locks = locks
+        self._grants = grants
+        self._removal = removal
+        self._numbers = numbers
+        self._cluster = cluster
+        self._formatter = formatter
+        self._clock = clock
+        self._events = events
+        self._epoch = epoch
+
+    def open_session(self, ctx: CallContext, request: OpenSession) -> SessionOpened:
+        """Open a session, or answer the one that has this nonce; formats a new file system first."""
+        if len(request.nonce) != NONCE_BYTES:
+            raise BadRequest(f"nonce: expected {NONCE_BYTES} bytes, got {len(request.nonce)}")
+        if len(request.host) > _HOST_CHARACTERS_MAX or len(request.mount_path) > PATH_BYTES_MAX:
+            raise BadRequest(f"host or mount_path: expected at most {_HOST_CHARACTERS_MAX} and {PATH_BYTES_MAX}")
+        self._formatter.ensure(ctx, request.data_servers)
+        session = self._store.change(lambda tx: self._open(tx, request))
+        self._sessions.heard(session)
+        self._sessions.answered(session)
+        shape = self._cluster.shape
+        assert shape is not None
+        return SessionOpened(session, shape, self._cluster.addresses, self._epoch)
+
+    def _open(self, tx: Transaction, request: OpenSession) -> SessionId:
+        row = tx.one("SELECT session FROM session WHERE nonce = ?", request.nonce)
+        if row is not None:
+            session: SessionId = row[0]
+            self._sessions.require_some(session)
+            return session
+        # A mount that lost its session must find what it wrote there settled, or being settled: never its older size.
+        for (known,) in tx.all("SELECT session FROM session"):
+            if not self._sessions.is_live(known):
+                self._grants.fence_all(tx, known)
+        session = self._numbers.session(tx)
+        tx.run("INSERT INTO session VALUES (?, ?, ?, ?, 0)", session, request.nonce, request.host, request.mount_path)
+        self._sessions.add(tx, SessionRow(session, request.host, request.mount_path, NO_OP))
+        return session
+
+    def heartbeat(self, ctx: CallContext, request: Heartbeat) -> HeartbeatAnswer:
+        """Renew the lease, then park until a grant is asked back that is not known to be.
+
+        After a restart of ours, or a long silence, it is not parked: the mount has no lease before it is answered.
+        """
+        session = ctx.session
+        _check_files(request.closed)
+        is_awaited = self._sessions.heard(session)
+        self._sessions.acknowledge(ctx)
+        self._removal.reap(self._opens.drop(session, request.closed))
+        until_s = self._clock.monotonic_s() + (0.0 if is_awaited else HEARTBEAT_PARK_S)
+        known = request.recalls_known
+        self._recalls.wait_for_recall(ctx, session, known, until_s, lambda: not self._sessions.is_live(session))
+        self._sessions.require_some(session)
+        if ctx.cancelled() is None:
+            self._sessions.answered(session)
+        return HeartbeatAnswer(self._epoch, self._recalls.of(session), self._cluster.addresses)
+
+    def assert_opens(self, ctx: CallContext, request: AssertOpens) -> Done:
+        """Note what a session has open after our restart."""
+        _check_files(request.files)
+        self._sessions.require_some(ctx.session)
+        self._removal.reap(self._opens.reassert(ctx.session, request.files))
+        return Done()
+
+    def end_session(self, ctx: CallContext, request: EndSession) -> Done:
+        """End a session; one that is gone already is a success."""
+        self._end(ctx.session)
+        return Done()
+
+    def expire(self, ctx: CallContext) -> bool:
+        """End the sessions whose lease ran out. Runs every EXPIRY_TICK_S."""
+        for expired in self._sessions.take_expired(EXPIRY_TICK_S):
+            row = expired.row
+            path = row.path.decode("utf-8", "backslashreplace")
+            details = {"session": row.session, "host": row.host, "path": path, "silent_s": expired.silent_s}
+            self._events.emit(Event(SESSION_EXPIRED, details=details), ctx)
+            self._bury(row.session)
+        return True
+
+    def end_all(self) -> None:
+        """End all sessions: mounts open new ones, and what was held is settled."""
+        for session in self._sessions.statuses():
+            self._end(session.session)
+
+    def _end(self, session: SessionId) -> None:
+        if self._sessions.remove(session) is not None:
+            self._bury(session)
+
+    def _bury(self, session: SessionId) -> None:
+        """Do away with what is left of a session that lives no more. Grants are settled before they are free."""
+
+        def work(tx: Transaction) -> None:
+            self._grants.fence_all(tx, session)
+            tx.run("DELETE FROM session WHERE session = ?", session)
+            self._answers.forget_session(tx, session)
+
+        self._locks.end(session)
+        self._store.change(work)
+        self._on_fence()
+        self._removal.reap(self._opens.end(session))
+        self._recalls.wake_all()
+
+
+def _check_files(files: tuple[OpenFile, ...]) -> None:
+    for file in files:
+        require_number(file.ino, "ino")
