@@ -62,7 +62,9 @@ def run_meta_server(*, program: str, level: LogLevel, address: str, folder: Path
         events=JournalEvents(),
         look=LocalDisk(folder).space,
     )
-    server = RpcServer(address=address, service_name="meta-server", methods=META_METHODS, api=service, version=dfs.__version__)
+    server = RpcServer(
+        address=address, service_name="meta-server", methods=META_METHODS, api=service, version=dfs.__version__, clock=clock
+    )
     _run(service, server, f"meta-server at {address}", folder, require_mount=False)
 
 
@@ -100,6 +102,7 @@ def run_data_server(
         methods=BLOCK_METHODS,
         api=service,
         version=dfs.__version__,
+        clock=clock,
         identity=service.name,
     )
     _run(service, server, f"data server {index} at {address}", folder, require_mount=require_mount)
@@ -118,12 +121,12 @@ def _run(service: Service, server: RpcServer, what: str, folder: Path, *, requir
 
 def connect_meta(address: str, call_timeout_s: float) -> MetaApi:
     """Return a client of the meta-server at host:port; nothing is sent yet."""
-    return MetaClient(address=address, peer="meta-server", call_timeout_s=call_timeout_s)
+    return MetaClient(address=address, peer="meta-server", clock=SystemClock(), call_timeout_s=call_timeout_s)
 
 
 def connect_data_servers(call_timeout_s: float) -> DataServers:
     """Return a client of data servers whose addresses it is yet to be told."""
-    return DataServersClient(call_timeout_s=call_timeout_s)
+    return DataServersClient(clock=SystemClock(), call_timeout_s=call_timeout_s)
 
 
 def make_reader(servers: DataServers) -> Reader:

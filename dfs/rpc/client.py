@@ -15,14 +15,13 @@ from typing import Any, Final, TypeVar
 from dfs.core.block_messages import BLOCK_METHODS, Clean, CommitFormat, Drop, Fence, PrepareFormat, StoreSnapshot, Sync
 from dfs.core.errors import BadAnswer, BadRequest, DfsError, PeerError, RequestTooLarge, Unreachable
 from dfs.core.ids import ServerIndex
-from dfs.core.interfaces import CallContext
+from dfs.core.interfaces import CallContext, Clock
 from dfs.core.limits import ACQUIRE_PARK_S, BODY_BYTES_MAX, CALL_TIMEOUT_S, HEARTBEAT_PARK_S
 from dfs.core.meta_messages import META_METHODS, Acquire, Heartbeat, Truncate
 from dfs.core.plain import answer_type, from_plain, parameters_of
 from dfs.core.requests import Request
 from dfs.core.scrub_messages import Mend
 from dfs.rpc import codec
-from dfs.rpc.boot_clock import BootClock, MonotonicClock
 from dfs.rpc.codec import Fault, Malformed
 from dfs.rpc.context import write_headers
 from dfs.rpc.exchange import Call, Outcome, exchange
@@ -47,9 +46,9 @@ _NAME_OF: Final = {cls: name for methods in (META_METHODS, BLOCK_METHODS) for na
 class _Line:
     """What both clients share: connections, counters, and the form of a call and its answer."""
 
-    def __init__(self, clock: MonotonicClock | None, call_timeout_s: float) -> None:
+    def __init__(self, clock: Clock, call_timeout_s: float) -> None:
         self.pool = ConnectionPool()
-        self.clock = clock or BootClock()
+        self.clock = clock
         self._call_timeout_s = call_timeout_s
         self._mutex = threading.Lock()
         self._calls: Counter[str] = Counter()
@@ -89,9 +88,7 @@ class _Line:
 class MetaClient:
     """The meta-server, as MetaApi."""
 
-    def __init__(
-        self, *, address: str, peer: str = "meta", clock: MonotonicClock | None = None, call_timeout_s: float = CALL_TIMEOUT_S
-    ) -> None:
+    def __init__(self, *, address: str, peer: str = "meta", clock: Clock, call_timeout_s: float = CALL_TIMEOUT_S) -> None:
         """Nothing is sent yet. `address`: host:port; `peer`: what errors call the server, before " at ADDRESS"."""
         self._address = address
         self._peer = f"{peer} at {address}"
@@ -131,7 +128,7 @@ class DataServersClient:
     def __init__(
         self,
         *,
-        clock: MonotonicClock | None = None,
+        clock: Clock,
         peer_role: str = "data server",
         call_timeout_s: float = CALL_TIMEOUT_S,
     ) -> None:

@@ -21,8 +21,7 @@ from typing import Final, NamedTuple
 
 from dfs.core.errors import BadRequest, EndReason, WrongServer
 from dfs.core.ids import NO_OP, NO_SESSION, OpId, SessionId
-from dfs.core.interfaces import NOBODY, CallContext, Caller
-from dfs.rpc.boot_clock import MonotonicClock
+from dfs.core.interfaces import NOBODY, CallContext, Caller, Clock
 
 _CALLERS_KEPT_MAX: Final = 64
 _REQUEST_ID: Final = re.compile(r"[-A-Za-z0-9._:/]{1,64}", re.ASCII)
@@ -39,7 +38,7 @@ class ServerContext(NamedTuple):
     caller: Caller
     acknowledged: OpId
     deadline_s: float | None
-    clock: MonotonicClock
+    clock: Clock
     stopping: threading.Event
 
     def cancelled(self) -> EndReason | None:
@@ -75,7 +74,7 @@ def write_headers(ctx: CallContext, now_s: float, server: str = "") -> bytes:
     return text.encode("ascii")
 
 
-def read_headers(headers: dict[bytes, bytes], clock: MonotonicClock, stopping: threading.Event) -> ServerContext:
+def read_headers(headers: dict[bytes, bytes], clock: Clock, stopping: threading.Event) -> ServerContext:
     """Return the context that a call's headers stand for. Raises: BadRequest naming the header."""
     remaining_ms = _number(headers, "X-DFS-Deadline")
     return ServerContext(

@@ -18,9 +18,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from dfs.core.errors import BadAnswer, BadRequest, PeerError, Unreachable
-from dfs.core.interfaces import POLL_S, CallContext, raise_if_cancelled
+from dfs.core.interfaces import POLL_S, CallContext, Clock, raise_if_cancelled
 from dfs.core.limits import CONNECT_TIMEOUT_S
-from dfs.rpc.boot_clock import MonotonicClock
 from dfs.rpc.framing import BadMessage, Message
 from dfs.rpc.pool import Connection, ConnectionPool
 
@@ -45,7 +44,7 @@ Outcome = bytearray | PeerError
 """The body of an answer, or why there is none."""
 
 
-def exchange(pool: ConnectionPool, clock: MonotonicClock, ctx: CallContext, calls: Sequence[Call]) -> Iterator[tuple[int, Outcome]]:
+def exchange(pool: ConnectionPool, clock: Clock, ctx: CallContext, calls: Sequence[Call]) -> Iterator[tuple[int, Outcome]]:
     """Carry the calls out; yield (position in `calls`, outcome) in the order in which they end.
 
     Raises: Interrupted when ctx.cancelled() says so; what is under way is then given up.

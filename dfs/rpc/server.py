@@ -19,11 +19,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from dfs.core.errors import AddressInUse, BadRequest, ConfigError, StartError
-from dfs.core.interfaces import POLL_S
+from dfs.core.interfaces import POLL_S, Clock
 from dfs.core.limits import CONNECTIONS_MAX
 from dfs.core.requests import Request
 from dfs.rpc.addresses import join_address, resolve
-from dfs.rpc.boot_clock import BootClock, MonotonicClock
 from dfs.rpc.dispatch import Api, Dispatcher
 from dfs.rpc.server_connection import ServerConnection
 
@@ -47,7 +46,7 @@ class RpcServer:
         api: Api,
         version: str,
         identity: Callable[[], str] | None = None,
-        clock: MonotonicClock | None = None,
+        clock: Clock,
         inherited_fd: int | None = None,
         connections_max: int = CONNECTIONS_MAX,
     ) -> None:
@@ -64,7 +63,7 @@ class RpcServer:
         self._dispatcher = Dispatcher(name=f"{service_name} at {self.address}", methods=methods, api=api)
         self._version = version
         self._identity = identity
-        self._clock = clock or BootClock()
+        self._clock = clock
         self._connections_max = connections_max
         self._stopping = threading.Event()
         self._waker, self._wake = socket.socketpair()

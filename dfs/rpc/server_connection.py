@@ -16,8 +16,8 @@ from collections.abc import Callable
 from typing import Final
 
 from dfs.core.errors import DfsError
+from dfs.core.interfaces import Clock
 from dfs.core.limits import IDLE_TIMEOUT_S, REQUEST_TIMEOUT_S
-from dfs.rpc.boot_clock import MonotonicClock
 from dfs.rpc.codec import Parts
 from dfs.rpc.context import check_server, read_headers
 from dfs.rpc.dispatch import Dispatcher
@@ -44,7 +44,7 @@ class ServerConnection:
         dispatcher: Dispatcher,
         identity: Callable[[], str] | None,
         version: str,
-        clock: MonotonicClock,
+        clock: Clock,
         stopping: threading.Event,
     ) -> None:
         self._sock = sock

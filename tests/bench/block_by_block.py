@@ -15,6 +15,7 @@ from dfs.core.contexts import PlainContext
 from dfs.core.ids import BlockNo, Ino, ServerIndex, Ticket, generation_of
 from dfs.core.placement import Layout, Role
 from dfs.core.records import checksum, pack_checksums
+from dfs.host.clock import SystemClock
 from dfs.rpc.client import DataServersClient
 from tests.bench.file_loads import Rate
 from tests.bench.sizes import MIB, Sizes
@@ -29,7 +30,7 @@ def write_block_by_block(cluster: Cluster, folder: Path, sizes: Sizes) -> Rate:
     ticket = Ticket(ino)  # of the same series as tickets and spent already: no grant of this file bears it
     layout = Layout(zlib.crc32(bytes(path)) % cluster.n, cluster.n, cluster.block_size)
     generation = generation_of(ticket, 1)
-    client, ctx = DataServersClient(), PlainContext()
+    client, ctx = DataServersClient(clock=SystemClock()), PlainContext()
     client.set_addresses({ServerIndex(index): f"127.0.0.1:{port}" for index, port in enumerate(cluster.data_ports)}, "")
     data = os.urandom(cluster.block_size)
     start_s = time.perf_counter()

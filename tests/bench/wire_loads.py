@@ -23,6 +23,7 @@ from dfs.core.ids import BlockNo, Generation, Ino, ServerIndex, Ticket
 from dfs.core.interfaces import CallContext
 from dfs.core.placement import Role
 from dfs.core.requests import Done, Request
+from dfs.host.clock import SystemClock
 from dfs.rpc.client import DataServersClient
 from dfs.rpc.server import RpcServer
 from tests.bench.file_loads import Rate
@@ -76,7 +77,9 @@ class _StockServer(ThreadingMixIn, SimpleXMLRPCServer):
 def serve(kind: str) -> None:
     """Serve until standard input ends."""
     if kind == OURS:
-        server = RpcServer(address="127.0.0.1:0", service_name="sink", methods=BLOCK_METHODS, api=_Sink(), version="bench")
+        server = RpcServer(
+            address="127.0.0.1:0", service_name="sink", methods=BLOCK_METHODS, api=_Sink(), version="bench", clock=SystemClock()
+        )
         server.start()
         print(server.address.rpartition(":")[2], flush=True)
         sys.stdin.read()
@@ -128,7 +131,7 @@ class Wire:
 
     def __init__(self) -> None:
         self._servers = {kind: WireServer(kind) for kind in (OURS, STOCK)}
-        self._ours = DataServersClient()
+        self._ours = DataServersClient(clock=SystemClock())
         self._ours.set_addresses({ServerIndex(0): f"127.0.0.1:{self._servers[OURS].port}"}, "")
         self._stock = xmlrpc.client.ServerProxy(
             f"http://127.0.0.1:{self._servers[STOCK].port}", use_builtin_types=True, allow_none=True

@@ -39,6 +39,7 @@ from dfs.core.meta_messages import META_METHODS, Lookup, ReadLink
 from dfs.core.placement import Role
 from dfs.core.plain import answer_type, parameters_of, plain_type
 from dfs.core.requests import Done, Request
+from dfs.host.clock import SystemClock
 from dfs.rpc.client import DataServersClient, MetaClient
 from dfs.rpc.dispatch import MULTICALL_CALLS_MAX
 from dfs.rpc.server import RpcServer
@@ -64,7 +65,13 @@ def serve(api: SampleApi) -> Iterator[Serve]:
 
         def start(service: str = "data", **options: Any) -> RpcServer:
             server = RpcServer(
-                address="127.0.0.1:0", service_name=service, methods=SERVICES[service], api=api, version="1", **options
+                address="127.0.0.1:0",
+                service_name=service,
+                methods=SERVICES[service],
+                api=api,
+                version="1",
+                clock=SystemClock(),
+                **options,
             )
             server.start()
             stack.callback(server.stop)
@@ -79,7 +86,7 @@ def to_data() -> Iterator[Callable[..., DataServersClient]]:
     with ExitStack() as stack:
 
         def make(*servers: RpcServer, cluster: str = "", **options: Any) -> DataServersClient:
-            client = DataServersClient(**options)
+            client = DataServersClient(clock=SystemClock(), **options)
             client.set_addresses({ServerIndex(index): server.address for index, server in enumerate(servers)}, cluster)
             stack.callback(client.close)
             return client
@@ -104,7 +111,7 @@ def test_request_and_answer_arrive_as_sent(serve: Serve, api: SampleApi, to_data
 
 
 def test_context_arrives_beside_the_request(serve: Serve, api: SampleApi) -> None:
-    client = MetaClient(address=serve("meta").address)
+    client = MetaClient(address=serve("meta").address, clock=SystemClock())
     client.call(CTX, Lookup(Ino(1), b"a/\xff"))
     [(ctx, request)] = api.seen
     assert request == Lookup(Ino(1), b"a/\xff")
@@ -115,7 +122,7 @@ def test_context_arrives_beside_the_request(serve: Serve, api: SampleApi) -> Non
 
 def test_answer_that_is_bare_bytes_arrives(serve: Serve, api: SampleApi) -> None:
     api.on_call = lambda _, __: b"target\x00"
-    client = MetaClient(address=serve("meta").address)
+    client = MetaClient(address=serve("meta").address, clock=SystemClock())
     assert client.call(CTX, ReadLink(Ino(1), b"link")) == b"target\x00"
     client.close()
 
@@ -318,7 +325,7 @@ def test_our_client_calls_a_stock_server() -> None:
     stock.register_function(lambda *_: {"copies": b"abc", "data": PUT.data}, "get")
     thread = threading.Thread(target=stock.serve_forever, args=(0.05,))
     thread.start()
-    client = DataServersClient()
+    client = DataServersClient(clock=SystemClock())
     client.set_addresses({ServerIndex(0): f"127.0.0.1:{stock.server_address[1]}"}, "")
     try:
         assert client.call(CTX, ServerIndex(0), PUT) == Done()
@@ -355,25 +362,31 @@ def test_http_1_0_and_expect_continue_are_served(serve: Serve, path: str) -> Non
 def test_address_in_use_is_named(serve: Serve, api: SampleApi) -> None:
     address = serve().address
     with pytest.raises(AddressInUse, match=f"expected {address} to be free to listen on, got another process listens there"):
-        RpcServer(address=address, service_name="x", methods=BLOCK_METHODS, api=api, version="1")
+        RpcServer(address=address, service_name="x", methods=BLOCK_METHODS, api=api, version="1", clock=SystemClock())
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:0", "192.0.2.1:9000", "[::]:0"])
 def test_address_that_others_can_reach_is_refused_with_the_reason(address: str, api: SampleApi) -> None:
     with pytest.raises(ConfigError, match="without a cluster key anybody on the network"):
-        RpcServer(address=address, service_name="x", methods=BLOCK_METHODS, api=api, version="1")
+        RpcServer(address=address, service_name="x", methods=BLOCK_METHODS, api=api, version="1", clock=SystemClock())
 
 
 @pytest.mark.parametrize("address", ["9000", "localhost", ":1", "127.0.0.1:70000", "127.0.0.1:x", "a..b:1"])
 def test_address_that_is_none_is_refused(address: str, api: SampleApi) -> None:
     with pytest.raises(ConfigError, match="expected an address to listen on"):
-        RpcServer(address=address, service_name="x", methods=BLOCK_METHODS, api=api, version="1")
+        RpcServer(address=address, service_name="x", methods=BLOCK_METHODS, api=api, version="1", clock=SystemClock())
 
 
 def test_inherited_socket_is_served(api: SampleApi, to_data: ToData) -> None:
     listener = socket.create_server(("127.0.0.1", 0))
     server = RpcServer(
-        address="", service_name="x", methods=BLOCK_METHODS, api=api, version="1", inherited_fd=os.dup(listener.fileno())
+        address="",
+        service_name="x",
+        methods=BLOCK_METHODS,
+        api=api,
+        version="1",
+        clock=SystemClock(),
+        inherited_fd=os.dup(listener.fileno()),
     )
     server.start()
     assert to_data(server).call(CTX, ServerIndex(0), Sync(Ino(1))) == Done()
@@ -383,12 +396,12 @@ def test_inherited_socket_is_served(api: SampleApi, to_data: ToData) -> None:
 
 
 def test_server_restarted_at_once_gets_its_address_again_and_calls_go_on(api: SampleApi, to_data: ToData) -> None:
-    first = RpcServer(address="127.0.0.1:0", service_name="x", methods=BLOCK_METHODS, api=api, version="1")
+    first = RpcServer(address="127.0.0.1:0", service_name="x", methods=BLOCK_METHODS, api=api, version="1", clock=SystemClock())
     first.start()
     client = to_data(first)
     client.call(CTX, ServerIndex(0), Identify())
     first.stop()
-    second = RpcServer(address=first.address, service_name="x", methods=BLOCK_METHODS, api=api, version="1")
+    second = RpcServer(address=first.address, service_name="x", methods=BLOCK_METHODS, api=api, version="1", clock=SystemClock())
     second.start()
     assert client.call(CTX, ServerIndex(0), Sync(Ino(1))) == Done()
     assert (client.pool.reused, client.pool.opened) == (1, 2)

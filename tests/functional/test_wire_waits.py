@@ -24,6 +24,7 @@ from dfs.core.ids import NO_OP, NO_SESSION, Generation, Ino, OpId, ServerIndex, 
 from dfs.core.interfaces import ROOT_CALLER, CallContext, Caller
 from dfs.core.limits import BODY_BYTES_MAX, HEADER_BYTES_MAX
 from dfs.core.requests import Done
+from dfs.host.clock import SystemClock
 from dfs.rpc import exchange as exchange_module
 from dfs.rpc import server as server_module
 from dfs.rpc import server_connection
@@ -132,7 +133,7 @@ MakePeer = Callable[[Callable[[socket.socket], None]], str]
 
 
 def client_of(*addresses: str, call_timeout_s: float = 10.0) -> DataServersClient:
-    client = DataServersClient(call_timeout_s=call_timeout_s)
+    client = DataServersClient(clock=SystemClock(), call_timeout_s=call_timeout_s)
     client.set_addresses({ServerIndex(index): address for index, address in enumerate(addresses)}, "")
     return client
 
@@ -149,7 +150,15 @@ def api() -> SampleApi:
 
 @pytest.fixture
 def server(api: SampleApi) -> Iterator[RpcServer]:
-    server = RpcServer(address="127.0.0.1:0", service_name="data", methods=BLOCK_METHODS, api=api, version="1", connections_max=4)
+    server = RpcServer(
+        address="127.0.0.1:0",
+        service_name="data",
+        methods=BLOCK_METHODS,
+        api=api,
+        version="1",
+        clock=SystemClock(),
+        connections_max=4,
+    )
     server.start()
     yield server
     server.stop()

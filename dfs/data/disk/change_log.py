@@ -24,9 +24,9 @@ from __future__ import annotations
 
 import logging
 import struct
-import zlib
 from typing import Final
 
+from dfs.core.crc32 import crc32
 from dfs.core.errors import DiskFull, DiskMissing
 from dfs.core.ids import Ino
 from dfs.core.interfaces import Clock, Disk, Tasks
@@ -138,7 +138,7 @@ class ChangeLog:
             header = HEADER.pack(self._tick, mark, *(self._noted_from[role] for role in Role))
             entries = [ENTRY.pack(ino << 2 | role, tick) for role in Role for ino, tick in self._ticks[role].items()]
         body = header + b"".join(entries)
-        self._disk.replace(NAME, LEAD.pack(MAGIC, VERSION, zlib.crc32(body)) + body)
+        self._disk.replace(NAME, LEAD.pack(MAGIC, VERSION, crc32(body)) + body)
         with self._mutex:
             self._mark = mark
 
@@ -156,7 +156,7 @@ class ChangeLog:
         if len(raw) < LEAD.size + HEADER.size or (len(raw) - LEAD.size - HEADER.size) % ENTRY.size:
             return False
         magic, version, summed = LEAD.unpack_from(raw)
-        if magic != MAGIC or version != VERSION or zlib.crc32(raw[LEAD.size :]) != summed:
+        if magic != MAGIC or version != VERSION or crc32(raw[LEAD.size :]) != summed:
             return False
         self._saved, self._first, *noted_from = HEADER.unpack_from(raw, LEAD.size)
         self._tick = self._first

@@ -21,11 +21,11 @@ from __future__ import annotations
 
 import re
 import struct
-import zlib
 from array import array
 from bisect import bisect_left, bisect_right
 from typing import Final
 
+from dfs.core.crc32 import crc32
 from dfs.core.errors import DiskMissing
 from dfs.core.ids import NO_TICKET, Ino, Ticket
 from dfs.core.interfaces import Disk, Tasks
@@ -76,13 +76,13 @@ class Table:
         """Return the file's content."""
         body = b"".join([ENTRY.pack(ino, ticket) for ino, ticket in zip(self.inos, self.tickets, strict=True)])
         header = HEADER.pack(MAGIC, VERSION, len(self.inos))
-        return header + SUM.pack(zlib.crc32(body, zlib.crc32(header))) + body
+        return header + SUM.pack(crc32(body, crc32(header))) + body
 
 
 def parse_table(raw: bytes) -> Table | None:
     """Return the floors in a file's content if it verifies, else None."""
     header, body = raw[: HEADER.size], raw[HEADER.size + SUM.size :]
-    if len(raw) < HEADER.size + SUM.size or SUM.unpack_from(raw, HEADER.size)[0] != zlib.crc32(body, zlib.crc32(header)):
+    if len(raw) < HEADER.size + SUM.size or SUM.unpack_from(raw, HEADER.size)[0] != crc32(body, crc32(header)):
         return None
     magic, version, count = HEADER.unpack(header)
     if magic != MAGIC or version != VERSION or len(body) != count * ENTRY.size:

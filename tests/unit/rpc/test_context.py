@@ -6,7 +6,6 @@ Method: contexts written as headers, read back; spoilt headers by hand.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 
 import pytest
 from hypothesis import given, settings
@@ -18,18 +17,9 @@ from dfs.core.ids import OpId, SessionId
 from dfs.core.interfaces import NOBODY, Caller
 from dfs.rpc.context import check_server, read_headers, write_headers
 from dfs.rpc.framing import parse_request_head
+from tests.harness.fake_clock import FakeClock
 
 ids = st.integers(0, (1 << 32) - 1)
-
-
-@dataclass
-class HandClock:
-    """A clock that a test sets."""
-
-    now_s: float = 1000.0
-
-    def monotonic_s(self) -> float:
-        return self.now_s
 
 
 def parsed(lines: bytes) -> dict[bytes, bytes]:
@@ -47,26 +37,26 @@ def parsed(lines: bytes) -> dict[bytes, bytes]:
 def test_context_arrives_as_sent(
     request_id: str, session: int, caller: Caller, acknowledged: int, remaining_ms: int | None
 ) -> None:
-    here, there = HandClock(5.0), HandClock(9000.0)
-    deadline_s = None if remaining_ms is None else here.now_s + remaining_ms / 1000
+    here, there = FakeClock(5.0), FakeClock(9000.0)
+    deadline_s = None if remaining_ms is None else here.monotonic_s() + remaining_ms / 1000
     sent = PlainContext(request_id, never, SessionId(session), caller, OpId(acknowledged), deadline_s)
-    got = read_headers(parsed(write_headers(sent, here.now_s)), there, threading.Event())
+    got = read_headers(parsed(write_headers(sent, here.monotonic_s())), there, threading.Event())
     assert (got.request_id, got.session, got.caller, got.acknowledged) == (request_id, session, caller, acknowledged)
-    assert got.deadline_s == (None if remaining_ms is None else there.now_s + remaining_ms / 1000)
+    assert got.deadline_s == (None if remaining_ms is None else there.monotonic_s() + remaining_ms / 1000)
 
 
 def test_context_without_headers_is_nobodys() -> None:
-    got = read_headers({}, HandClock(), threading.Event())
+    got = read_headers({}, FakeClock(), threading.Event())
     assert (got.request_id, got.session, got.caller, got.acknowledged, got.deadline_s) == ("-", 0, NOBODY, 0, None)
     assert got.cancelled() is None
 
 
 def test_context_ends_at_its_deadline_and_at_the_servers_stop() -> None:
-    clock, stopping = HandClock(), threading.Event()
+    clock, stopping = FakeClock(), threading.Event()
     got = read_headers({b"x-dfs-deadline": b"1500"}, clock, stopping)
-    clock.now_s += 1.4
+    clock.advance(1.4)
     assert got.cancelled() is None
-    clock.now_s += 0.2
+    clock.advance(0.2)
     assert got.cancelled() is EndReason.DEADLINE
     stopping.set()
     assert got.cancelled() is EndReason.SHUTDOWN
@@ -94,7 +84,7 @@ def test_deadline_that_has_passed_travels_as_no_time_left() -> None:
 )
 def test_header_that_makes_no_sense_is_refused_by_name(name: bytes, value: bytes) -> None:
     with pytest.raises(BadRequest) as caught:
-        read_headers({name: value}, HandClock(), threading.Event())
+        read_headers({name: value}, FakeClock(), threading.Event())
     assert caught.value.reason.lower().startswith(name.decode())
 
 
