@@ -92,6 +92,9 @@ class MemoryFile:
             fits = max(0, len(self._content.now) + (self._disk.free_bytes or 0) - offset)
             self._store(data[:fits], offset)  # as a real disk: what fits is there
             raise
+        except Killed:
+            self._store(data[: self._disk.torn_at(len(data))], offset)
+            raise
         self._store(data, offset)
 
     def _store(self, data: bytes, offset: int) -> None:
@@ -152,6 +155,8 @@ class MemoryDisk:
         """(name, start, end) of byte ranges that can't be read."""
         self.operations_left: int | None = None
         """Disk operations until the process is killed; None: it lives."""
+        self.torn_at: Callable[[int], int] = lambda size_bytes: 0
+        """How much of so many bytes is written by the write in which the process is killed."""
         self.during_sync: tuple[str, Callable[[], None]] | None = None
         """(part of a name, what happens while the next sync of such a file or folder runs)."""
         self.syncs: list[str] = []
@@ -261,13 +266,18 @@ class MemoryDisk:
 
     def after_power_cut(self, keep: Chooser) -> MemoryDisk:
         """Return what a power cut would leave, as another disk: a process that goes on using this one harms nobody."""
+        left = self.twin()
+        left.power_cut(keep)
+        return left
+
+    def twin(self) -> MemoryDisk:
+        """Return another disk with the same files, synced and not, that works."""
         left = MemoryDisk()
         with self._mutex:
             twins = {id(content): content.twin() for files in (self._files, self._on_disk) for content in files.values()}
             left._files = {name: twins[id(content)] for name, content in self._files.items()}
             left._on_disk = {name: twins[id(content)] for name, content in self._on_disk.items()}
             left._folders = set(self._folders)
-        left.power_cut(keep)
         return left
 
     def flip(self, name: str, offset: int, bits: int = 0xFF) -> None:

@@ -1,7 +1,7 @@
 """Clean: durable cuts are executed, so that meta can forget them (design section 7: cleaning).
 
 First the floor is raised: from then on nothing of an older ticket can be stored, so what a cut voids only gets less. Then pending
-records are voided, shortened or kept: APPLIED makes a replay forget the earlier ones, and those that are left follow it. Then
+records are voided or shortened; those that stay are not touched, for they may be synced already and nothing written now is. Then
 each group is cleaned in place, the inode's lock given back between groups. A crash in between leaves void blocks, which readers
 cut off still, because meta keeps the cuts until every server has answered.
 
@@ -68,25 +68,30 @@ class Cleaning:
 
     def _clean_pending(self, ino: Ino, cuts: tuple[Cut, ...]) -> None:
         store = self._store
-        entries = [Entry(Kind.APPLIED, ino)]
+        entries: list[Entry] = []
         for role in Role:
             pending = store.overlay.merged(ino, role)
             if pending is not None:
-                entries += self._survivors(ino, role, pending, cuts)
+                entries += self._changes(ino, role, pending, cuts)
         store.write_journal(entries)
 
-    def _survivors(self, ino: Ino, role: Role, pending: Pending, cuts: tuple[Cut, ...]) -> list[Entry]:
-        """Return the entries that store what the cuts leave of a strip's pending records."""
-        left = {}
+    def _changes(self, ino: Ino, role: Role, pending: Pending, cuts: tuple[Cut, ...]) -> list[Entry]:
+        """Return the entries that make of a strip's pending records what the cuts leave of them."""
+        voided: list[int] = []
+        shortened: dict[int, Record] = {}
         for index, record in pending.records.items():
             kept = self._apply(ino, index, pending.residue, record, cuts)
-            if kept is not None:
-                left[index] = kept
-        items = list(left.items())
-        return [
-            Entry(Kind.RECORDS, ino, role=role, residue=pending.residue, records=dict(items[at : at + ENTRY_RECORDS_MAX]))
-            for at in range(0, len(items), ENTRY_RECORDS_MAX)
+            if kept is None:
+                voided.append(index)
+            elif kept is not record:
+                shortened[index] = kept
+        entries = [
+            Entry(Kind.VOIDED, ino, role=role, residue=pending.residue, voided=voided[at : at + ENTRY_RECORDS_MAX])
+            for at in range(0, len(voided), ENTRY_RECORDS_MAX)
         ]
+        if shortened:  # one at most of each cut
+            entries.append(Entry(Kind.RECORDS, ino, role=role, residue=pending.residue, records=shortened))
+        return entries
 
     def _groups(self, ino: Ino, role: Role, cuts: tuple[Cut, ...]) -> list[int]:
         """Return the groups in which a cut may void something."""

@@ -254,8 +254,8 @@ class Store:
         if entry.kind is Kind.RECORDS and entry.role is not None:
             self.overlay.add(entry.ino, entry.role, entry.residue, entry.records)
             self.changes.note(entry.ino, entry.role)
-        elif entry.kind is Kind.APPLIED:
-            self.overlay.remove(entry.ino)
+        elif entry.kind is Kind.VOIDED and entry.role is not None:
+            self.overlay.void(entry.ino, entry.role, entry.voided)
         elif entry.kind is Kind.FLOOR:
             self.floors.raise_to(entry.ino, entry.ticket)
         elif entry.kind is Kind.DROPPED:

@@ -1,13 +1,13 @@
 """The journal's entries as bytes; pure.
 
-`journal/<segment number, 12 digits>` is a sequence of entries without gaps. Entry, format 1, little-endian:
+`journal/<segment number, 12 digits>` is a sequence of entries without gaps. Entry, format 2, little-endian:
 
 | offset | size | field                                                                                      |
 |--------|------|--------------------------------------------------------------------------------------------|
 | 0      | 4    | magic "DFSJ"                                                                               |
 | 4      | 4    | CRC-32 over bytes 8 .. 59 and the tables of the body                                       |
-| 8      | 2    | format version, 1                                                                          |
-| 10     | 1    | kind: 1 records, 2 applied, 3 dropped, 4 floor, 5 changed                                  |
+| 8      | 2    | format version, 2                                                                          |
+| 10     | 1    | kind: 1 records, 2 voided, 3 dropped, 4 floor, 5 changed                                   |
 | 11     | 1    | role of the records or the strip: 1 primary, 2 secondary; else 0                           |
 | 12     | 4    | count of records                                                                           |
 | 16     | 4    | residue of the records' block numbers modulo N                                             |
@@ -16,22 +16,23 @@
 | 36     | 8    | position up to which the journal was synced when this entry was written                    |
 | 44     | 8    | inode                                                                                      |
 | 52     | 8    | ticket of a floor; else 0                                                                  |
-| 60     |      | records only: count record indexes (u64 each), then count record headers (16 bytes each,  |
-|        |      | the table stands in dfs/core/records.py), then the records' data without padding           |
+| 60     |      | records and voided: count record indexes (u64 each); records only: then count record      |
+|        |      | headers (16 bytes each, the table stands in dfs/core/records.py), then the records' data  |
+|        |      | without padding                                                                            |
 
 The data are covered by each record's own checksum. An entry verifies if its sum, its position and all its records do. A bad
 entry before a position that a later entry calls synced is rot; behind it, it is the torn end of an unclean stop.
 
-Kinds: RECORDS stores blocks. APPLIED voids all earlier entries of the inode's records: its strips and the entries that follow
-say all. DROPPED: the inode is no more, nor are its strips and its floor. FLOOR raises the inode's floor. CHANGED: new blocks go
-in place in this strip, so it has something to sync, also after the process that wrote them was killed.
+Kinds: RECORDS stores blocks. VOIDED takes back what earlier entries say of these records of the strip. DROPPED: the inode is no
+more, nor are its strips and its floor. FLOOR raises the inode's floor. CHANGED: new blocks go in place in this strip, so it has
+something to sync, also after the process that wrote them was killed.
 """
 
 from __future__ import annotations
 
 import enum
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from dfs.core.crc32 import crc32
@@ -42,7 +43,7 @@ from dfs.core.records import Buffer, Record, checksum
 from dfs.data.disk.geometry import Geometry
 
 MAGIC: Final = b"DFSJ"
-VERSION: Final = 1
+VERSION: Final = 2
 LEAD: Final = struct.Struct("<4sI")
 HEADER: Final = struct.Struct("<HBBIIQQQQQ")
 ENTRY_HEADER_BYTES: Final = LEAD.size + HEADER.size
@@ -54,7 +55,7 @@ class Kind(enum.IntEnum):
     """What an entry says."""
 
     RECORDS = 1
-    APPLIED = 2
+    VOIDED = 2
     DROPPED = 3
     FLOOR = 4
     CHANGED = 5
@@ -70,6 +71,8 @@ class Entry(NamedTuple):
     residue: int = 0
     records: Mapping[int, Record] = {}
     """Record index -> record."""
+    voided: Sequence[int] = ()
+    """Record indexes."""
 
 
 def position(segment: int, offset: int) -> int:
@@ -80,15 +83,16 @@ def position(segment: int, offset: int) -> int:
 def pack_entry(entry: Entry, at: int, synced: int) -> tuple[list[Buffer], int]:
     """Return the parts of an entry that is written at position `at`, and how many bytes they are together."""
     records = entry.records
-    tables, data_bytes, data = b"", 0, []
+    count, tables, data_bytes, data = len(entry.voided), struct.pack(f"<{len(entry.voided)}Q", *entry.voided), 0, []
     if records:
+        count = len(records)
         pack = RECORD_HEADER.pack
         data = [record.data for record in records.values()]
         headers = [pack(len(part), summed, generation) for generation, summed, part in records.values()]
         tables = b"".join([struct.pack(f"<{len(records)}Q", *records), *headers])
         data_bytes = sum(map(len, data))
     header = HEADER.pack(
-        VERSION, entry.kind, entry.role or 0, len(records), entry.residue, data_bytes, at, synced, entry.ino, entry.ticket
+        VERSION, entry.kind, entry.role or 0, count, entry.residue, data_bytes, at, synced, entry.ino, entry.ticket
     )
     lead = LEAD.pack(MAGIC, crc32(tables, crc32(header)))
     return [lead + header + tables, *data], ENTRY_HEADER_BYTES + len(tables) + data_bytes
@@ -113,14 +117,35 @@ def parse_entry(raw: memoryview, offset: int, segment: int, geometry: Geometry) 
     version, kind, role, count, residue, data_bytes, at, synced, ino, ticket = HEADER.unpack_from(raw, offset + LEAD.size)
     if magic != MAGIC or version != VERSION or at != position(segment, offset):
         return None
-    data_start = start + count * (8 + RECORD_HEADER.size)
+    data_start = _data_start(offset, kind, count)
     end = data_start + data_bytes
     if end > len(raw) or crc32(raw[offset + LEAD.size : data_start]) != stored_sum:
         return None
-    records = _parse_records(raw[start:data_start], raw[data_start:end], Ino(ino), count, residue, geometry)
+    records: dict[int, Record] | None = {}
+    voided: tuple[int, ...] = ()
+    if kind == Kind.VOIDED:
+        voided = struct.unpack(f"<{count}Q", raw[start:data_start])
+    else:
+        records = _parse_records(raw[start:data_start], raw[data_start:end], Ino(ino), count, residue, geometry)
     if records is None:
         return None
-    return Parsed(Entry(Kind(kind), Ino(ino), Ticket(ticket), Role(role) if role else None, residue, records), end, synced)
+    return Parsed(Entry(Kind(kind), Ino(ino), Ticket(ticket), Role(role) if role else None, residue, records, voided), end, synced)
+
+
+def is_of_another_format(raw: memoryview, segment: int) -> bool:
+    """Tell whether a segment begins with a whole entry of another format; its head and sum have the same form in all of them."""
+    if len(raw) < ENTRY_HEADER_BYTES:
+        return False
+    magic, stored_sum = LEAD.unpack_from(raw)
+    version, kind, _, count, _, _, at, *_ = HEADER.unpack_from(raw, LEAD.size)
+    if magic != MAGIC or version == VERSION or at != position(segment, 0):
+        return False
+    return bool(crc32(raw[LEAD.size : _data_start(0, kind, count)]) == stored_sum)
+
+
+def _data_start(offset: int, kind: int, count: int) -> int:
+    """Return where the data of an entry at `offset` begin, behind its tables."""
+    return offset + ENTRY_HEADER_BYTES + count * (8 if kind == Kind.VOIDED else 8 + RECORD_HEADER.size)
 
 
 def _parse_records(

@@ -10,7 +10,7 @@ Lock order: this object's mutex is the innermost; it guards the maps of inodes, 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from dfs.core.ids import Ino
 from dfs.core.interfaces import Tasks
@@ -81,16 +81,18 @@ class Overlay:
                 pending = roles[role] = Pending(residue)
         pending.records.update(records)
 
-    def remove(self, ino: Ino) -> bool:
-        """Forget what is pending for an inode; tell whether there was anything."""
-        with self._mutex:
-            active, draining = self._active.pop(ino, None), self._draining.pop(ino, None)
-        return active is not None or draining is not None
+    def void(self, ino: Ino, role: Role, indexes: Iterable[int]) -> None:
+        """Forget some of what is pending for a strip."""
+        layers = self.find(ino, role)
+        for index in indexes:
+            for pending in layers:
+                pending.records.pop(index, None)
 
     def drop(self, ino: Ino) -> None:
         """Forget what is pending for an inode, and remember that a replay would remove its strips."""
-        self.remove(ino)
         with self._mutex:
+            self._active.pop(ino, None)
+            self._draining.pop(ino, None)
             self._dropped.add(ino)
 
     def was_dropped(self, ino: Ino) -> bool:

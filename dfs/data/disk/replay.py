@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from dfs.core.errors import StateError
 from dfs.core.events import JOURNAL_DAMAGED, JOURNAL_TORN, Event
 from dfs.core.ids import ServerIndex
 from dfs.core.interfaces import Disk, EventSink
 from dfs.data.disk.geometry import Geometry
 from dfs.data.disk.journal import FOLDER, segment_name
-from dfs.data.disk.journal_entries import MAGIC, Entry, Parsed, parse_entry, position
+from dfs.data.disk.journal_entries import MAGIC, VERSION, Entry, Parsed, is_of_another_format, parse_entry, position
 from dfs.data.disk.quarantine import Quarantine
 
 
@@ -48,7 +49,7 @@ class Replay:
         self._events = events
 
     def run(self) -> Replayed:
-        """Return the journal's entries. Raises: DiskError leaves."""
+        """Return the journal's entries. Raises: StateError if another release wrote them; DiskError leaves."""
         self._disk.make_folder(FOLDER)
         segments = sorted(int(name) for name in self._disk.list_folder(FOLDER) if name.isdigit())
         found = {number: self._scan(number) for number in segments}
@@ -77,6 +78,9 @@ class Replay:
     def _scan(self, number: int) -> list[Parsed | Gap]:
         """Return the entries of a segment and the gaps between them."""
         raw = memoryview(self._disk.read(segment_name(number)))
+        if is_of_another_format(raw, number):
+            what = f"{segment_name(number)} in another; let the release that wrote it start and stop cleanly once"
+            raise StateError(f"a journal in format {VERSION}", what)
         parts: list[Parsed | Gap] = []
         offset = 0
         while offset < len(raw):

@@ -13,6 +13,8 @@ from dfs.core.block_messages import (
     Drop,
     Fence,
     Get,
+    Identify,
+    NoteMark,
     PrepareFormat,
     Put,
     Repair,
@@ -78,13 +80,15 @@ class OneServer:
         index: int = 0,
         direct_bytes_min: int = 4096,
         open_strips_max: int = 4,
+        boot_id: str = "boot-1",
     ) -> None:
+        """Start a server; a blank disk is formatted."""
         self.disk = disk
         self.servers = servers
         self.block_size = block_size
         self.index = ServerIndex(index)
         self.events = RecordedEvents()
-        self.boot_id = "boot-1"
+        self.boot_id = boot_id
         self._direct_bytes_min = direct_bytes_min
         self._open_strips_max = open_strips_max
         self.service = self._start()
@@ -199,6 +203,12 @@ class OneServer:
 
     def fence(self, ino: int, ticket: int, *cuts: Cut) -> int:
         return self.service.call(CONTEXT, Fence(Ino(ino), Ticket(ticket), cuts)).end_bytes
+
+    def note_mark(self, mark: int) -> None:
+        self.service.call(CONTEXT, NoteMark(mark))
+
+    def mark(self) -> int:
+        return self.service.call(CONTEXT, Identify()).mark
 
     def drop(self, *inos: int) -> None:
         self.service.call(CONTEXT, Drop(tuple(Ino(ino) for ino in inos)))

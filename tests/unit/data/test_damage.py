@@ -4,6 +4,8 @@ kind of file that a data server has, then look at what it answers and what it te
 
 from __future__ import annotations
 
+import zlib
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +17,7 @@ from dfs.core.events import FLOORS_LOST, JOURNAL_DAMAGED, JOURNAL_TORN, MAP_PAGE
 from dfs.core.ids import Ino
 from dfs.core.placement import Role
 from dfs.data.disk.geometry import Geometry
-from dfs.data.disk.journal_entries import Entry, Kind, pack_entry, parse_entry, position
+from dfs.data.disk.journal_entries import ENTRY_HEADER_BYTES, LEAD, Entry, Kind, pack_entry, parse_entry, position
 from dfs.data.disk.map_page import MapPage, pack_map_page, parse_map_page
 from dfs.data.disk.superblock import Superblock, pack_superblock, parse_superblock
 from tests.harness.memory_disk import MemoryDisk
@@ -151,6 +153,34 @@ def test_journal_entry_with_any_byte_changed_does_not_verify(data: st.DataObject
     assert parse_entry(memoryview(raw), 10, 4, geometry) is None
     raw[data.draw(st.integers(10, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
     assert parse_entry(memoryview(raw), 10, 3, geometry) is None
+
+
+@given(st.data())
+def test_entry_that_voids_is_read_back_and_a_changed_one_is_not(data: st.DataObject) -> None:
+    entry = Entry(Kind.VOIDED, Ino(7), role=S, residue=1, voided=(0, 5, 1 << 40))
+    parts, size_bytes = pack_entry(entry, position(3, 0), 0)
+    raw = bytearray(b"".join(parts))
+    assert len(raw) == size_bytes
+    parsed = parse_entry(memoryview(raw), 0, 3, Geometry(2, 512))
+    assert parsed is not None
+    assert parsed.entry == entry
+    raw[data.draw(st.integers(0, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
+    assert parse_entry(memoryview(raw), 0, 3, Geometry(2, 512)) is None
+
+
+def test_journal_of_another_release_is_refused_and_a_rotten_version_is_damage(server: OneServer, disk: MemoryDisk) -> None:
+    server.put(7, generation(3), (P, 0, [FULL]))
+    (segment,) = disk.names("journal/")
+    disk.flip(segment, LEAD.size, 1)
+    rotten = disk.twin()
+    OneServer(rotten)
+    assert rotten.read(segment) == b""
+    raw = bytearray(disk.read(segment))
+    raw[4:8] = zlib.crc32(raw[LEAD.size : ENTRY_HEADER_BYTES + 24]).to_bytes(4, "little")
+    disk.open(segment).pwrite([raw], 0)
+    with pytest.raises(StateError, match=r"a journal in format 2, got journal/.* in another"):
+        server.kill()
+    assert disk.read(segment) == raw
 
 
 @settings(max_examples=30, deadline=None)
