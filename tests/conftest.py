@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.harness.cluster import Cluster
@@ -23,6 +24,8 @@ def pytest_configure() -> None:
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, lambda *_: None)
+    hypothesis.settings.register_profile("dfs", deadline=None)  # how long an example takes says nothing on a busy machine
+    hypothesis.settings.load_profile("dfs")
 
 
 @pytest.fixture

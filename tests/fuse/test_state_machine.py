@@ -429,7 +429,6 @@ def run(mounts: tuple[Path, ...], local: Path) -> None:
             stateful_step_count=STEPS,
             derandomize=not EXAMPLES,
             database=None,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )

@@ -70,7 +70,7 @@ def is_plain(value: object) -> bool:
     return type(value) in PLAIN_SCALARS
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(data=st.data())
 @pytest.mark.parametrize("cls", ALL_METHODS, ids=lambda cls: cls.__name__)
 def test_request_of_every_method_comes_back_equal(cls: type[Request[Any]], data: st.DataObject) -> None:
@@ -80,7 +80,7 @@ def test_request_of_every_method_comes_back_equal(cls: type[Request[Any]], data:
     assert request_from_parameters(cls, parameters) == request
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(data=st.data())
 @pytest.mark.parametrize("tp", {answer_type(cls): None for cls in ALL_METHODS}, ids=lambda tp: tp.__name__)
 def test_answer_of_every_method_comes_back_equal(tp: type[Any], data: st.DataObject) -> None:

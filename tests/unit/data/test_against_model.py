@@ -13,7 +13,7 @@ from dfs.core.placement import Role
 from tests.unit.data.history import BLOCK, FAR, INOS, STARTS, History, Step
 from tests.unit.data.one_server import P, S
 
-QUICK = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow])
 
 
 @st.composite

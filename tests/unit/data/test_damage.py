@@ -55,7 +55,7 @@ def test_map_page_with_any_bit_flipped_does_not_verify(offset: int, bit: int) ->
     assert parse_map_page(raw) is None
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 511), st.integers(1, 255))
 def test_strip_with_a_bad_map_page_keeps_its_blocks_and_has_no_holes(offset: int, bits: int) -> None:
     disk = MemoryDisk()
@@ -183,7 +183,7 @@ def test_journal_of_another_release_is_refused_and_a_rotten_version_is_damage(se
     assert disk.read(segment) == raw
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 700))
 def test_journal_with_a_torn_end_keeps_what_is_whole_and_says_so_once(left_bytes: int) -> None:
     disk = MemoryDisk()

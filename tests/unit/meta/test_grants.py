@@ -307,7 +307,7 @@ def test_truncate_that_cuts_junk_only_keeps_the_files_time(pair: Pair) -> None:
     assert pair[0].look(b"f").mtime_ns == 6000
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), min_size=1, max_size=6))
 def test_cuts_of_any_truncations_are_those_of_the_pure_rule(meta: MetaUnderTest, pair: Pair, steps: list[tuple[int, int]]) -> None:
     """The clock stands still, so that nothing is cleaned meanwhile."""

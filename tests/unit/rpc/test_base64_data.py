@@ -10,7 +10,7 @@ import importlib.util
 import runpy
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dfs.rpc import base64_data
@@ -28,7 +28,6 @@ def decoded(decode: object, text: str) -> bytes | None:
         return None
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300), st.sampled_from(["", "\n", "\r\n", " "]))
 def test_both_decoders_return_what_was_encoded_whatever_the_line_ends(data: bytes, line_end: str) -> None:
     text = base64_data.encode(data).decode()
@@ -38,7 +37,6 @@ def test_both_decoders_return_what_was_encoded_whatever_the_line_ends(data: byte
     assert base64_data.decode_accelerated(folded) == data
 
 
-@settings(deadline=None)
 @given(st.text("AQgw/+=-_ \n\u00e9", max_size=12))
 def test_both_decoders_refuse_the_same_texts(text: str) -> None:
     assert decoded(base64_data.decode_standard, text) == decoded(base64_data.decode_accelerated, text)

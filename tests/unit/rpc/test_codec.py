@@ -58,7 +58,7 @@ def base64_decoder(request: pytest.FixtureRequest) -> Any:
         yield
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(parameters=st.lists(ours, max_size=4))
 def test_request_comes_back_and_a_stock_reader_reads_the_same(parameters: list[Any]) -> None:
     document = b"".join(write_request("put", parameters))
@@ -68,7 +68,7 @@ def test_request_comes_back_and_a_stock_reader_reads_the_same(parameters: list[A
     assert list(values) == as_read(parameters)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(value=ours)
 def test_answer_comes_back_and_a_stock_reader_reads_the_same(value: Any) -> None:
     document = b"".join(write_answer(value))
@@ -76,7 +76,7 @@ def test_answer_comes_back_and_a_stock_reader_reads_the_same(value: Any) -> None
     assert xmlrpc.client.loads(document, use_builtin_types=True)[0][0] == as_read(value)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(parameters=st.lists(stock, max_size=4))
 def test_request_and_answer_of_a_stock_writer_are_read(parameters: list[Any]) -> None:
     assert read_request(xmlrpc.client.dumps(tuple(parameters), "get").encode()) == ("get", parameters)
@@ -84,7 +84,7 @@ def test_request_and_answer_of_a_stock_writer_are_read(parameters: list[Any]) ->
     assert read_answer(bytearray(answer)) == parameters
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(code=st.integers(1, 1000), text=texts)
 def test_fault_comes_back_and_a_stock_reader_raises_it(code: int, text: str) -> None:
     document = b"".join(write_fault(Fault(code, text)))
@@ -214,7 +214,7 @@ def test_document_that_is_too_deep_or_too_wide_is_refused(monkeypatch: pytest.Mo
         read_request(call("<value><array><data>" + "<value/>" * 100 + "</data></array></value>"))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.binary(max_size=200) | st.text("<>/abvluemthodCal&;!?[]\"' =", max_size=200).map(str.encode))
 def test_random_bytes_are_malformed_and_nothing_else(document: bytes) -> None:
     with pytest.raises(Malformed):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dfs.core.contexts import PlainContext, never
@@ -26,7 +26,6 @@ def parsed(lines: bytes) -> dict[bytes, bytes]:
     return parse_request_head(b"POST / HTTP/1.1\r\n" + lines + b"Content-Length: 0").headers
 
 
-@settings(deadline=None)
 @given(
     request_id=st.text("abcXYZ0189-._:/", min_size=1, max_size=64),
     session=st.integers(0, (1 << 40) - 1),

@@ -6,7 +6,7 @@ Method: bytes fed to a MessageReader in pieces of every size; refused heads by h
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dfs.core.limits import BODY_BYTES_MAX, HEADER_BYTES_MAX
@@ -40,7 +40,6 @@ def request(*lines: str, start: str = "POST /RPC2 HTTP/1.1") -> bytes:
     return "\r\n".join([start, *lines]).encode() + b"\r\n\r\n"
 
 
-@settings(deadline=None)
 @given(bodies=st.lists(st.binary(max_size=300), min_size=1, max_size=4), piece_bytes=st.integers(1, 400))
 def test_requests_in_a_stream_are_told_apart_whatever_the_pieces(bodies: list[bytes], piece_bytes: int) -> None:
     stream = b"".join(request_head("h:1", b"X-DFS-Request: a\r\n", len(body)) + body for body in bodies)

@@ -58,7 +58,7 @@ def roots(document: bytes) -> str:
     return "methodResponse" if b"<methodResponse>" in document[:60] else "methodCall"
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(values=st.lists(usual, max_size=4))
 def test_document_of_the_usual_values_is_read_as_by_expat(values: list[Any]) -> None:
     call = b"".join(codec.write_request("put", values))
@@ -69,7 +69,7 @@ def test_document_of_the_usual_values_is_read_as_by_expat(values: list[Any]) -> 
     assert own_form.read(fault) == Document(None, [{"faultCode": 7, "faultString": "a reason"}], True)
 
 
-@settings(deadline=None, max_examples=600)
+@settings(max_examples=600)
 @given(
     values=st.lists(usual | odd.filter(lambda value: not _has_forbidden(value)), max_size=3), changes=edits, is_answer=st.booleans()
 )
