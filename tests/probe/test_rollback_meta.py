@@ -67,9 +67,27 @@ def put_back_by_hand(cluster: Cluster, backup: Path) -> None:
     (cluster.folder / "meta" / "meta.db").write_bytes(gzip.decompress(backup.read_bytes()))
 
 
-@pytest.mark.parametrize("put_back", [put_back_by_restore, put_back_by_hand], ids=["restored", "copied by hand"])
+def accept_with_dfsctl(cluster: Cluster) -> None:
+    done = dfsctl("meta", "accept-rollback", "--config", cluster.config_file)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "accepted; it was rolled back" in done.stdout
+
+
+def accept_with_a_start(cluster: Cluster) -> None:
+    cluster.allow("waiting for meta-server")
+    assert cluster.meta.stop() == 0
+    cluster.meta.command += ("--accept-rollback",)
+    cluster.restart(cluster.meta)
+    wait_until(lambda: state(cluster) == "ok", "the meta-server to be believed")
+
+
+@pytest.mark.parametrize(
+    ("put_back", "accept"),
+    [(put_back_by_restore, accept_with_dfsctl), (put_back_by_hand, accept_with_a_start)],
+    ids=["restored", "copied by hand"],
+)
 def test_older_state_reads_writes_and_removes_nothing_until_accepted(
-    cluster: Cluster, tmp_path: Path, put_back: Callable[[Cluster, Path], None]
+    cluster: Cluster, tmp_path: Path, put_back: Callable[[Cluster, Path], None], accept: Callable[[Cluster], None]
 ) -> None:
     mount, backup = cluster.mount(), tmp_path / "backup"
     for name in ("same", "overwritten", "deleted"):
@@ -96,9 +114,7 @@ def test_older_state_reads_writes_and_removes_nothing_until_accepted(
     assert (mount.path / "new").stat().st_ino > highest
     assert (mount.path / "new").read_bytes() == NEWER
     assert {name: size for name, size in strips(cluster).items() if name in before} == before
-    done = dfsctl("meta", "accept-rollback", "--config", cluster.config_file)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "accepted; it was rolled back" in done.stdout
+    accept(cluster)
     assert state(cluster) == "ok"
     cluster.meta.wait_for_log("was accepted")
     wait_until(lambda: reclaiming(cluster) == 0, "the removed file to be reclaimed", 30)
