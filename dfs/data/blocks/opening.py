@@ -33,7 +33,7 @@ from dfs.data.disk.journal import Journal
 from dfs.data.disk.journal_entries import Kind
 from dfs.data.disk.overlay import Overlay
 from dfs.data.disk.quarantine import Quarantine
-from dfs.data.disk.replay import Replay
+from dfs.data.disk.replay import Replay, Replayed
 from dfs.data.disk.reserve import Reserve
 from dfs.data.disk.strip_loading import StripLoader
 from dfs.data.disk.strips import Strips
@@ -77,10 +77,28 @@ def open_store(
     tasks: Tasks,
     events: EventSink,
 ) -> BlockStore:
-    """Return the block store of a formatted server. Raises: DiskError leaves."""
+    """Return the block store of a formatted server. Raises: DiskError leaves; StateError."""
+    quarantine = Quarantine(disk)
+    store = _make_store(settings, identification, condition, disk, clock, tasks, events, quarantine)
+    quarantine.start()
+    _read_files(store)
+    _replay(store, Replay(disk, store.geometry, settings.index, quarantine, events).run())
+    return _with_operations(store, settings, tasks)
+
+
+def _make_store(
+    settings: DataSettings,
+    identification: Identification,
+    condition: Condition,
+    disk: Disk,
+    clock: Clock,
+    tasks: Tasks,
+    events: EventSink,
+    quarantine: Quarantine,
+) -> Store:
+    """Put together what all operations share; nothing is read yet."""
     block = identification.current
     geometry = Geometry(block.servers, block.block_size)
-    quarantine = Quarantine(disk)
     floors = Floors(disk, tasks, quarantine)
     loader = StripLoader(geometry, settings.index, quarantine, events, floors, lambda role: store.is_suspect(role))
     changes = ChangeLog(disk, tasks, clock)
@@ -103,17 +121,24 @@ def open_store(
         comparisons=Comparisons(tasks),
     )
     reserve.journal_bytes = lambda: store.journal.size_bytes
-    quarantine.start()
+    return store
+
+
+def _read_files(store: Store) -> None:
+    """Read what was in place when the server ended."""
     store.strips.start()
     store.floors.start()
     store.moments.start()
-    changes.start()
+    store.changes.start()
     for role in Role:
         if store.is_suspect(role):
-            changes.doubt(role)
+            store.changes.doubt(role)
         elif store.identification.current.state_of(role) is not RoleState.COMPLETE:
-            changes.note_all(role)  # it is copied anew, and may have lost its word on what it stored meanwhile
-    replayed = Replay(disk, geometry, settings.index, quarantine, events).run()
+            store.changes.note_all(role)  # it is copied anew, and may have lost its word on what it stored meanwhile
+
+
+def _replay(store: Store, replayed: Replayed) -> None:
+    """Take over what was in the journal, and begin a new segment of it."""
     for entry in replayed.entries:
         store.apply(entry)
         if entry.kind is Kind.DROPPED:
@@ -124,9 +149,12 @@ def open_store(
     if replayed.is_damaged:
         store.moments.forget()
         for role in Role:
-            changes.note_all(role)
-        identification.distrust()
+            store.changes.note_all(role)
+        store.identification.distrust()
     store.journal.start(replayed.segments)
+
+
+def _with_operations(store: Store, settings: DataSettings, tasks: Tasks) -> BlockStore:
     syncing = Syncing(store, tasks)
     return BlockStore(
         store=store,
