@@ -228,85 +228,89 @@ def _fill_stat(buffer: Any, stat: Stat) -> None:
     time.tv_sec, time.tv_nsec = divmod(stat.ctime_ns, _NS_PER_S)
 
 
+class _ExactCalls:
+    """The callbacks that libfuse calls, in place of fusepy's: no dictionaries, no time stamps folded into one number."""
+
+    operations: CallTable
+    encoding: str
+    stat_type: Any
+    """The binding's struct stat."""
+    threads: KeptThreads
+    _decode_optional_path: Callable[[bytes | None], str | None]
+
+    def _wrapper(self, function: Callable[..., int | None], *arguments: Any) -> int:
+        """Answer libfuse: 0 or more, or an errno with its sign turned. Called first on every call from the kernel."""
+        self.threads.keep_caller()
+        try:
+            return function(*arguments) or 0
+        except OSError as error:
+            return -(error.errno or errno.EIO)
+        except BaseException:
+            LOG.exception("a bug between libfuse and the operations")
+            return -errno.EIO
+
+    def fgetattr(self, path: bytes | None, buffer: Any, info: Any) -> int:
+        stat = self.operations("getattr", self._decode_optional_path(path), info.contents if info else None)
+        ctypes.memset(buffer, 0, ctypes.sizeof(self.stat_type))
+        _fill_stat(buffer.contents, stat)
+        return 0
+
+    def readdir(self, path: bytes | None, target: int, filler: Any, offset: int, info: Any) -> int:
+        buffer = self.stat_type()
+
+        def add_entry(name: bytes, stat: Stat) -> bool:
+            _fill_stat(buffer, stat)
+            # Offset 0: libfuse collects the whole listing and asks once.
+            return bool(filler(target, name, buffer, 0) == 0)
+
+        self.operations("readdir", info.contents.fh, add_entry)
+        return 0
+
+    def utimens(self, path: bytes, buffer: Any) -> int:
+        times = [SetTime(time.tv_sec, time.tv_nsec) for time in (buffer.contents.actime, buffer.contents.modtime)]
+        self.operations("utimens", path.decode(self.encoding), *times)
+        return 0
+
+    def getxattr(self, path: bytes, name: bytes, target: Any, size_bytes: int) -> int:
+        if name == CAPABILITY:
+            # The kernel asks for it before every write: answered before anything else is done.
+            return -errno.ENODATA
+        return _answer_bytes(self.operations("getxattr", path.decode(self.encoding), name), target, size_bytes)
+
+    def listxattr(self, path: bytes, target: Any, size_bytes: int) -> int:
+        names = self.operations("listxattr", path.decode(self.encoding))
+        return _answer_bytes(b"".join(name + b"\0" for name in names), target, size_bytes)
+
+    def setxattr(self, path: bytes, name: bytes, value: Any, size_bytes: int, flags: int) -> int:
+        self.operations("setxattr", path.decode(self.encoding), name, ctypes.string_at(value, size_bytes), flags)
+        return 0
+
+    def removexattr(self, path: bytes, name: bytes) -> int:
+        self.operations("removexattr", path.decode(self.encoding), name)
+        return 0
+
+    def lock(self, path: bytes | None, info: Any, command: int, address: int) -> int:
+        struct = FlockStruct.from_address(address)
+        answer: LockCall | None = self.operations("lock", info.contents, command, read_flock(struct))
+        if answer is not None:
+            fill_flock(struct, answer)
+        return 0
+
+    def flock(self, path: bytes | None, info: Any, operation: int) -> int:
+        self.operations("flock", info.contents, operation)
+        return 0
+
+    def fallocate(self, path: bytes | None, mode: int, offset: int, length: int, info: Any) -> int:
+        self.operations("fallocate", info.contents, mode, offset, length)
+        return 0
+
+    def statfs(self, path: bytes, buffer: Any) -> int:
+        space: Space = self.operations("statfs", path.decode(self.encoding))
+        for name, value in zip(space._fields, space, strict=True):
+            setattr(buffer.contents, f"f_{name}", value)
+        return 0
+
+
 def _loop_class(module: ModuleType, threads: KeptThreads) -> Any:
-    """Return fusepy's FUSE class with exact conversions: no dictionaries, no time stamps folded into one number."""
-    stat_type = module.c_stat
-    stat_bytes = ctypes.sizeof(stat_type)
-
-    class Loop(module.FUSE):  # type: ignore[misc, name-defined]
-        """The callbacks that libfuse calls; constructing it mounts and serves."""
-
-        @staticmethod
-        def _wrapper(function: Callable[..., int | None], *arguments: Any) -> int:
-            """Answer libfuse: 0 or more, or an errno with its sign turned. Called first on every call from the kernel."""
-            threads.keep_caller()
-            try:
-                return function(*arguments) or 0
-            except OSError as error:
-                return -(error.errno or errno.EIO)
-            except BaseException:
-                LOG.exception("a bug between libfuse and the operations")
-                return -errno.EIO
-
-        def fgetattr(self, path: bytes | None, buffer: Any, info: Any) -> int:
-            stat = self.operations("getattr", self._decode_optional_path(path), info.contents if info else None)
-            ctypes.memset(buffer, 0, stat_bytes)
-            _fill_stat(buffer.contents, stat)
-            return 0
-
-        def readdir(self, path: bytes | None, target: int, filler: Any, offset: int, info: Any) -> int:
-            buffer = stat_type()
-
-            def add_entry(name: bytes, stat: Stat) -> bool:
-                _fill_stat(buffer, stat)
-                # Offset 0: libfuse collects the whole listing and asks once.
-                return bool(filler(target, name, buffer, 0) == 0)
-
-            self.operations("readdir", info.contents.fh, add_entry)
-            return 0
-
-        def utimens(self, path: bytes, buffer: Any) -> int:
-            times = [SetTime(time.tv_sec, time.tv_nsec) for time in (buffer.contents.actime, buffer.contents.modtime)]
-            self.operations("utimens", path.decode(self.encoding), *times)
-            return 0
-
-        def getxattr(self, path: bytes, name: bytes, target: Any, size_bytes: int) -> int:
-            if name == CAPABILITY:
-                # The kernel asks for it before every write: answered before anything else is done.
-                return -errno.ENODATA
-            return _answer_bytes(self.operations("getxattr", path.decode(self.encoding), name), target, size_bytes)
-
-        def listxattr(self, path: bytes, target: Any, size_bytes: int) -> int:
-            names = self.operations("listxattr", path.decode(self.encoding))
-            return _answer_bytes(b"".join(name + b"\0" for name in names), target, size_bytes)
-
-        def setxattr(self, path: bytes, name: bytes, value: Any, size_bytes: int, flags: int) -> int:
-            self.operations("setxattr", path.decode(self.encoding), name, ctypes.string_at(value, size_bytes), flags)
-            return 0
-
-        def removexattr(self, path: bytes, name: bytes) -> int:
-            self.operations("removexattr", path.decode(self.encoding), name)
-            return 0
-
-        def lock(self, path: bytes | None, info: Any, command: int, address: int) -> int:
-            struct = FlockStruct.from_address(address)
-            answer: LockCall | None = self.operations("lock", info.contents, command, read_flock(struct))
-            if answer is not None:
-                fill_flock(struct, answer)
-            return 0
-
-        def flock(self, path: bytes | None, info: Any, operation: int) -> int:
-            self.operations("flock", info.contents, operation)
-            return 0
-
-        def fallocate(self, path: bytes | None, mode: int, offset: int, length: int, info: Any) -> int:
-            self.operations("fallocate", info.contents, mode, offset, length)
-            return 0
-
-        def statfs(self, path: bytes, buffer: Any) -> int:
-            space: Space = self.operations("statfs", path.decode(self.encoding))
-            for name, value in zip(space._fields, space, strict=True):
-                setattr(buffer.contents, f"f_{name}", value)
-            return 0
-
-    return Loop
+    """Return fusepy's FUSE class with exact conversions; constructing one mounts and serves."""
+    return type("Loop", (_ExactCalls, module.FUSE), {"stat_type": module.c_stat, "threads": threads})
