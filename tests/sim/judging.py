@@ -110,7 +110,7 @@ class Judge:
         """Tell whether a file was signed in part; after a blackout blocks may be missing that were not synced."""
         if any(whole.startswith(data) for whole in signatures):
             return True
-        if not self._observed.had_blackout:
+        if not self._observed.blackouts:
             return False
         blocks = {whole[at : at + BLOCK_BYTES] for whole in signatures for at in range(0, len(whole), BLOCK_BYTES)}
         return all(

@@ -50,13 +50,14 @@ class Observed:
     wrong: list[str] = field(default_factory=list)
     late_s: float = 0.0
     """How long a message may be under way, beyond what is usual."""
-    had_blackout: bool = False
+    blackouts: int = 0
+    """How often both holders of some blocks may have lost what was not fsynced."""
     may_fail: set[type[DfsError]] = field(default_factory=set)
     """Errors that the faults of the plan explain."""
 
     def note_blackout(self) -> None:
         """Note that both holders of some blocks may have lost what was not fsynced."""
-        self.had_blackout = True
+        self.blackouts += 1
         for file in self.files.values():
             for change in file.changes:
                 change.may_be_lost()
@@ -160,12 +161,15 @@ class Program:
         change = Change(tag, self.owner, self._fs.session, start, end, self._observed.stamps.next(), self.baton.now_s)
         change.late_s += self._observed.late_s
         file.changes.append(change)
+        blackouts = self._observed.blackouts
         try:
             if is_cut:
                 self._fs.truncate(ctx, file.path, start, handle.number)
             else:
                 assert self._fs.write(ctx, handle.number, bytes([tag]) * step.size, start) == step.size
             change.outcome = Outcome.ACKNOWLEDGED
+            if self._observed.blackouts != blackouts:
+                change.may_be_lost()  # what some servers had stored before is as lost as if all had
         except DfsError:
             change.outcome = Outcome.FAILED if change.session == self._fs.session else Outcome.LOST
             raise
@@ -255,12 +259,12 @@ class Program:
         handle = fs.create(ctx, path, 0o600, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         is_hidden = False
         try:
-            content = signature(step.number)
+            content, blackouts = signature(step.number), self._observed.blackouts
             fs.write(ctx, handle, content, 0)
             fs.unlink_open(ctx, path, alias)
             is_hidden = True
             self.baton.sleep(step.pause_s)
-            if fs.read(ctx, handle, 2 * len(content), 0) != content:
+            if fs.read(ctx, handle, 2 * len(content), 0) != content and self._observed.blackouts == blackouts:
                 self._observed.wrong.append(f"{self.name} #{step.number}: what a removed file held while it was open is gone")
         finally:
             own = Impatient(self.baton, ctx.request_id, None)  # closing is the kernel's business
