@@ -34,3 +34,8 @@ class FakeClock:
         """Let time pass."""
         with self._mutex:
             self._elapsed_s += duration_s
+
+    def set_wall(self, ahead_s: float) -> None:
+        """Set the wall clock so much ahead, or back if it is negative; the monotonic clock goes on."""
+        with self._mutex:
+            self._start_ns += round(ahead_s * 1e9)

@@ -386,13 +386,18 @@ class Scrubbing:
             self._results.popitem(last=False)
 
     def _note_time(self) -> None:
-        """Begin to count the time at the first start, and tell when a full pass is long overdue."""
+        """Begin to count the time at the first start, and tell when a full pass is long overdue.
+
+        Times that lie ahead were noted before the clock was set back, and say nothing.
+        """
         now_ns = self._clock.wall_ns()
-        if not self._cursor.since_ns:
+        if not 0 < self._cursor.since_ns <= now_ns:
             self._save(replace(self._cursor, since_ns=now_ns))
-        last_ns = max(self._cursor.since_ns, self._cursor.ended_ns, self._told_late_ns)
-        if self._settings.scrub_bytes_per_s and now_ns - last_ns >= PASS_NS_MAX:
+        last_ns = max(time_ns for time_ns in (self._cursor.since_ns, self._cursor.ended_ns) if time_ns <= now_ns)
+        if self._told_late_ns > now_ns:
+            self._told_late_ns = 0
+        if self._settings.scrub_bytes_per_s and now_ns - max(last_ns, self._told_late_ns) >= PASS_NS_MAX:
             self._told_late_ns = now_ns
-            days = (now_ns - max(self._cursor.since_ns, self._cursor.ended_ns)) // DAY_NS
+            days = (now_ns - last_ns) // DAY_NS
             reason = (self._watch.describe() if self._watch is not None else "") or "all copies can be compared"
             self._events.emit(Event(SCRUB_LATE, server=self._settings.index, details={"days": days, "reason": reason}))

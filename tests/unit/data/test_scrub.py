@@ -477,6 +477,34 @@ def test_passes_begin_by_themselves_a_day_after_the_last_one_and_status_tells_wh
     assert len(told(ring, SCRUB_FINISHED)) == 1
 
 
+def test_clock_that_is_set_back_before_the_first_start_leads_to_one_pass_at_most_and_the_next_a_day_later() -> None:
+    ring = ring_with_file()
+    scrub(ring, 0)
+    ring.clock.set_wall(-30 * DAY_S)
+    for _ in range(200):
+        ring.clock.advance(ring.service(0)._scrubbing.step())
+    assert len(told(ring, SCRUB_FINISHED)) <= 2
+    assert not status(ring, 0).is_running
+    ring.clock.advance(DAY_S + 1)
+    ring.service(0)._scrubbing.step()
+    assert status(ring, 0).is_running
+
+
+def test_alarm_comes_again_after_the_clock_was_set_back_to_before_the_last_one() -> None:
+    ring = ring_with_file()
+    scrubbing = ring.service(0)._scrubbing
+    scrub(ring, 0)
+    scrubbing._comparing.look = stuck  # type: ignore[union-attr,method-assign]
+    scrubbing._free_s = float("inf")
+    ring.clock.advance(PASS_NS_MAX / 1e9 + 10)
+    scrubbing.step()
+    ring.clock.set_wall(-100 * DAY_S)
+    scrubbing.step()
+    ring.clock.advance(PASS_NS_MAX / 1e9 + 10)
+    scrubbing.step()
+    assert len(ring.events[ring.indexes[0]].of(SCRUB_LATE)) == 2
+
+
 def test_status_tells_percent_rate_and_time_left() -> None:
     ring = ring_with_file(2, blocks=6000, ino=1)
     order(ring, 0)
