@@ -52,14 +52,14 @@ class Judge:
     def _look(self, fs: FileSystem) -> None:
         fs.start(CTX)
         self._wait_for(self._are_servers_complete, "the data servers are not complete")
-        self._wait_for(lambda: not any(self._backlog().values()), "meta still has work")
+        self._wait_for_meta()
         self._judge_names(fs)
         for name in sorted(self._observed.files):
             self._judge_file(fs, name)
         for _ in range(2):  # the first look may have seen a copy that was just being repaired
             for path in self._paths(fs):
                 self._read(fs, path)
-        self._wait_for(lambda: not any(self._backlog().values()), "meta still has work")
+        self._wait_for_meta()
         for path in self._paths(fs):
             self._judge_copies(path, fs.getattr(CTX, path))
         self._judge_strips()
@@ -211,6 +211,12 @@ class Judge:
             self._wrong(f"{made} calls for {len(self._plan.steps)} steps in {self._baton.now_s:.0f} s; most of them: {most}")
 
     # --- inside --------------------------------------------------------------------------------------------------------------
+
+    def _wait_for_meta(self) -> None:
+        self._wait_for(lambda: not any(self._backlog().values()), "meta still has work")
+        left = {what: count for what, count in self._backlog().items() if count}
+        if left:
+            self._wrong(f"left to do: {left}")
 
     def _wait_for(self, is_so: Callable[[], bool], otherwise: str) -> None:
         until_s = self._baton.now_s + SETTLE_S_MAX

@@ -112,8 +112,8 @@ MUTATIONS = (
     Mutation(
         "late duplicate of a truncate",
         "dfs/meta/state/answers.py",
-        "        if op < acknowledged:\n            raise DuplicateRefused(op)\n        error",
-        "        error",
+        "        if op < acknowledged:\n            raise DuplicateRefused(op)\n        row =",
+        "        row =",
         ("tests/unit/meta/test_answers.py",),
     ),
     Mutation(

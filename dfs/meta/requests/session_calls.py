@@ -114,8 +114,9 @@ class SessionCalls:
         session = ctx.session
         _check_files(request.closed)
         is_awaited = self._sessions.heard(session)
-        self._sessions.acknowledge(ctx)
+        acknowledged = self._sessions.acknowledge(ctx)
         self._removal.reap(self._opens.drop(session, request.closed))
+        self._opens.acknowledged(session, acknowledged)
         until_s = self._clock.monotonic_s() + (0.0 if is_awaited else HEARTBEAT_PARK_S)
         known = request.recalls_known
         self._recalls.wait_for_recall(ctx, session, known, until_s, lambda: not self._sessions.is_live(session))

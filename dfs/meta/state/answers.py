@@ -80,6 +80,8 @@ class Answers:
     ) -> A:
         self._sessions.require_some(session)
         op, method = request.op, type(request).__name__
+        if op < acknowledged:
+            raise DuplicateRefused(op)
         row = tx.one("SELECT method, answer FROM answer WHERE session = ? AND op = ?", session, op)
         if row is not None:
             if row[0] != method:
@@ -88,8 +90,6 @@ class Answers:
             if on_repeat is not None:
                 on_repeat(tx, answer)
             return answer
-        if op < acknowledged:
-            raise DuplicateRefused(op)
         error = self._errors.get(session, {}).get(op)
         if error is not None:
             raise error

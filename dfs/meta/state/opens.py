@@ -3,13 +3,15 @@
 It decides when an inode without names may go: when no session has it open, and every session known from before the start has
 said what it has open, ended or expired. Until then such an inode is an orphan. Removal and opening meet here: an inode that a
 transaction under way removes is condemned, and `register` refuses it, and anything looked up before the removal became visible.
+
+An open that arrives once more after it was closed, as a late duplicate, has no effect: nobody would ever close it again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dfs.core.ids import Ino, OpId, SessionId
+from dfs.core.ids import NO_OP, Ino, OpId, SessionId
 from dfs.core.interfaces import Tasks
 from dfs.core.meta_messages import OpenFile
 from dfs.meta.state.store import Transaction
@@ -26,6 +28,8 @@ class Opens:
         self._mutex = tasks.mutex()
         self._of_session: dict[SessionId, dict[Ino, OpId]] = {}
         self._users: dict[Ino, int] = {}
+        self._closed: dict[SessionId, dict[Ino, OpId]] = {}
+        """The newest open that was closed, of which a duplicate may still arrive."""
         self._orphans = set(orphans)
         self._returning = set(returning)
         self._condemned: set[Ino] = set()
@@ -61,12 +65,20 @@ class Opens:
         """
         with self._mutex:
             free: list[Ino] = []
-            opened = self._of_session.get(session, {})
+            opened, closed = self._of_session.get(session, {}), self._closed.setdefault(session, {})
             for ino, opened_by in files:
+                closed[ino] = max(closed.get(ino, opened_by), opened_by)
                 if opened.get(ino, opened_by + 1) <= opened_by:
                     del opened[ino]
                     self._count_down(ino, free)
             return free
+
+    def acknowledged(self, session: SessionId, below: OpId) -> None:
+        """Forget closes of opens of which duplicates are refused as such from now on: those of operations below a number."""
+        with self._mutex:
+            closed = self._closed.get(session)
+            if closed:
+                self._closed[session] = {ino: opened_by for ino, opened_by in closed.items() if opened_by >= below}
 
     def reassert(self, session: SessionId, files: Iterable[OpenFile]) -> list[Ino]:
         """Note what a session has open after a start. Result: as for drop."""
@@ -79,6 +91,7 @@ class Opens:
         """Forget a session that ended or expired. Result: as for drop."""
         with self._mutex:
             free: list[Ino] = []
+            self._closed.pop(session, None)
             for ino in self._of_session.pop(session, {}):
                 self._count_down(ino, free)
             return free + self._returned(session)
@@ -104,6 +117,8 @@ class Opens:
     # --- under the mutex ---------------------------------------------------------------------------------------------
 
     def _add(self, session: SessionId, file: OpenFile) -> None:
+        if file.opened_by <= self._closed.get(session, {}).get(file.ino, NO_OP):
+            return
         opened = self._of_session.setdefault(session, {})
         before = opened.get(file.ino)
         if before is None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from dfs.core.block_messages import Drop
-from dfs.core.errors import NotFound, SessionExpired, StaleFile
+from dfs.core.errors import DuplicateRefused, NotFound, SessionExpired, StaleFile
 from dfs.core.events import SESSION_EXPIRED
 from dfs.core.ids import ROOT_INO, Ino, OpId
 from dfs.core.limits import HEARTBEAT_PARK_S, LEASE_META_S
 from dfs.core.meta_messages import (
     AssertOpens,
+    Create,
     EndSession,
     Heartbeat,
     Lookup,
@@ -192,6 +193,28 @@ def test_unlink_of_a_file_nobody_has_open_removes_it(meta: MetaUnderTest) -> Non
     assert not exists(meta, ino)
     with pytest.raises(NotFound):
         mount.call(Open(mount.op(), ROOT_INO, b"f", True, False))
+
+
+def test_late_duplicate_of_an_open_that_was_closed_does_not_open_it_again(meta: MetaUnderTest) -> None:
+    mount, other = meta.mount(), meta.mount()
+    request = Create(mount.op(), ROOT_INO, b"f", 0o644, False)
+    ino = mount.call(request).attributes.ino
+    heartbeat_of(mount, OpenFile(ino, request.op))
+    mount.call(request)
+    other.call(Unlink(other.op(), ROOT_INO, b"f", False))
+    assert not exists(meta, ino)
+
+
+def test_late_duplicate_of_an_open_is_refused_once_its_answer_is_acknowledged(meta: MetaUnderTest) -> None:
+    mount, other = meta.mount(), meta.mount()
+    request = Create(mount.op(), ROOT_INO, b"f", 0o644, False)
+    ino = mount.call(request).attributes.ino
+    mount.acknowledged = request.op + 1
+    heartbeat_of(mount, OpenFile(ino, request.op))
+    with pytest.raises(DuplicateRefused):
+        mount.call(request)
+    other.call(Unlink(other.op(), ROOT_INO, b"f", False))
+    assert not exists(meta, ino)
 
 
 def test_close_that_a_later_open_overtook_does_not_undo_it(meta: MetaUnderTest) -> None:
