@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from dfs.core.block_messages import Drop, Put, Repair
 from dfs.core.errors import DfsError, DiskError, EndReason, ServerFailed, StartError, Unreachable
 from dfs.core.ids import OpId, ServerIndex, SessionId
 from dfs.core.interfaces import POLL_S, CallContext, Caller, raise_if_cancelled
@@ -117,12 +116,10 @@ class Network:
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
     """By address."""
     calls: Counter[str] = field(default_factory=Counter)
-    """Requests sent, by "name of the caller's process.method"."""
+    """Requests sent, by "name of the caller's process.method"; without those of scrubs."""
+    scrub_calls: Counter[str] = field(default_factory=Counter)
+    """Likewise, what scrubs have sent, and what others have on their behalf."""
     latency_s_max: float = 0.002
-    dropped: set[tuple[str, int]] = field(default_factory=set)
-    """(server, inode) of all strips that were dropped."""
-    made_late: set[tuple[str, int]] = field(default_factory=set)
-    """Those that a request made again which had been under way for long."""
 
     def add(self, endpoint: Endpoint) -> None:
         """Make an endpoint known."""
@@ -135,7 +132,8 @@ class Network:
         baton, chance, faults = self.baton, self.chance, self.faults
         method = type(request).__name__
         flight = _Flight(source.name, target, peer, method, baton.current, baton.now_s + limit_s)
-        self.calls[f"{source.name}.{method}"] += 1
+        counted = self.scrub_calls if ctx.request_id.endswith("-scrub") else self.calls
+        counted[f"{source.name}.{method}"] += 1
         parameters = [_frozen(value) for value in parameters_of(request)]
         left_s = None if ctx.deadline_s is None else ctx.deadline_s - source.clock.monotonic_s()
         message = _Message(type(request), parameters, ctx.request_id, ctx.session, ctx.caller, ctx.acknowledged, left_s, meant)
@@ -187,11 +185,7 @@ class Network:
                     check_server({b"x-dfs-server": message.meant.encode()}, target.identity())
                 ctx = message.context(target)
                 raise_if_cancelled(ctx)
-                if isinstance(request, Drop):
-                    self.dropped.update((target.name, ino) for ino in request.inos)
                 outcome = (_frozen(to_plain(service.call(ctx, request))), None)
-                if isinstance(request, Put | Repair) and (target.name, request.ino) in self.dropped:
-                    self.made_late.add((target.name, request.ino))
             except DfsError as error:
                 outcome = (None, fault_of(error, target.name))
                 if isinstance(error, DiskError | StartError | ServerFailed):

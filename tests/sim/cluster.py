@@ -24,7 +24,7 @@ from dfs.core.errors import DfsError
 from dfs.core.ids import ServerIndex
 from dfs.core.interfaces import Tasks
 from dfs.data.service import DataService
-from dfs.data.settings import JOURNAL_AGE_S_MAX, SYNC_INTERVAL_S, DataSettings
+from dfs.data.settings import JOURNAL_AGE_S_MAX, SCRUB_BYTES_PER_S, SYNC_INTERVAL_S, DataSettings
 from dfs.meta.service import MetaService
 from dfs.meta.settings import MetaSettings
 from dfs.meta.state.store import Store, StoreFailure, _Job
@@ -41,10 +41,7 @@ LOOK_INTERVAL_S = 1.0
 RESTART_S = 0.5
 """After how long a service that ended by itself is started again."""
 COMMIT_S_MEAN = 0.001
-
-
-SCRUB_BYTES_PER_S = 0
-"""Scrubs do not begin by themselves here: a jump of the clock starts them, and the budget of calls has no share for theirs yet."""
+SEGMENT_BYTES = 64 << 10
 
 
 class SimulatedStore(Store):
@@ -131,12 +128,14 @@ class MountMachine(Machine):
         super().__init__(cluster, f"mount{number}")
         self.number = number
         self.fs: FileSystem | None = None
+        self.tools: tuple[SimulatedMeta, SimulatedServers] | None = None
+        """What `dfsctl` has to call with."""
 
 
 class SimulatedCluster:
     """One meta-server, N data servers, any number of mounts. Lives within Baton.run()."""
 
-    def __init__(self, baton: Baton, seed: str, folder: Path, servers: int, mounts: int, *, segment_bytes: int = 64 << 10) -> None:
+    def __init__(self, baton: Baton, seed: str, folder: Path, servers: int, mounts: int, *, scrubs: bool = False) -> None:
         self.baton = baton
         self.seed = seed
         self.addresses = tuple(f"data{index}:{9100 + index}" for index in range(servers))
@@ -149,7 +148,7 @@ class SimulatedCluster:
         """Whether even small writes go in place instead of to the journal first."""
         self._sync_interval_s = chance.choice((0.3, 1.0, SYNC_INTERVAL_S))
         self._journal_age_s_max = chance.choice((0.5, 3.0, JOURNAL_AGE_S_MAX))
-        self._segment_bytes = segment_bytes
+        self._scrub_bytes_per_s = SCRUB_BYTES_PER_S if scrubs else 0
         self._store_path = str(folder / "meta.db")
 
     @property
@@ -188,6 +187,7 @@ class SimulatedCluster:
         machine.is_wanted = True
         process = machine.begin()
         source = Sender(machine.name, machine.clock, process)
+        machine.tools = SimulatedMeta(self.network, source, self.meta.endpoint), SimulatedServers(self.network, source)
         machine.fs = FileSystem(
             settings=MountSettings(machine.name, b"/mnt", self.addresses, 1.0, 1e9),
             meta=SimulatedMeta(self.network, source, self.meta.endpoint),
@@ -208,10 +208,10 @@ class SimulatedCluster:
                 addresses=self.addresses,
                 sync_interval_s=self._sync_interval_s,
                 journal_age_s_max=self._journal_age_s_max,
-                segment_bytes=self._segment_bytes,
+                segment_bytes=SEGMENT_BYTES,
                 direct_bytes_min=1024 if self.small else 32 << 10,
                 append_bytes_min=512 if self.small else 8 << 10,
-                scrub_bytes_per_s=SCRUB_BYTES_PER_S,
+                scrub_bytes_per_s=self._scrub_bytes_per_s,
             ),
             disk=machine.disk,
             neighbours=SimulatedServers(self.network, Sender(machine.name, machine.clock, process)),

@@ -7,18 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from dfs.cli.scrub import order_scrub
 from dfs.client.filesystem import FileSystem
 from dfs.core.block_messages import CopyState, Get, ListInodes, Run, unpack_copies
 from dfs.core.contexts import PlainContext
 from dfs.core.errors import DfsError, NotFound
-from dfs.core.ids import BlockNo, Ino
+from dfs.core.ids import BlockNo, Ino, ServerIndex
 from dfs.core.meta_messages import Attributes
 from dfs.core.placement import Role
+from dfs.core.scrub_messages import ScrubCounts, ScrubResult, ShowScrub
+from dfs.data.scrub.neighbour_watch import ASK_AGAIN_S
+from dfs.meta.parts import Parts
 from dfs.meta.state.invariants import broken_invariants
+from dfs.meta.upkeep.strays import QUARANTINE_DAYS
 from tests.sim.cluster import MountMachine, SimulatedCluster
 from tests.sim.contents import AppendFile, Look
 from tests.sim.names import Kind, NameOp, explain
-from tests.sim.plan import BLOCK_BYTES, Plan
+from tests.sim.plan import BLOCK_BYTES, Do, Harm, Plan
 from tests.sim.programs import FOLDER, Observed, signature
 
 SETTLE_S_MAX = 120.0
@@ -26,6 +31,8 @@ SETTLE_S_MAX = 120.0
 READ_BYTES_MAX = 1 << 16
 CALLS_MIN, CALLS_PER_STEP, CALLS_PER_S = 200, 20, 2
 """What all processes may call together: in any run, for each step, and for each process in each second."""
+SCRUB_CALLS_PER_STRIP = 3
+"""One look, as a strip here is shorter than a batch; what differs takes up to seven calls, but few strips do."""
 CTX = PlainContext("judge")
 
 
@@ -53,6 +60,10 @@ class Judge:
         fs.start(CTX)
         self._wait_for(self._are_servers_complete, "the data servers are not complete")
         self._wait_for_meta()
+        self._let_strays_go()
+        if self._plan.scrubs:
+            self._scrub()
+            self._judge_all_copies(fs)  # nobody has read anything yet
         self._judge_names(fs)
         for name in sorted(self._observed.files):
             self._judge_file(fs, name)
@@ -60,8 +71,7 @@ class Judge:
             for path in self._paths(fs):
                 self._read(fs, path)
         self._wait_for_meta()
-        for path in self._paths(fs):
-            self._judge_copies(path, fs.getattr(CTX, path))
+        self._judge_all_copies(fs)
         self._judge_strips()
         self._judge_meta()
         self._judge_calls()
@@ -150,6 +160,26 @@ class Judge:
         dead = parts.sessions.count() - sum(machine.is_running for machine in (*self._cluster.mounts, self._machine))
         return {"cuts": cuts, "removed": removed, "orphans": orphans, "settling": settling, "sessions of the dead": max(0, dead)}
 
+    def _scrub(self) -> None:
+        """Have all servers scrub what they hold, until all of it was compared and nothing was left to be repaired."""
+        assert self._machine.tools is not None
+        meta, servers = self._machine.tools
+        until_s, counts = self._baton.now_s + SETTLE_S_MAX, [ScrubCounts(left=1)]
+        while any(each.left or each.damaged for each in counts):
+            if self._baton.now_s > until_s:
+                self._wrong(f"scrubs do not come to an end {SETTLE_S_MAX:.0f} s after all was mended: {counts}")
+                return
+            orders = order_scrub(CTX, meta, servers, None)
+            results: dict[ServerIndex, ScrubResult] = {}
+            while not (results and all(result.is_done for result in results.values())):
+                self._baton.sleep(0.5)
+                results = {server: servers.call(CTX, server, ShowScrub(number)) for server, number in orders.items()}
+            counts = [result.counts for result in results.values()]
+
+    def _judge_all_copies(self, fs: FileSystem) -> None:
+        for path in self._paths(fs):
+            self._judge_copies(path, fs.getattr(CTX, path))
+
     def _judge_copies(self, path: bytes, attributes: Attributes) -> None:
         """Both replicas of every block below the size are the same."""
         content = attributes.content
@@ -173,30 +203,50 @@ class Judge:
                 shown = [f"{copy.state.name} {copy.length} bytes, generation {copy.generation:#x}" for copy, _ in copies]
                 self._wrong(f"{path!r} (inode {attributes.ino}) block {number}: the copies differ: {shown[0]}; {shown[1]}")
 
-    def _judge_strips(self) -> None:
-        """No data server holds a strip of an inode that meta does not know, but for what a late request made again, or what a
-        server copied back that had lost its disk, or what was not synced, after it had dropped it.
-        """
-        service = self._cluster.meta.service
-        assert service is not None
-        parts = service._parts
-        assert parts is not None
-        known = {ino for (ino,) in parts.store.read(lambda reader: reader.all("SELECT ino FROM inode"))}
+    def _strays(self) -> list[tuple[str, Ino]]:
+        """Return the inodes that meta does not know, with the data servers that hold strips of them."""
+        known = {ino for (ino,) in self._meta().store.read(lambda reader: reader.all("SELECT ino FROM inode"))}
+        found = []
         for machine in self._cluster.data:
             assert machine.service is not None
-            if machine.disks_lost or machine.boots > 1:
-                continue
-            held = machine.service.call(CTX, ListInodes(Ino(0), 4096)).inos
-            for ino in held:
-                if ino not in known and (machine.name, ino) not in self._cluster.network.made_late:
-                    self._wrong(f"{machine.name} holds strips of inode {ino}, which meta does not know")
+            found += [(machine.name, ino) for ino in machine.service.call(CTX, ListInodes(Ino(0), 4096)).inos if ino not in known]
+        return found
 
-    def _judge_meta(self) -> None:
+    def _let_strays_go(self) -> None:
+        """Let the week pass, for whoever counts it, after which meta gives up strips that a late request made again, or that a
+        server copied back, or found unsynced, after it had dropped them.
+        """
+        self._wait_for(lambda: self._meta().care.rollback.may_doubt, "meta does not know the marks of all servers")
+        for waited_s in (0.0, QUARANTINE_DAYS * 86_400.0):
+            if self._strays():
+                self._scan(waited_s)
+        self._wait_for(lambda: not self._strays(), "strips without an inode are there")
+        self._wait_for_meta()
+
+    def _scan(self, waited_s: float) -> None:
+        """Have meta look for strays as if its last look were so long ago."""
+        strays, worker, now_s = self._meta().care.strays, self._meta().workers.strays, self._cluster.meta.clock.monotonic_s()
+        if strays._scanned_s is not None:
+            strays._scanned_s -= waited_s
+        strays._due_s = now_s
+        worker.wake()
+        self._wait_for(lambda: strays._due_s > now_s, "meta does not look for strips without an inode")
+
+    def _judge_strips(self) -> None:
+        """No data server holds a strip of an inode that meta does not know."""
+        for name, ino in self._strays():
+            self._wrong(f"{name} holds strips of inode {ino}, which meta does not know")
+
+    def _meta(self) -> Parts:
+        """Return the parts of the meta-server, which runs."""
         service = self._cluster.meta.service
         assert service is not None
-        parts = service._parts
-        assert parts is not None
-        self._observed.wrong += [f"meta: {text}" for text in parts.store.read(lambda reader: list(broken_invariants(reader)))]
+        assert service._parts is not None
+        return service._parts
+
+    def _judge_meta(self) -> None:
+        broken = self._meta().store.read(lambda reader: list(broken_invariants(reader)))
+        self._observed.wrong += [f"meta: {text}" for text in broken]
 
     def _judge_calls(self) -> None:
         """All together make no more calls than the work and the time that has passed explain, whatever goes wrong: no storms.
@@ -209,6 +259,25 @@ class Judge:
         if made > limit:
             most = self._cluster.network.calls.most_common(5)
             self._wrong(f"{made} calls for {len(self._plan.steps)} steps in {self._baton.now_s:.0f} s; most of them: {most}")
+        made, limit = sum(self._cluster.network.scrub_calls.values()), self._scrub_calls_max()
+        if made > limit:
+            most = self._cluster.network.scrub_calls.most_common(5)
+            self._wrong(f"{made} calls for scrubs in {self._baton.now_s:.0f} s, expected at most {limit:.0f}; most of them: {most}")
+
+    def _scrub_calls_max(self) -> float:
+        """Return what scrubs may call: in each pass a few calls for each strip that its server may have held, and now and then
+        a question whether a neighbour can be compared with.
+
+        A pass begins because somebody asks, or because a clock was set; what a start interrupts may be done once more.
+        """
+        plan, cluster = self._plan, self._cluster
+        orders = sum(count for name, count in cluster.network.calls.items() if name.endswith(".Scrub"))
+        if plan.messages.duplicate:
+            orders *= 2
+        jumps = sum(fault.harm is Harm.SET_CLOCK and fault.target.startswith("data") for fault in plan.faults)
+        passes = orders + jumps + sum(machine.starts for machine in cluster.data)
+        inodes = len(self._observed.files) + sum(step.do in (Do.CREATE, Do.ORPHAN) for step in plan.steps)
+        return SCRUB_CALLS_PER_STRIP * passes * 2 * inodes + 2 * self._baton.now_s / ASK_AGAIN_S * plan.servers
 
     # --- inside --------------------------------------------------------------------------------------------------------------
 

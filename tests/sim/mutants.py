@@ -170,6 +170,37 @@ MUTATIONS = (
         "        if NO_TICKET < holding.ticket >= inode.newest_cut:\n",
         "        if NO_TICKET < holding.ticket:\n",
     ),
+    Mutation(
+        "scrub that finds differences and leaves them",
+        "dfs/data/scrub/comparing.py",
+        "        repaired = self._mend(ctx, batch, second.floor, wanted)\n",
+        "        repaired = len(wanted)\n",
+    ),
+    Mutation(
+        "scrub after scrub once the clock was set back",
+        "dfs/data/scrub/scrubbing.py",
+        "        if not 0 < self._cursor.since_ns <= now_ns:\n",
+        "        if not self._cursor.since_ns:\n",
+        also=(
+            (
+                "max(time_ns for time_ns in (self._cursor.since_ns, self._cursor.ended_ns) if time_ns <= now_ns)",
+                "max(self._cursor.since_ns, self._cursor.ended_ns)",
+            ),
+        ),
+    ),
+    Mutation(
+        "open that comes once more after it was closed",
+        "dfs/meta/state/opens.py",
+        "        if file.opened_by <= self._closed.get(session, {}).get(file.ino, NO_OP):\n            return\n",
+        "",
+        ("tests/unit/meta/test_sessions.py",),
+    ),
+    Mutation(
+        "strays that nobody gives up",
+        "dfs/meta/upkeep/strays.py",
+        "        if overdue:\n            self._on_overdue()\n",
+        "",
+    ),
 )
 
 

@@ -37,6 +37,8 @@ class Do(enum.Enum):
     LIST = "list"
     ORPHAN = "orphan"
     """Make a file, remove its name while it is open, read it, close it."""
+    SCRUB = "scrub"
+    """Have all data servers read and compare all they hold, or one file; nobody waits for them."""
 
 
 class Harm(enum.Enum):
@@ -104,6 +106,8 @@ class Plan:
     messages: MessageFaults
     steps: tuple[Step, ...]
     faults: tuple[Fault, ...]
+    scrubs: bool = False
+    """Whether data servers scrub by themselves, and at the end it is the scrub that must have made all copies equal."""
 
     @property
     def may_fill_disks(self) -> bool:
@@ -135,7 +139,8 @@ class Plan:
 
     def describe(self) -> str:
         """Return the plan for people."""
-        lines = [f"{self.servers} data servers, {self.mounts} mounts, preempt {self.preempt:.3f}, {self.messages}"]
+        scrubs = ", scrubs" if self.scrubs else ""
+        lines = [f"{self.servers} data servers, {self.mounts} mounts, preempt {self.preempt:.3f}, {self.messages}{scrubs}"]
         for step in self.steps:
             patience = "" if step.patience_s is None else f", interrupted after {step.patience_s:.2f} s"
             where = f" {step.offset}+{step.size}" if step.do in (Do.WRITE, Do.READ, Do.APPEND, Do.TRUNCATE) else ""
@@ -165,7 +170,8 @@ def make_plan(seed: int) -> Plan:
     calm = chance.random() < 0.3
     rate = 0.0 if calm else chance.choice((0.01, 0.03, 0.08))
     messages = MessageFaults(*(rate * chance.choice((0, 1)) for _ in range(4)))
-    steps = _steps(chance, mounts, programs, hurry=chance.choice((0.01, 0.1, 0.5)))
+    scrubs = chance.random() < 0.5
+    steps = _steps(chance, mounts, programs, hurry=chance.choice((0.01, 0.1, 0.5)), scrubs=scrubs)
     return Plan(
         seed=seed,
         servers=servers,
@@ -175,20 +181,22 @@ def make_plan(seed: int) -> Plan:
         messages=messages,
         steps=steps,
         faults=_faults(chance, servers, mounts, len(steps)),
+        scrubs=scrubs,
     )
 
 
-def _steps(chance: random.Random, mounts: int, programs: int, hurry: float) -> tuple[Step, ...]:
+def _steps(chance: random.Random, mounts: int, programs: int, hurry: float, *, scrubs: bool) -> tuple[Step, ...]:
     flavour = chance.choice(("register", "append", "names", "mixed", "register", "mixed"))
     files = ["r0", "r1"][: chance.choice((1, 2))] if flavour in ("register", "mixed") else []
     files += ["a0"] if flavour in ("append", "mixed") else []
-    kinds = [do for do, weight in _weights(flavour, chance) for _ in range(weight)]
+    weights = [*_weights(flavour, chance), (Do.SCRUB, 1 if scrubs else 0)]
+    kinds = [do for do, weight in weights for _ in range(weight)]
     is_impatient = chance.random() < 0.3
     count = chance.randrange(20, 60)
     steps = []
     for number in range(count):
         do = chance.choice(kinds)
-        if do in (Do.CREATE, Do.UNLINK, Do.RENAME, Do.LIST, Do.ORPHAN):
+        if do in (Do.CREATE, Do.UNLINK, Do.RENAME, Do.LIST, Do.ORPHAN) or not files:
             name = chance.choice(NAMES)
         else:
             fitting = [name for name in files if not (do in (Do.WRITE, Do.TRUNCATE) and name[0] == "a")]

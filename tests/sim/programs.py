@@ -10,10 +10,13 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from dfs.cli.scrub import order_scrub
 from dfs.client.filesystem import FileSystem
 from dfs.core.errors import AlreadyExists, BadHandle, DfsError, EndReason, Interrupted, NoSpace, NotFound, ReadOnly, StaleFile
-from dfs.core.ids import NO_OP, NO_SESSION, OpId, SessionId
+from dfs.core.ids import NO_OP, NO_SESSION, ROOT_INO, OpId, SessionId
 from dfs.core.interfaces import ROOT_CALLER
+from dfs.core.meta_messages import Lookup
+from dfs.core.scrub_messages import EVERYTHING
 from tests.harness.baton import Baton
 from tests.sim.cluster import MountMachine
 from tests.sim.contents import AppendFile, Change, Look, Outcome, RegisterFile, Stamps
@@ -117,6 +120,8 @@ class Program:
                 return self._read(ctx, step)
             if step.do is Do.ORPHAN:
                 return self._use_orphan(ctx, step)
+            if step.do is Do.SCRUB:
+                return self._scrub(ctx, step)
             if step.do is Do.FSYNC:
                 return self._fsync(ctx, step.name)
             if step.do is Do.CLOSE:
@@ -225,6 +230,20 @@ class Program:
             is_done = change.outcome is Outcome.ACKNOWLEDGED and change.ended is not None and change.ended < began
             if is_done and change.owner == self.owner and change.published is None:
                 change.published, change.published_s = stamp, self.baton.now_s
+
+    # --- tools -----------------------------------------------------------------------------------------------------------
+
+    def _scrub(self, ctx: Impatient, step: Step) -> str:
+        """Do what `dfsctl scrub` does: with an odd number for everything, else for one file."""
+        assert self.machine.tools is not None
+        meta, servers = self.machine.tools
+        try:
+            ino = EVERYTHING if step.number % 2 else meta.call(ctx, Lookup(ROOT_INO, step.name.encode())).ino
+            return f"orders {order_scrub(ctx, meta, servers, None, ino)}"
+        except Interrupted:
+            raise
+        except DfsError as error:
+            return f"failed: {error!r}"
 
     # --- names -----------------------------------------------------------------------------------------------------------
 

@@ -58,7 +58,9 @@ class Run:
     def main(self) -> None:
         """Carry everything out. Runs as the first task."""
         plan, baton = self._plan, self.baton
-        self._cluster = cluster = SimulatedCluster(baton, str(plan.seed), self._folder, plan.servers, plan.mounts)
+        self._cluster = cluster = SimulatedCluster(
+            baton, str(plan.seed), self._folder, plan.servers, plan.mounts, scrubs=plan.scrubs
+        )
         self._make()
         cluster.network.faults = plan.messages
         baton.preempt = plan.preempt
