@@ -5,6 +5,7 @@ Reads through a mount of its own and asks the servers directly. What is wrong go
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Iterable
 
 from dfs.cli.scrub import order_scrub
@@ -22,9 +23,9 @@ from dfs.meta.state.invariants import broken_invariants
 from dfs.meta.upkeep.strays import QUARANTINE_DAYS
 from tests.sim.cluster import MountMachine, SimulatedCluster
 from tests.sim.contents import AppendFile, Look
-from tests.sim.names import Kind, NameOp, explain
+from tests.sim.names import Kind, NameOp, Node, explain
 from tests.sim.plan import BLOCK_BYTES, Do, Harm, Plan
-from tests.sim.programs import FOLDER, Observed, signature
+from tests.sim.programs import TARGET, Observed, listed, path_of, signature
 
 SETTLE_S_MAX = 120.0
 """How long cleaning, reclaiming and rebuilding may take when nothing is broken."""
@@ -97,24 +98,35 @@ class Judge:
         observed = self._observed
         if not observed.names:
             return
-        began = observed.stamps.next()
-        listed = frozenset(entry.name.decode() for entry in fs.list_folder(CTX, FOLDER))
-        op = NameOp(10**6, Kind.LIST, "", "", began, observed.stamps.next(), is_known=True, is_done=True, listed=listed)
-        makers: dict[str, int] = {}
+        ops = list(observed.names)
+        nodes: dict[str, Node] = {}
         unsigned: set[str] = set()
-        by_signature = {signature(op.number): op.number for op in observed.names}
-        for name in sorted(listed):
-            data = self._read(fs, FOLDER + b"/" + name.encode())
-            maker = by_signature.get(data)
-            if maker is not None:
-                makers[name] = maker
-            elif self._is_part(data, by_signature):
-                unsigned.add(name)  # its maker was interrupted, or killed, before it had signed
-            else:
-                self._wrong(f"/names/{name} holds what nobody wrote: {data[:60]!r}")
-        found = explain([*observed.names, op], None if unsigned else makers)
+        folders = [""]
+        for folder in folders:
+            began = observed.stamps.next()
+            seen = frozenset(map(listed, fs.list_folder(CTX, path_of(folder))))
+            ops.append(NameOp(10**6, Kind.LIST, folder, "", began, observed.stamps.next(), is_known=True, seen=seen))
+            for entry in sorted(seen):
+                path = f"{folder}/{entry.name}".lstrip("/")
+                nodes[path] = Node(entry.kind, 0 if entry.kind == "folder" else self._maker(fs, path, entry.kind, unsigned))
+                if entry.kind == "folder":
+                    folders.append(path)
+        found = explain(ops, None if unsigned else nodes)
         if isinstance(found, str):
             self._wrong(f"names: {found}")
+
+    def _maker(self, fs: FileSystem, path: str, kind: str, unsigned: set[str]) -> int:
+        """Return who made a file or symbolic link; note in `unsigned` if nobody can tell."""
+        if kind == "link":
+            return int(fs.readlink(CTX, path_of(path)).removeprefix(TARGET))
+        by_signature = {signature(op.number): op.number for op in self._observed.names}
+        data = self._read(fs, path_of(path))
+        maker = by_signature.get(data)
+        if maker is None and self._is_part(data, by_signature):
+            unsigned.add(path)  # its maker was interrupted, or killed, before it had signed
+        elif maker is None:
+            self._wrong(f"/names/{path} holds what nobody wrote: {data[:60]!r}")
+        return maker or 0
 
     def _is_part(self, data: bytes, signatures: Iterable[bytes]) -> bool:
         """Tell whether a file was signed in part; after a blackout blocks may be missing that were not synced."""
@@ -128,10 +140,14 @@ class Judge:
         )
 
     def _paths(self, fs: FileSystem) -> list[bytes]:
-        paths = []
-        for folder in (b"/", FOLDER):
-            prefix = folder.rstrip(b"/") + b"/"
-            paths += [prefix + entry.name for entry in fs.list_folder(CTX, folder) if entry.attributes.mode & 0o170000 == 0o100000]
+        paths, folders = [], [b""]
+        for folder in folders:
+            for entry in fs.list_folder(CTX, folder or b"/"):
+                path = folder + b"/" + entry.name
+                if stat.S_ISREG(entry.attributes.mode):
+                    paths.append(path)
+                elif stat.S_ISDIR(entry.attributes.mode):
+                    folders.append(path)
         return paths
 
     def _read(self, fs: FileSystem, path: bytes) -> bytes:

@@ -201,6 +201,12 @@ MUTATIONS = (
         "        if overdue:\n            self._on_overdue()\n",
         "",
     ),
+    Mutation(
+        "folder that is moved and not counted where it goes",
+        "dfs/meta/requests/renames.py",
+        "        touch_folder(tx, new.folder.ino, now_ns, gained)\n",
+        "        touch_folder(tx, new.folder.ino, now_ns, 0)\n",
+    ),
 )
 
 

@@ -20,6 +20,8 @@ BLOCK_BYTES = 512
 FILE_BYTES = 10 * BLOCK_BYTES
 TAGS_MAX = 240
 NAMES = ("a", "b", "c", "d")
+DEEP_NAMES = (*NAMES, "a/a", "a/b", "b/a", "b/b", "a/b/a")
+"""Paths below the folder of names, where programs make folders too."""
 
 
 class Do(enum.Enum):
@@ -35,10 +37,20 @@ class Do(enum.Enum):
     UNLINK = "unlink"
     RENAME = "rename"
     LIST = "list"
+    MKDIR = "mkdir"
+    RMDIR = "rmdir"
+    LINK = "link"
+    SYMLINK = "symlink"
+    READLINK = "readlink"
     ORPHAN = "orphan"
     """Make a file, remove its name while it is open, read it, close it."""
     SCRUB = "scrub"
     """Have all data servers read and compare all they hold, or one file; nobody waits for them."""
+
+
+NAMING = frozenset(
+    (Do.CREATE, Do.UNLINK, Do.RENAME, Do.LIST, Do.MKDIR, Do.RMDIR, Do.LINK, Do.SYMLINK, Do.READLINK),
+)
 
 
 class Harm(enum.Enum):
@@ -187,6 +199,7 @@ def make_plan(seed: int) -> Plan:
 
 def _steps(chance: random.Random, mounts: int, programs: int, hurry: float, *, scrubs: bool) -> tuple[Step, ...]:
     flavour = chance.choice(("register", "append", "names", "mixed", "register", "mixed"))
+    names = DEEP_NAMES if flavour == "names" or chance.random() < 0.3 else NAMES
     files = ["r0", "r1"][: chance.choice((1, 2))] if flavour in ("register", "mixed") else []
     files += ["a0"] if flavour in ("append", "mixed") else []
     weights = [*_weights(flavour, chance), (Do.SCRUB, 1 if scrubs else 0)]
@@ -196,8 +209,8 @@ def _steps(chance: random.Random, mounts: int, programs: int, hurry: float, *, s
     steps = []
     for number in range(count):
         do = chance.choice(kinds)
-        if do in (Do.CREATE, Do.UNLINK, Do.RENAME, Do.LIST, Do.ORPHAN) or not files:
-            name = chance.choice(NAMES)
+        if do in NAMING or do is Do.ORPHAN or not files:
+            name = chance.choice(names)
         else:
             fitting = [name for name in files if not (do in (Do.WRITE, Do.TRUNCATE) and name[0] == "a")]
             fitting = [name for name in fitting if not (do is Do.APPEND and name[0] == "r")]
@@ -209,7 +222,7 @@ def _steps(chance: random.Random, mounts: int, programs: int, hurry: float, *, s
                 program=chance.randrange(programs),
                 do=do,
                 name=name,
-                other=chance.choice([other for other in NAMES if other != name]) if do is Do.RENAME else "",
+                other=chance.choice([other for other in names if other != name]) if do in (Do.RENAME, Do.LINK) else "",
                 offset=_offset(chance),
                 size=_size(chance),
                 pause_s=chance.expovariate(1 / hurry) if chance.random() < 0.7 else 0.0,
@@ -221,6 +234,8 @@ def _steps(chance: random.Random, mounts: int, programs: int, hurry: float, *, s
 
 def _weights(flavour: str, chance: random.Random) -> list[tuple[Do, int]]:
     names = [(Do.CREATE, 3), (Do.UNLINK, 2), (Do.RENAME, 2), (Do.LIST, 1)]
+    if flavour == "names" or chance.random() < 0.3:
+        names += [(Do.MKDIR, 3), (Do.RMDIR, 1), (Do.LINK, 2), (Do.SYMLINK, 1), (Do.READLINK, 1), (Do.RENAME, 2)]
     if flavour == "names":
         return names
     weights = [(Do.READ, chance.choice((1, 4))), (Do.FSYNC, 1), (Do.CLOSE, chance.choice((1, 3)))]

@@ -7,24 +7,42 @@ by run.py.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from dfs.cli.scrub import order_scrub
 from dfs.client.filesystem import FileSystem
-from dfs.core.errors import AlreadyExists, BadHandle, DfsError, EndReason, Interrupted, NoSpace, NotFound, ReadOnly, StaleFile
+from dfs.core.errors import (
+    AlreadyExists,
+    BadHandle,
+    DfsError,
+    EndReason,
+    FolderNotEmpty,
+    Interrupted,
+    InvalidArgument,
+    IsAFolder,
+    NoSpace,
+    NotAFolder,
+    NotFound,
+    NotPermitted,
+    ReadOnly,
+    StaleFile,
+)
 from dfs.core.ids import NO_OP, NO_SESSION, ROOT_INO, OpId, SessionId
 from dfs.core.interfaces import ROOT_CALLER
-from dfs.core.meta_messages import Lookup
+from dfs.core.meta_messages import Entry, Lookup
 from dfs.core.scrub_messages import EVERYTHING
 from tests.harness.baton import Baton
 from tests.sim.cluster import MountMachine
 from tests.sim.contents import AppendFile, Change, Look, Outcome, RegisterFile, Stamps
-from tests.sim.names import Kind, NameOp
-from tests.sim.plan import Do, Step
+from tests.sim.names import Kind, Listed, NameOp
+from tests.sim.plan import NAMING, Do, Step
 
 FOLDER = b"/names"
-_KINDS = {Do.CREATE: Kind.CREATE, Do.UNLINK: Kind.UNLINK, Do.RENAME: Kind.RENAME, Do.LIST: Kind.LIST}
+TYPES = {stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "link"}
+REFUSALS = (AlreadyExists, NotFound, NotAFolder, IsAFolder, FolderNotEmpty, InvalidArgument, NotPermitted)
+"""Answers that tell what stands where."""
 
 
 class Impatient:
@@ -114,7 +132,7 @@ class Program:
     def _carry_out(self, step: Step) -> str:
         ctx = Impatient(self.baton, f"{self.name}.{step.number}", step.patience_s)
         try:
-            if step.do in _KINDS:
+            if step.do in NAMING:
                 return self._change_names(ctx, step)
             if step.do is Do.READ:
                 return self._read(ctx, step)
@@ -248,35 +266,50 @@ class Program:
     # --- names -----------------------------------------------------------------------------------------------------------
 
     def _change_names(self, ctx: Impatient, step: Step) -> str:
-        op = NameOp(step.number, _KINDS[step.do], step.name if step.do is not Do.LIST else "", step.other, 0)
-        path, fs = _path(step.name), self._fs
-        op.began = self._observed.stamps.next()
+        op = NameOp(step.number, Kind(step.do.value), step.name if step.do is not Do.LIST else _folder_of(step.name), step.other, 0)
+        op.began, session = self._observed.stamps.next(), self._fs.session
         self._observed.names.append(op)
+        handle = None
         try:
-            if step.do is Do.CREATE:
-                handle = fs.create(ctx, path, 0o644, os.O_RDWR | os.O_CREAT | os.O_EXCL)
-            elif step.do is Do.UNLINK:
-                fs.unlink(ctx, path)
-            elif step.do is Do.RENAME:
-                fs.rename(ctx, path, _path(step.other))
-            else:
-                op.listed = frozenset(entry.name.decode() for entry in fs.list_folder(ctx, FOLDER))
-            op.is_done = op.is_known = True
-        except (AlreadyExists, NotFound) as error:
-            op.is_known = isinstance(error, AlreadyExists) is (step.do is Do.CREATE)
-            if not op.is_known:
-                raise
+            handle = self._do(ctx, op)
+            op.is_known = True
+        except REFUSALS as error:
+            # Repeated in another session it may have been refused because of what it had done in the one that expired.
+            op.refusal, op.is_known = type(error).__name__, self._fs.session == session or op.kind in (Kind.LIST, Kind.READLINK)
         finally:
             op.ended = self._observed.stamps.next() if op.is_known else None
-        if op.is_done and step.do is Do.CREATE:
+        if handle is not None:
             self._sign(ctx, handle, step)
-        return "yes" if op.is_done else "no"
+        return op.refusal or "yes"
+
+    def _do(self, ctx: Impatient, op: NameOp) -> int | None:
+        """Make the system call; return the handle of a file that was made, and note what was seen."""
+        fs, path, other = self._fs, path_of(op.name), path_of(op.other)
+        if op.kind is Kind.CREATE:
+            return fs.create(ctx, path, 0o644, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        if op.kind is Kind.MKDIR:
+            fs.mkdir(ctx, path, 0o755)
+        elif op.kind is Kind.SYMLINK:
+            fs.symlink(ctx, path, target_of(op.number))
+        elif op.kind is Kind.LINK:
+            fs.link(ctx, path, other)
+        elif op.kind is Kind.UNLINK:
+            fs.unlink(ctx, path)
+        elif op.kind is Kind.RMDIR:
+            fs.rmdir(ctx, path)
+        elif op.kind is Kind.RENAME:
+            fs.rename(ctx, path, other)
+        elif op.kind is Kind.READLINK:
+            op.seen = int(fs.readlink(ctx, path).removeprefix(TARGET))
+        else:
+            op.seen = frozenset(map(listed, fs.list_folder(ctx, path)))
+        return None
 
     def _use_orphan(self, ctx: Impatient, step: Step) -> str:
         """Do what programs do with temporary files. Whoever is not lost on the way reads what was written."""
         fs, path, alias = self._fs, b"/o%d.%d" % (step.number, self.machine.starts), b"/.hidden%d" % step.number
+        session, is_hidden = fs.session, False
         handle = fs.create(ctx, path, 0o600, os.O_RDWR | os.O_CREAT | os.O_EXCL)
-        is_hidden = False
         try:
             content, blackouts = signature(step.number), self._observed.blackouts
             fs.write(ctx, handle, content, 0)
@@ -285,6 +318,10 @@ class Program:
             self.baton.sleep(step.pause_s)
             if fs.read(ctx, handle, 2 * len(content), 0) != content and self._observed.blackouts == blackouts:
                 self._observed.wrong.append(f"{self.name} #{step.number}: what a removed file held while it was open is gone")
+        except NotFound:
+            if fs.session == session:
+                raise
+            return "removed in the session that expired"
         finally:
             own = Impatient(self.baton, ctx.request_id, None)  # closing is the kernel's business
             try:
@@ -305,8 +342,26 @@ class Program:
                 self._fs.release(ctx, handle)
 
 
-def _path(name: str) -> bytes:
-    return FOLDER + b"/" + name.encode()
+TARGET = b"made by step "
+
+
+def target_of(number: int) -> bytes:
+    """Return where a symbolic link leads, which tells who made it."""
+    return TARGET + b"%d" % number
+
+
+def path_of(name: str) -> bytes:
+    """Return the path of a name below the folder of names; empty: the folder's."""
+    return FOLDER + b"/" + name.encode() if name else FOLDER
+
+
+def listed(entry: Entry) -> Listed:
+    """Return what a listing says of a name."""
+    return Listed(entry.name.decode(), TYPES[stat.S_IFMT(entry.attributes.mode)], entry.attributes.nlink)
+
+
+def _folder_of(name: str) -> str:
+    return name.rpartition("/")[0]
 
 
 def signature(number: int) -> bytes:

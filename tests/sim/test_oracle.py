@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.sim.contents import AppendFile, Change, Look, Outcome, RegisterFile
-from tests.sim.names import Explanation, Kind, NameOp, explain
+from tests.sim.names import FOLDER, Explanation, Kind, Listed, NameOp, Node, State, explain
 
 
 def change(tag: int, start: int, end: int | None, began: int, ended: int | None, outcome: Outcome = Outcome.ACKNOWLEDGED) -> Change:
@@ -96,7 +96,8 @@ def test_appends_lost_doubled_torn_or_out_of_order_are_told(content: bytes) -> N
 
 
 def name_op(number: int, kind: Kind, name: str, began: int, ended: int | None, done: bool | None, other: str = "") -> NameOp:
-    return NameOp(number, kind, name, other, began, ended, is_known=done is not None, is_done=bool(done))
+    refusal = "" if done is not False else "AlreadyExists" if kind is Kind.CREATE else "NotFound"
+    return NameOp(number, kind, name, other, began, ended, is_known=done is not None, refusal=refusal)
 
 
 def test_names_with_an_order_are_explained() -> None:
@@ -106,7 +107,7 @@ def test_names_with_an_order_are_explained() -> None:
         name_op(3, Kind.RENAME, "a", 3, None, None, "b"),
         name_op(4, Kind.UNLINK, "a", 6, 7, False),
     ]
-    assert explain(history, {"b": 1}) == Explanation((("b", 1),))
+    assert explain(history, {"b": Node("file", 1)}) == Explanation((("b", Node("file", 1)),))
 
 
 @pytest.mark.parametrize(
@@ -120,4 +121,66 @@ def test_names_with_an_order_are_explained() -> None:
     ids=["nobody had made it", "made twice", "lost", "came back from nowhere"],
 )
 def test_names_without_an_order_are_told(history: list[NameOp]) -> None:
-    assert isinstance(explain(history, {} if history[0].is_done is False else None), str)
+    assert isinstance(explain(history, {} if history[0].refusal else None), str)
+
+
+FILE, OTHER, LINK = Node("file", 1), Node("file", 2), Node("link", 3)
+TREE: State = (("a", FOLDER), ("a/x", FILE), ("b", FOLDER), ("f", FILE), ("g", OTHER), ("l", LINK))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "other", "refusal"),
+    [
+        (Kind.CREATE, "f", "", "AlreadyExists"),
+        (Kind.CREATE, "n/x", "", "NotFound"),
+        (Kind.MKDIR, "f/x", "", "NotAFolder"),
+        (Kind.MKDIR, "l", "", "AlreadyExists"),
+        (Kind.LINK, "a", "n", "NotPermitted"),
+        (Kind.LINK, "f", "g", "AlreadyExists"),
+        (Kind.LINK, "n", "g", "NotFound"),
+        (Kind.UNLINK, "a", "", "IsAFolder"),
+        (Kind.RMDIR, "a", "", "FolderNotEmpty"),
+        (Kind.RMDIR, "f", "", "NotAFolder"),
+        (Kind.RENAME, "a", "a/y", "InvalidArgument"),
+        (Kind.RENAME, "b", "a", "FolderNotEmpty"),
+        (Kind.RENAME, "b", "f", "NotAFolder"),
+        (Kind.RENAME, "f", "b", "IsAFolder"),
+        (Kind.RENAME, "a/x", "a", "IsAFolder"),
+        (Kind.RENAME, "n", "f", "NotFound"),
+        (Kind.READLINK, "f", "", "InvalidArgument"),
+        (Kind.LIST, "f", "", "NotAFolder"),
+    ],
+)
+def test_names_refuse_what_posix_refuses(kind: Kind, name: str, other: str, refusal: str) -> None:
+    assert NameOp(9, kind, name, other, 0).apply(TREE) == (TREE, refusal, None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "other", "gone", "new"),
+    [
+        (Kind.RENAME, "a", "b", {"a", "a/x"}, {"b": FOLDER, "b/x": FILE}),
+        (Kind.RENAME, "a", "b/a", {"a", "a/x"}, {"b/a": FOLDER, "b/a/x": FILE}),
+        (Kind.RENAME, "g", "f", {"g"}, {"f": OTHER}),
+        (Kind.RENAME, "l", "f", {"l"}, {"f": LINK}),
+        (Kind.RENAME, "f", "a/x", set(), {}),
+        (Kind.LINK, "l", "b/l", set(), {"b/l": LINK}),
+        (Kind.RMDIR, "b", "", {"b"}, {}),
+        (Kind.MKDIR, "b/n", "", set(), {"b/n": FOLDER}),
+        (Kind.SYMLINK, "n", "", set(), {"n": Node("link", 9)}),
+    ],
+)
+def test_names_change_as_posix_says(kind: Kind, name: str, other: str, gone: set[str], new: dict[str, Node]) -> None:
+    expected = {path: node for path, node in TREE if path not in gone} | new
+    assert NameOp(9, kind, name, other, 0).apply(TREE) == (tuple(sorted(expected.items())), "", None)
+
+
+def test_listing_counts_names_of_files_and_folders_in_folders() -> None:
+    _, _, seen = NameOp(9, Kind.LIST, "", "", 0).apply((*TREE, ("b/c", FOLDER)))
+    expected = (
+        Listed("a", "folder", 2),
+        Listed("b", "folder", 3),
+        Listed("f", "file", 2),
+        Listed("g", "file", 1),
+        Listed("l", "link", 1),
+    )
+    assert seen == frozenset(expected)
