@@ -153,6 +153,8 @@ class Locks:
                 yield other, found
 
     def _put(self, ino: Ino, holder: _Holder, ranges: tuple[LockRange, ...]) -> None:
+        if ranges == self._ranges(ino, holder):
+            return  # who waits must not be woken by others who wait: they would wake each other without end
         holders = self._held.setdefault(ino, {})
         if ranges:
             holders[holder] = ranges

@@ -9,6 +9,7 @@ import pytest
 
 from dfs.core.errors import DuplicateRefused, LockBusy, SessionExpired, StaleFile, WouldBlock, WouldDeadlock
 from dfs.core.ids import Ino
+from dfs.core.interfaces import Signal
 from dfs.core.locks import OFFSET_MAX, LockKind, LockOwner, LockRange
 from dfs.core.meta_messages import AssertLocks, AssertOpens, EndSession, FindLock, Lock, LockFound, OpenFile, Unlock
 from tests.harness.beside import beside
@@ -100,6 +101,40 @@ def test_owners_that_wait_for_each_other_are_refused(meta: MetaUnderTest, two: t
         lock(other, ino, A, span(0, 9), wait=True)
     unlock(other, ino, A)
     waiting.result(10)
+
+
+class CountingSignal:
+    """Counts what happens to a signal."""
+
+    def __init__(self, signal: Signal) -> None:
+        self._signal = signal
+        self.waits = self.wakes = 0
+
+    def wait(self, timeout_s: float) -> None:
+        self.waits += 1
+        self._signal.wait(timeout_s)
+
+    def notify_all(self) -> None:
+        self.wakes += 1
+        self._signal.notify_all()
+
+
+def test_flocks_that_wait_do_not_wake_each_other(meta: MetaUnderTest, two: tuple[Mount, Mount], ino: Ino) -> None:
+    one, other = two
+    lock(one, ino, WHOLE_A, span(0, OFFSET_MAX))
+    locks = meta.running().locks
+    locks._freed = signal = CountingSignal(locks._freed)
+    waiting = [
+        beside(lambda owner=owner: lock(other, ino, owner, span(0, OFFSET_MAX), wait=True))  # type: ignore[misc]
+        for owner in (WHOLE_A, WHOLE_B)
+    ]
+    wait_until(lambda: signal.waits >= 6)
+    assert signal.wakes == 0
+    unlock(one, ino, WHOLE_A)
+    wait_until(lambda: any(future.done() for future in waiting))
+    unlock(other, ino, WHOLE_A)
+    unlock(other, ino, WHOLE_B)
+    wait_until(lambda: all(future.done() for future in waiting))
 
 
 def test_two_shared_flocks_that_both_upgrade_do_not_wait_for_each_other(two: tuple[Mount, Mount], ino: Ino) -> None:
