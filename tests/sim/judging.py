@@ -5,6 +5,7 @@ Reads through a mount of its own and asks the servers directly. What is wrong go
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Callable, Iterable
 
@@ -12,8 +13,9 @@ from dfs.cli.scrub import order_scrub
 from dfs.client.filesystem import FileSystem
 from dfs.core.block_messages import CopyState, Get, ListInodes, Run, unpack_copies
 from dfs.core.contexts import PlainContext
-from dfs.core.errors import DfsError, NotFound
+from dfs.core.errors import DfsError, NotFound, WouldBlock
 from dfs.core.ids import BlockNo, Ino, ServerIndex
+from dfs.core.locks import LockKind, LockOwner, whole_file
 from dfs.core.meta_messages import Attributes
 from dfs.core.placement import Role
 from dfs.core.scrub_messages import ScrubCounts, ScrubResult, ShowScrub
@@ -66,6 +68,7 @@ class Judge:
             self._scrub()
             self._judge_all_copies(fs)  # nobody has read anything yet
         self._judge_names(fs)
+        self._judge_locks(fs)
         for name in sorted(self._observed.files):
             self._judge_file(fs, name)
         for _ in range(2):  # the first look may have seen a copy that was just being repaired
@@ -127,6 +130,17 @@ class Judge:
         elif maker is None:
             self._wrong(f"/names/{path} holds what nobody wrote: {data[:60]!r}")
         return maker or 0
+
+    def _judge_locks(self, fs: FileSystem) -> None:
+        """Every program has closed its files, or its session is over: nothing is locked any more."""
+        for name in self._observed.locks.files:
+            handle = fs.create(CTX, b"/" + name.encode(), 0o644, os.O_RDWR | os.O_CREAT)
+            for kind in LockKind:
+                try:
+                    fs.lock(CTX, handle, LockOwner(kind, 1), whole_file(is_exclusive=True, pid=1), wait=False)
+                except WouldBlock:
+                    self._wrong(f"/{name}: a {kind.name.lower()} lock is still there, and nobody who holds it")
+            fs.release(CTX, handle)
 
     def _is_part(self, data: bytes, signatures: Iterable[bytes]) -> bool:
         """Tell whether a file was signed in part; after a blackout blocks may be missing that were not synced."""

@@ -202,6 +202,25 @@ MUTATIONS = (
         "",
     ),
     Mutation(
+        "locks not asserted to a meta-server that was restarted",
+        "dfs/client/metadata/session.py",
+        "        for key, ranges in self._locks.all():\n",
+        "        for key, ranges in ():\n",
+    ),
+    Mutation(
+        "locks of a session that ended left behind",
+        "dfs/meta/requests/session_calls.py",
+        "        self._locks.end(session)\n",
+        "",
+    ),
+    Mutation(
+        "flocks that wait and wake each other without end",
+        "dfs/meta/state/locks.py",
+        "        if ranges == self._ranges(ino, holder):\n",
+        "        if False:\n",
+        ("tests/unit/meta/test_locks.py",),
+    ),
+    Mutation(
         "folder that is moved and not counted where it goes",
         "dfs/meta/requests/renames.py",
         "        touch_folder(tx, new.folder.ino, now_ns, gained)\n",

@@ -19,6 +19,8 @@ from tests.harness.simulated_network import MessageFaults
 BLOCK_BYTES = 512
 FILE_BYTES = 10 * BLOCK_BYTES
 TAGS_MAX = 240
+RECORD_LOCKS, WHOLE_LOCKS = "l0", "l1"
+"""Files that are locked with fcntl(2), and with flock(2)."""
 NAMES = ("a", "b", "c", "d")
 DEEP_NAMES = (*NAMES, "a/a", "a/b", "b/a", "b/b", "a/b/a")
 """Paths below the folder of names, where programs make folders too."""
@@ -42,6 +44,8 @@ class Do(enum.Enum):
     LINK = "link"
     SYMLINK = "symlink"
     READLINK = "readlink"
+    LOCK = "lock"
+    UNLOCK = "unlock"
     ORPHAN = "orphan"
     """Make a file, remove its name while it is open, read it, close it."""
     SCRUB = "scrub"
@@ -83,7 +87,7 @@ class Step:
     program: int
     do: Do
     name: str
-    """A file: r.. is written at offsets, a.. appended to; or a name in the folder of names."""
+    """A file: r.. is written at offsets, a.. appended to, l.. locked; or a name in the folder of names."""
     other: str = ""
     offset: int = 0
     size: int = 0
@@ -198,7 +202,7 @@ def make_plan(seed: int) -> Plan:
 
 
 def _steps(chance: random.Random, mounts: int, programs: int, hurry: float, *, scrubs: bool) -> tuple[Step, ...]:
-    flavour = chance.choice(("register", "append", "names", "mixed", "register", "mixed"))
+    flavour = chance.choice(("register", "append", "names", "mixed", "register", "mixed", "locks"))
     names = DEEP_NAMES if flavour == "names" or chance.random() < 0.3 else NAMES
     files = ["r0", "r1"][: chance.choice((1, 2))] if flavour in ("register", "mixed") else []
     files += ["a0"] if flavour in ("append", "mixed") else []
@@ -209,7 +213,9 @@ def _steps(chance: random.Random, mounts: int, programs: int, hurry: float, *, s
     steps = []
     for number in range(count):
         do = chance.choice(kinds)
-        if do in NAMING or do is Do.ORPHAN or not files:
+        if do in (Do.LOCK, Do.UNLOCK):
+            name = chance.choice((RECORD_LOCKS, RECORD_LOCKS, WHOLE_LOCKS))
+        elif do in NAMING or do is Do.ORPHAN or not files:
             name = chance.choice(names)
         else:
             fitting = [name for name in files if not (do in (Do.WRITE, Do.TRUNCATE) and name[0] == "a")]
@@ -238,12 +244,15 @@ def _weights(flavour: str, chance: random.Random) -> list[tuple[Do, int]]:
         names += [(Do.MKDIR, 3), (Do.RMDIR, 1), (Do.LINK, 2), (Do.SYMLINK, 1), (Do.READLINK, 1), (Do.RENAME, 2)]
     if flavour == "names":
         return names
+    locks = [(Do.LOCK, 5), (Do.UNLOCK, 3)]
+    if flavour == "locks":
+        return locks
     weights = [(Do.READ, chance.choice((1, 4))), (Do.FSYNC, 1), (Do.CLOSE, chance.choice((1, 3)))]
     if flavour in ("register", "mixed"):
         weights += [(Do.WRITE, 5), (Do.TRUNCATE, chance.choice((0, 1, 3)))]
     if flavour in ("append", "mixed"):
         weights += [(Do.APPEND, 4)]
-    return weights + ([*names, (Do.ORPHAN, 2)] if flavour == "mixed" else [])
+    return weights + ([*names, *locks[: chance.choice((0, 2))], (Do.ORPHAN, 2)] if flavour == "mixed" else [])
 
 
 def _offset(chance: random.Random) -> int:

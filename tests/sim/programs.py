@@ -28,19 +28,24 @@ from dfs.core.errors import (
     NotPermitted,
     ReadOnly,
     StaleFile,
+    WouldBlock,
+    WouldDeadlock,
 )
 from dfs.core.ids import NO_OP, NO_SESSION, ROOT_INO, OpId, SessionId
 from dfs.core.interfaces import ROOT_CALLER
+from dfs.core.locks import OFFSET_MAX, LockKind, LockOwner, LockRange
 from dfs.core.meta_messages import Entry, Lookup
 from dfs.core.scrub_messages import EVERYTHING
 from tests.harness.baton import Baton
 from tests.sim.cluster import MountMachine
 from tests.sim.contents import AppendFile, Change, Look, Outcome, RegisterFile, Stamps
+from tests.sim.locking import LOCK_BYTES, LockBook
 from tests.sim.names import Kind, Listed, NameOp
-from tests.sim.plan import NAMING, Do, Step
+from tests.sim.plan import NAMING, WHOLE_LOCKS, Do, Step
 
 FOLDER = b"/names"
 TYPES = {stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "link"}
+FLOCK_S_MAX = 3.0
 REFUSALS = (AlreadyExists, NotFound, NotAFolder, IsAFolder, FolderNotEmpty, InvalidArgument, NotPermitted)
 """Answers that tell what stands where."""
 
@@ -68,6 +73,7 @@ class Observed:
     stamps: Stamps = field(default_factory=Stamps)
     files: dict[str, RegisterFile | AppendFile] = field(default_factory=dict)
     names: list[NameOp] = field(default_factory=list)
+    locks: LockBook = field(default_factory=LockBook)
     wrong: list[str] = field(default_factory=list)
     late_s: float = 0.0
     """How long a message may be under way, beyond what is usual."""
@@ -104,6 +110,7 @@ class Program:
     def __init__(self, baton: Baton, machine: MountMachine, number: int, steps: Iterable[Step], observed: Observed) -> None:
         self.baton = baton
         self.machine = machine
+        self.number = number
         self.name = f"{machine.name}.{number}"
         self.left = list(steps)
         self.doing: Step | None = None
@@ -140,6 +147,8 @@ class Program:
                 return self._use_orphan(ctx, step)
             if step.do is Do.SCRUB:
                 return self._scrub(ctx, step)
+            if step.do in (Do.LOCK, Do.UNLOCK):
+                return self._lock(ctx, step) if step.do is Do.LOCK else self._unlock(ctx, step)
             if step.do is Do.FSYNC:
                 return self._fsync(ctx, step.name)
             if step.do is Do.CLOSE:
@@ -228,6 +237,7 @@ class Program:
         handle = self._handles.pop(name, None)
         if handle is None:
             return "not open"
+        self._relies_no_more(name, range(LOCK_BYTES))
         began = self._observed.stamps.next()
         try:
             self._fs.flush(ctx, handle.number)
@@ -248,6 +258,53 @@ class Program:
             is_done = change.outcome is Outcome.ACKNOWLEDGED and change.ended is not None and change.ended < began
             if is_done and change.owner == self.owner and change.published is None:
                 change.published, change.published_s = stamp, self.baton.now_s
+
+    # --- locks -----------------------------------------------------------------------------------------------------------
+
+    def _lock(self, ctx: Impatient, step: Step) -> str:
+        """Lock some bytes, or the whole file; some wait for it, with flock(2) not for long, for nobody finds deadlocks there."""
+        handle, locks = self._open(ctx, step.name), self._observed.locks
+        wanted, is_exclusive = _bytes_of(step), step.offset % 3 != 0
+        last = OFFSET_MAX if step.name == WHOLE_LOCKS else wanted[-1]
+        if step.name == WHOLE_LOCKS:
+            self._relies_no_more(step.name, wanted)  # another kind of lock gives the old one up first
+            patience_s = FLOCK_S_MAX if step.patience_s is None else step.patience_s
+            ctx = Impatient(self.baton, ctx.request_id, patience_s)
+        elif not is_exclusive:
+            locks.share(locks.holder(step.name, self.name, self.machine), wanted)
+        try:
+            asked = LockRange(wanted[0], last, is_exclusive, 1)
+            self._fs.lock(ctx, handle.number, self._lock_owner(step.name), asked, wait=step.size % 2 == 1)
+        except (WouldBlock, WouldDeadlock) as error:
+            return type(error).__name__
+        except Interrupted as error:
+            self._relies_no_more(step.name, wanted)
+            if error.reason != EndReason.SIGNAL.value or step.name != WHOLE_LOCKS:
+                raise
+            return "gave up"
+        except DfsError:
+            self._relies_no_more(step.name, wanted)
+            raise
+        holder = locks.holder(step.name, self.name, self.machine)
+        self._observed.wrong += locks.grant(step.name, holder, wanted, is_exclusive=is_exclusive)
+        return f"{'exclusive' if is_exclusive else 'shared'} {wanted[0]}..{wanted[-1]}"
+
+    def _unlock(self, ctx: Impatient, step: Step) -> str:
+        handle, wanted = self._handles.get(step.name), _bytes_of(step)
+        if handle is None:
+            return "not open"
+        self._relies_no_more(step.name, wanted)
+        last = OFFSET_MAX if step.name == WHOLE_LOCKS else wanted[-1]
+        self._fs.unlock(ctx, handle.number, self._lock_owner(step.name), wanted[0], last)
+        return f"{wanted[0]}..{wanted[-1]}"
+
+    def _lock_owner(self, name: str) -> LockOwner:
+        return LockOwner(LockKind.WHOLE if name == WHOLE_LOCKS else LockKind.RECORD, self.number + 1)
+
+    def _relies_no_more(self, name: str, gone: range) -> None:
+        locks = self._observed.locks
+        if name in locks.files:
+            locks.drop(locks.holder(name, self.name, self.machine), gone)
 
     # --- tools -----------------------------------------------------------------------------------------------------------
 
@@ -340,6 +397,14 @@ class Program:
                 self._fs.flush(ctx, handle)
             finally:
                 self._fs.release(ctx, handle)
+
+
+def _bytes_of(step: Step) -> range:
+    """Return which bytes a step locks or unlocks."""
+    if step.name == WHOLE_LOCKS:
+        return range(LOCK_BYTES)
+    first = step.offset % LOCK_BYTES
+    return range(first, min(LOCK_BYTES, first + 1 + step.size % 4))
 
 
 TARGET = b"made by step "
