@@ -5,7 +5,9 @@ it may be taken. One below may be: the neighbour may still hold what a cut has v
 taken only if the neighbour has the same floor; before it is asked, the superblock says that something is taken, so that meta
 does not forget a cut by what this server confirmed before; and nothing is stored if a cut was executed here since.
 
-An inode of which nothing at all is here may have been dropped, and the neighbour not know yet: nothing of it is taken.
+An inode of which nothing at all is here may have been dropped, and the neighbour not know yet: nothing of it is taken until the
+neighbour is found to hold it still after a time in which it would have been told. Else a disk that was lost while a write waited
+for the other server would leave one copy for ever.
 
 Promises: only this server's own copies change; only what was seen twice is replaced; what comes from the neighbour is verified.
 Called by the scrub, and by the service for a neighbour's scrub. Never waits, and holds no lock while it asks the neighbour.
@@ -15,12 +17,13 @@ from __future__ import annotations
 
 import enum
 import struct
+from typing import Final
 
 from dfs.core.block_messages import Copy, CopyState, Get, ListFloors, Repair, Run, unpack_copies
 from dfs.core.choose import Verdict, choose
 from dfs.core.errors import BadAnswer, BadRequest, NotTrusted, StaleTicket
 from dfs.core.ids import NO_TICKET, BlockNo, Generation, Ino, ServerIndex, Ticket, ticket_of
-from dfs.core.interfaces import CallContext, DataServers
+from dfs.core.interfaces import CallContext, Clock, DataServers, Tasks
 from dfs.core.placement import Role, twin_of
 from dfs.core.records import checksum
 from dfs.core.scrub_messages import Mend
@@ -29,6 +32,11 @@ from dfs.data.blocks.comparisons import Comparison
 from dfs.data.blocks.repairing import Repairing
 from dfs.data.blocks.store import Store
 from dfs.data.disk.floors import ENTRY as FLOOR
+
+UNKNOWN_S: Final = 60.0
+"""How long a neighbour must go on holding what may have been dropped here: the reclaimer asks again after 15 s at most."""
+UNKNOWN_MAX: Final = 10_000
+"""Inodes of which it is remembered since when neighbours ask for them."""
 
 
 class Finding(enum.Enum):
@@ -65,10 +73,14 @@ def judge(role: Role, own: Copy, other: Copy, floor: Ticket) -> Finding:
 class Mending:
     """Carries out Mend."""
 
-    def __init__(self, store: Store, repairing: Repairing, neighbours: DataServers) -> None:
+    def __init__(self, store: Store, repairing: Repairing, neighbours: DataServers, clock: Clock, tasks: Tasks) -> None:
         self._store = store
         self._repairing = repairing
         self._neighbours = neighbours
+        self._clock = clock
+        self._mutex = tasks.mutex()
+        """Innermost; records only."""
+        self._unknown_since_s: dict[Ino, float] = {}
 
     def mend(self, ctx: CallContext, request: Mend) -> int:
         """Replace the own copies that must give way; return how many.
@@ -85,7 +97,7 @@ class Mending:
                 store.require_floor(ino, request.newest_cut, ctx)
                 floor = store.floor(ino, ctx)
                 is_known = floor or any(self._has_strip(ino, each) for each in Role)
-            if not is_known:
+            if not is_known and not self._is_held_on_to(ino):
                 return 0
             wanted = [at for at in range(request.blocks) if judge(role, own[at], other[at], floor) is Finding.OWN]
             if not wanted:
@@ -106,6 +118,18 @@ class Mending:
         """Tell whether anything of an inode is here in a role; under hold(ino). Raises: DiskError leaves."""
         with self._store.strip(ino, role, partly=True) as strip:
             return strip is not None or bool(self._store.overlay.find(ino, role))
+
+    def _is_held_on_to(self, ino: Ino) -> bool:
+        """Tell whether a neighbour has gone on holding an inode of which nothing is here; begins to count at the first question."""
+        now_s = self._clock.monotonic_s()
+        with self._mutex:
+            since_s = self._unknown_since_s.pop(ino, now_s)
+            if now_s - since_s >= UNKNOWN_S:
+                return True  # whatever comes of it: should it be dropped and asked for again, the time begins anew
+            self._unknown_since_s[ino] = since_s
+            if len(self._unknown_since_s) > UNKNOWN_MAX:
+                del self._unknown_since_s[next(iter(self._unknown_since_s))]
+        return False
 
     def _store_all(self, ctx: CallContext, comparison: Comparison, changes: list[Repair]) -> int:
         return sum(self._repairing.replace(ctx, change, lambda: not comparison.is_disturbed) for change in changes)

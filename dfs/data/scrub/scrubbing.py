@@ -117,7 +117,7 @@ class Scrubbing:
         """Take over the store of a server that is formatted."""
         store = blocks.store
         watch = NeighbourWatch(store, self._neighbours, self._clock)
-        self._mending = Mending(store, blocks.repairing, self._neighbours)
+        self._mending = Mending(store, blocks.repairing, self._neighbours, self._clock, self._tasks)
         self._comparing = Comparing(store, blocks.reading, self._mending, self._neighbours, watch, self._events)
         self._watch, self._blocks = watch, blocks
 

@@ -19,6 +19,7 @@ from dfs.core.ids import BlockNo, Generation, Ino, Ticket
 from dfs.core.placement import Role
 from dfs.core.requests import Request
 from dfs.core.scrub_messages import EVERYTHING, Mend, Scrub, ScrubCounts, ScrubStatus, ShowScrub
+from dfs.data.scrub.mending import UNKNOWN_S
 from dfs.data.scrub.scrubbing import EXCHANGE_BYTES, PASS_NS_MAX, SAVE_INTERVAL_S
 from dfs.data.scrub.walk import BLOCKS_MAX
 from dfs.data.settings import SCRUB_BYTES_PER_S
@@ -328,6 +329,18 @@ def test_removed_file_is_not_taken_back_from_a_neighbour_that_was_away() -> None
     for index in ring.indexes:
         assert scrub(ring, index).repaired == 0
     assert ring.call(1, ListInodes(Ino(0), 10)).inos == ()
+
+
+def test_file_of_which_nothing_is_here_is_taken_when_the_neighbour_still_has_it_a_minute_later() -> None:
+    ring = ring_with_file(blocks=0)
+    put_one(ring, 7, P, generation(5), block(7))  # the other server had it too, and lost its disk before this one was there
+    holder, other = (ring.servers_of(INO, 7)[role] for role in (P, S))
+    assert scrub(ring, holder).left == 1
+    ring.clock.advance(UNKNOWN_S)
+    assert scrub(ring, holder).repaired == 1
+    assert ring.copy(INO, 7, S)[1] == block(7)
+    ring.call(other, Drop((Ino(INO),)))
+    assert scrub(ring, holder).left == 1
 
 
 def test_half_executed_cut_of_one_block_is_not_taken_for_damage() -> None:
