@@ -15,14 +15,15 @@ from threading import Event
 import pytest
 
 from dfs.client.blocks import replication
-from dfs.core.block_messages import Identify, Pull
+from dfs.core.block_messages import Identify, Pull, Put
 from dfs.core.cluster_messages import RoleState
-from dfs.core.errors import Interrupted
+from dfs.core.errors import Interrupted, Unreachable
 from dfs.core.events import DATA_LOST, REBUILD_FINISHED, UNCLEAN_START
 from dfs.core.ids import BlockNo, ServerIndex
 from dfs.core.placement import Role
 from tests.harness.beside import beside
 from tests.harness.local_cluster import CallerContext, LocalCluster, Mount
+from tests.harness.memory_disk import MemoryDisk
 from tests.harness.waiting import wait_until
 
 O_RDONLY, O_RDWR, O_CREAT = 0o0, 0o2, 0o100
@@ -189,6 +190,33 @@ def test_write_that_one_server_took_much_later_is_synced_before_it_counts(
     assert mount.calls["Sync"]
     cluster.power_cut(late)
     assert whole(cluster.mount(), b"/file") == text(2, 4)
+
+
+def test_write_that_waited_while_another_server_lost_its_disk_is_on_both_when_it_counts(
+    cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mount = cluster.mount()
+    write(mount, b"/file", b"")
+    monkeypatch.setattr(replication, "LATE_PUT_S", 0.2)
+    layout = mount.fs.getattr(CTX, b"/file").content.layout
+    early, late = (layout.server_of(BlockNo(0), role) for role in Role)
+    gate = Event()
+
+    def refuse(request: object) -> None:
+        if isinstance(request, Put) and not gate.is_set():
+            raise Unreachable("late", "told to be")
+
+    cluster.wires[late].hook = refuse
+    written = beside(lambda: write(mount, b"/file", text(1, 1)))
+    wait_until(lambda: mount.calls["Put"] > 8, "the write to be tried again and again")
+    cluster.stop_data(early)
+    cluster.disks[early] = MemoryDisk()
+    cluster.start_data(early)
+    wait_until_trusted(cluster)
+    gate.set()
+    written.result(20)
+    cluster.wires[late].is_down = True
+    assert whole(cluster.mount(), b"/file") == text(1, 1)
 
 
 def test_write_that_waited_for_a_machine_to_come_back_does_not_wait_for_its_comparison(

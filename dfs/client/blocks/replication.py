@@ -43,16 +43,20 @@ class Replication:
     def put(self, ctx: CallContext, puts: Mapping[ServerIndex, Put], go_on: Callable[[], None], reached: set[ServerIndex]) -> None:
         """Store one round of Puts on all their servers.
 
-        If that took long, all is synced before it counts: when the machine of one server loses power, the other one tells what
-        it took at about the same time (decision record 12), and a copy stored much later than its twin would be forgotten. A
-        server that is suspect refuses that, and need not do it: it compares itself from before its twin was stored.
+        If that took long, all is stored once more, and synced before it counts. The first: a server that had stored its part may
+        have lost its disk since, and have been rebuilt from one that had not (I1). The second: when the machine of one server
+        loses power, the other one tells what it took at about the same time (decision record 12), and a copy stored much later
+        than its twin would be forgotten. A server that is suspect refuses that, and need not do it: it compares itself from
+        before its twin was stored.
 
         Arguments: `reached`: the servers that may have stored something are added, however this ends.
         Raises: Interrupted; NoSpace, ReadOnly; Conflict (with the highest generation of all) or StaleTicket: the grant is gone.
         """
         began_s = self._clock.monotonic_s()
         self._reach_all(ctx, puts, go_on, reached)
-        if self._clock.monotonic_s() - began_s > LATE_PUT_S:
+        while self._clock.monotonic_s() - began_s > LATE_PUT_S:
+            began_s = self._clock.monotonic_s()
+            self._reach_all(ctx, puts, go_on, reached)
             syncs = {server: Sync(put.ino) for server, put in puts.items()}
             self._reach_all(ctx, syncs, go_on, set(), needless=NotTrusted)
 
