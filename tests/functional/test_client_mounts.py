@@ -129,6 +129,23 @@ def test_writer_that_waits_for_a_dead_server_gives_the_grant_to_one_that_need_no
     assert mount.fs.read(CTX, handle, 2 * BLOCK, 0) == b"A" * BLOCK + b"B" * BLOCK
 
 
+def test_grant_that_is_asked_back_as_it_arrives_is_used_first(mount: Mount, other: Mount) -> None:
+    handle = new_file(mount, b"/file", b"a" * 10)
+    opened = other.fs.open(CTX, b"/file", O_WRONLY)
+    ino = mount.fs.getattr(CTX, b"/file").ino
+
+    def ask_back(request: Request[Any]) -> None:
+        if isinstance(request, Acquire):
+            other.fs._heartbeat._recall((ino,))  # a third mount waits too
+
+    other.meta.before_answer = ask_back
+    assert other.fs.write(CTX, opened, b"b" * 10, 0) == 10
+    other.meta.before_answer = None
+    assert other.calls["Acquire"] == 1
+    mount.fs.release(CTX, handle)
+    other.fs.release(CTX, opened)
+
+
 def test_grant_of_a_file_that_nobody_has_open_is_given_back_by_itself(mount: Mount, other: Mount) -> None:
     close(mount, new_file(mount, b"/file", b"12345"))
     mount.fs.truncate(CTX, b"/file", 3)

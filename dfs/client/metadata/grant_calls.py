@@ -42,18 +42,23 @@ class GrantCalls:
     # --- with the turn held ------------------------------------------------------------------------------------------------
 
     def ready(self, ctx: CallContext, ino: Ino) -> Held:
-        """Return the grant, fit for a write: held within the lease, not asked back, no junk, the counter not full.
+        """Return the grant, fit for a write: held within the lease, no junk, the counter not full.
+
+        One that was held before and is asked back goes first. One that came just now is returned all the same: where several
+        sessions wait it is asked back as it arrives, and they would pass it round without end, none of them using it.
 
         Raises: Interrupted; StaleFile if the inode is gone; what else meta answers.
         """
+        is_new = False
         while True:
             self.finish(ctx, ino)
             self._lease.wait(ctx)
             held = self._grants.held(ino)
-            if held is not None and self._grants.recalled_for_s(ino) is not None:
+            if held is not None and not is_new and self._grants.recalled_for_s(ino) is not None:
                 self.give_back(ctx, ino)
             elif held is None:
                 self.acquire(ctx, ino, NO_GENERATION)
+                is_new = True
             elif held.counter >= COUNTER_MAX:
                 self.acquire(ctx, ino, held.generation())
             elif held.junk:
