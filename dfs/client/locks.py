@@ -66,8 +66,8 @@ class Locks:
         untold: OpId | None = op
         try:
             self._commit(ctx, ino)
-            self._send_unlock(ctx, Unlock(op, ino, owner, first, last))
-            untold = None
+            if self._is_unlocked(ctx, Unlock(op, ino, owner, first, last)):
+                untold = None
         finally:
             self._table.end_unlock(key, first, last, untold=untold)
             if untold is None:
@@ -124,11 +124,15 @@ class Locks:
         except DfsError as error:
             LOG.warning("inode %d is unlocked before its size is committed: %s", ino, error)
 
-    def _send_unlock(self, ctx: CallContext, request: Unlock) -> None:
+    def _is_unlocked(self, ctx: CallContext, request: Unlock) -> bool:
+        """Tell meta; False if a later call came before, which may have said that this is locked: a restarted meta is told all."""
         try:
             self._link.send(ctx, request, self._link.session)
-        except (SessionExpired, DuplicateRefused, FileError):
-            return  # the locks went with the session; or a later call has unlocked more
+        except DuplicateRefused:
+            return False
+        except (SessionExpired, FileError):
+            return True  # the locks went with the session, or with the inode
+        return True
 
     def _tell(self, ctx: CallContext, key: LockKey) -> None:
         """Tell meta all that an owner has locked, if a call of it ended without an answer."""

@@ -173,6 +173,42 @@ def test_locks_are_held_again_after_a_restart_of_meta(cluster: LocalCluster, two
     assert is_free(other, second)
 
 
+@pytest.mark.parametrize("comes_first", ["unlock", "assertion"])
+def test_unlock_under_way_when_a_restarted_meta_is_told_the_locks_frees_them(two: tuple[Mount, Mount], comes_first: str) -> None:
+    one, other = two
+    handle, opposite = opened(one), opened(other)
+    lock(one, handle)
+
+    def tell_all(request: Any) -> None:
+        if isinstance(request, Unlock):
+            one.meta.hook = one.meta.before_answer = None
+            one.fs._session._assert_locks(CTX)
+
+    if comes_first == "unlock":
+        one.meta.before_answer = tell_all
+    else:
+        one.meta.hook = tell_all
+    unlock(one, handle)
+    assert one.meta.hook is one.meta.before_answer is None, "no Unlock was made"
+    assert is_free(other, opposite)
+
+
+def test_unlock_that_a_later_one_of_another_range_overtook_frees_its_own(two: tuple[Mount, Mount]) -> None:
+    one, other = two
+    handle, opposite = opened(one), opened(other)
+    lock(one, handle)
+
+    def overtake(request: Any) -> None:
+        if isinstance(request, Unlock):
+            one.meta.hook = None
+            one.fs.unlock(CTX, handle, A, 100, OFFSET_MAX)
+
+    one.meta.hook = overtake
+    one.fs.unlock(CTX, handle, A, 0, 99)
+    assert one.meta.hook is None, "no Unlock was made"
+    assert is_free(other, opposite)
+
+
 def test_restarted_meta_waits_for_the_word_of_an_idle_mount_and_no_longer(cluster: LocalCluster, two: tuple[Mount, Mount]) -> None:
     """Not for the 30 s after which it would expire."""
     handle = opened(two[0])

@@ -38,9 +38,14 @@ class _Owned:
     """Meta is being told everything: nothing else may begin."""
     untold: list[OpId] = field(default_factory=list)
     """Calls without an answer: they count as under way until meta was told what is locked."""
+    is_told_old: bool = False
+    """A restarted meta was told what is locked while calls were under way, and may have heard theirs before: it is told again."""
+
+    def must_tell(self) -> bool:
+        return bool(self.untold or self.is_told_old)
 
     def is_over(self) -> bool:
-        return not (self.ranges or self.under_way or self.is_uncertain or self.is_told_anew or self.untold)
+        return not (self.ranges or self.under_way or self.is_uncertain or self.is_told_anew or self.must_tell())
 
 
 class LockTable:
@@ -100,13 +105,13 @@ class LockTable:
     def untold(self) -> list[LockKey]:
         """Return whom meta must be told of."""
         with self._mutex:
-            return [key for key, owned in self._owned.items() if owned.untold]
+            return [key for key, owned in self._owned.items() if owned.must_tell()]
 
     def begin_telling(self, key: LockKey) -> Ranges | None:
         """Return all that an owner has locked, to be told; None if that is not due, or calls are under way."""
         with self._mutex:
             owned = self._owned.get(key)
-            if owned is None or not owned.untold or owned.under_way or owned.is_told_anew:
+            if owned is None or not owned.must_tell() or owned.under_way or owned.is_told_anew:
                 return None
             owned.is_told_anew = True
             return owned.ranges
@@ -121,15 +126,17 @@ class LockTable:
             over: list[OpId] = []
             if is_told:
                 over, owned.untold = owned.untold, over
-                owned.is_uncertain = False
+                owned.is_uncertain = owned.is_told_old = False
             self._tidy(key, owned)
             return over
 
     # --- looking -------------------------------------------------------------------------------------------------------
 
     def all(self) -> list[tuple[LockKey, Ranges]]:
-        """Return everything that is locked."""
+        """Return everything that is locked, to be told to a restarted meta."""
         with self._mutex:
+            for owned in self._owned.values():
+                owned.is_told_old = owned.is_told_old or (bool(owned.ranges) and owned.under_way > 0)
             return [(key, owned.ranges) for key, owned in self._owned.items() if owned.ranges]
 
     def through(self, handle: int) -> list[LockKey]:
@@ -148,7 +155,7 @@ class LockTable:
             inos = sorted({key.ino for key, owned in self._owned.items() if owned.ranges})
             over = [op for owned in self._owned.values() for op in owned.untold]
             for key, owned in list(self._owned.items()):
-                owned.ranges, owned.untold, owned.is_uncertain = (), [], False
+                owned.ranges, owned.untold, owned.is_uncertain, owned.is_told_old = (), [], False, False
                 self._tidy(key, owned)
             return inos, over
 
