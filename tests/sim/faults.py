@@ -8,11 +8,18 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from dfs.core.errors import StateError
+from dfs.data.disk.superblock import NAME as SUPERBLOCK
+from dfs.data.disk.superblock import parse_superblock
 from tests.harness.memory_disk import SECTOR_BYTES
 from tests.harness.simulated_disk import SimulatedDisk
 from tests.sim.cluster import DataMachine, Machine, MetaMachine, MountMachine, SimulatedCluster
 from tests.sim.plan import Fault, Harm, Plan
 from tests.sim.programs import Observed
+
+STATE_FILES = ("journal/", "journal/", "floors/", SUPERBLOCK, "changes", "synced", "running", "scrub", "rebuild")
+REFUSAL_S = 0.3
+"""Less than passes until a service that ended is started again."""
 
 
 class Faults:
@@ -120,15 +127,14 @@ class Faults:
             self._start(machine)
 
     def _harm_disk(self, fault: Fault, machine: DataMachine) -> None:
-        cluster, baton, disk, chance = self._cluster, self._baton, machine.disk, self._chance
+        baton, disk, chance = self._baton, machine.disk, self._chance
         strips = [name for name in disk.names("strips/") if disk.length(name)]
         if fault.harm is Harm.LOSE_DISK:
-            cluster.kill(machine)
-            self._note_if_second(machine)
-            disk.wipe()
-            machine.disks_lost += 1
+            self._lose_disk(machine)
             baton.sleep(fault.duration_s)
             self._start(machine)
+        elif fault.harm is Harm.ROT_STATE:
+            self._rot_state(fault, machine)
         elif fault.harm is Harm.SHORT_READ:
             disk.short_reads = chance.randrange(1, 4)
             baton.sleep(fault.duration_s)
@@ -143,6 +149,39 @@ class Faults:
             disk.fail_on.discard(("write", "strips/"))
         elif strips:
             self._harm_strip(fault, disk, chance.choice(strips), chance.choice(strips))
+
+    def _rot_state(self, fault: Fault, machine: DataMachine) -> None:
+        """Let something else than a strip rot, while its server is down or runs; in the end it is read again by a new process.
+
+        Who the server is can't be had from elsewhere: it must say so and refuse to serve, and gets another disk.
+        """
+        disk, chance = machine.disk, self._chance
+        kind = chance.choice(STATE_FILES)
+        names = [name for name in disk.names(kind) if disk.length(name)]
+        is_down = chance.random() < 0.5 or kind == SUPERBLOCK
+        if is_down:
+            self._cluster.kill(machine)
+        if names:
+            name = chance.choice(names)
+            self._baton.note(f"rot in {name}")
+            for _ in range(chance.choice((1, 1, 20))):
+                disk.flip(name, chance.randrange(disk.length(name)), chance.randrange(1, 256))
+        if not is_down:
+            self._baton.sleep(fault.duration_s)
+            self._cluster.kill(machine)
+        if kind == SUPERBLOCK and names and not _is_superblock_whole(disk):
+            self._cluster.start(machine)
+            self._baton.sleep(REFUSAL_S)
+            if machine.endpoint.service is not None and not _is_superblock_whole(disk):
+                self._observed.wrong.append(f"{machine.name} serves although nobody can read who it is")
+            self._lose_disk(machine)
+        self._start(machine)
+
+    def _lose_disk(self, machine: DataMachine) -> None:
+        self._cluster.kill(machine)
+        self._note_if_second(machine)
+        machine.disk.wipe()
+        machine.disks_lost += 1
 
     def _harm_strip(self, fault: Fault, disk: SimulatedDisk, name: str, other: str) -> None:
         chance = self._chance
@@ -167,3 +206,12 @@ class Faults:
             self._start_mount(machine)
         else:
             self._cluster.start(machine)
+
+
+def _is_superblock_whole(disk: SimulatedDisk) -> bool:
+    """Tell whether a superblock says still what it said, without the process's noticing."""
+    try:
+        parse_superblock(bytes(disk._files[SUPERBLOCK].now))
+    except StateError:
+        return False
+    return True

@@ -13,7 +13,7 @@ from dfs.cli.scrub import order_scrub
 from dfs.client.filesystem import FileSystem
 from dfs.core.block_messages import CopyState, Get, ListInodes, Run, unpack_copies
 from dfs.core.contexts import PlainContext
-from dfs.core.errors import DfsError, NotFound, WouldBlock
+from dfs.core.errors import DfsError, NoGoodCopy, NotFound, WouldBlock
 from dfs.core.ids import BlockNo, Ino, ServerIndex
 from dfs.core.locks import LockKind, LockOwner, whole_file
 from dfs.core.meta_messages import Attributes
@@ -24,7 +24,7 @@ from dfs.meta.parts import Parts
 from dfs.meta.state.invariants import broken_invariants
 from dfs.meta.upkeep.strays import QUARANTINE_DAYS
 from tests.sim.cluster import MountMachine, SimulatedCluster
-from tests.sim.contents import AppendFile, Look
+from tests.sim.contents import AppendFile, Look, Outcome
 from tests.sim.names import Kind, NameOp, Node, explain
 from tests.sim.plan import BLOCK_BYTES, Do, Harm, Plan
 from tests.sim.programs import TARGET, Observed, listed, path_of, signature
@@ -47,6 +47,8 @@ class Judge:
         self._baton = cluster.baton
         self._observed = observed
         self._plan = plan
+        self._unreadable: set[bytes] = set()
+        """Files with a block of which there is no good copy, and need not be."""
 
     def judge(self) -> None:
         """Look at everything."""
@@ -64,16 +66,16 @@ class Judge:
         self._wait_for(self._are_servers_complete, "the data servers are not complete")
         self._wait_for_meta()
         self._let_strays_go()
-        if self._plan.scrubs:
-            self._scrub()
+        if self._plan.scrubs and self._is_all_good_after_scrubs():
             self._judge_all_copies(fs)  # nobody has read anything yet
         self._judge_names(fs)
         self._judge_locks(fs)
         for name in sorted(self._observed.files):
             self._judge_file(fs, name)
-        for _ in range(2):  # the first look may have seen a copy that was just being repaired
+        for _ in range(2):  # the first look may have seen a copy that was just being repaired, or have met floors that rotted
             for path in self._paths(fs):
-                self._read(fs, path)
+                self._try_read(fs, path)
+            self._wait_for(self._are_servers_complete, "the data servers are not complete again")
         self._wait_for_meta()
         self._judge_all_copies(fs)
         self._judge_strips()
@@ -87,10 +89,12 @@ class Judge:
         stamp = self._observed.stamps.next()
         look = Look("judge", stamp, self._baton.now_s, stamp, knows_all=True)
         try:
-            data = self._read(fs, file.path)
+            data = self._try_read(fs, file.path)
         except NotFound:
             if any(change.outcome.name == "ACKNOWLEDGED" for change in file.changes):
                 self._wrong(f"{file.path!r} is gone")
+            return
+        if data is None:
             return
         if isinstance(file, AppendFile):
             self._observed.wrong += file.check(data)
@@ -123,9 +127,11 @@ class Judge:
         if kind == "link":
             return int(fs.readlink(CTX, path_of(path)).removeprefix(TARGET))
         by_signature = {signature(op.number): op.number for op in self._observed.names}
-        data = self._read(fs, path_of(path))
-        maker = by_signature.get(data)
-        if maker is None and self._is_part(data, by_signature):
+        data = self._try_read(fs, path_of(path))
+        maker = None if data is None else by_signature.get(data)
+        if data is None:
+            unsigned.add(path)
+        elif maker is None and self._is_part(data, by_signature):
             unsigned.add(path)  # its maker was interrupted, or killed, before it had signed
         elif maker is None:
             self._wrong(f"/names/{path} holds what nobody wrote: {data[:60]!r}")
@@ -164,6 +170,29 @@ class Judge:
                     folders.append(path)
         return paths
 
+    def _try_read(self, fs: FileSystem, path: bytes) -> bytes | None:
+        """Read a file; None if that fails for a reason that may be.
+
+        A write that was never acknowledged may have reached one server alone. What rots there has no good copy, and nobody can
+        tell that it does not matter.
+        """
+        try:
+            return self._read(fs, path)
+        except NoGoodCopy as error:
+            if not self._plan.harms_copies or not self._may_be_on_one_server(path, error.block_no * BLOCK_BYTES):
+                raise
+            self._unreadable.add(path)
+            return None
+
+    def _may_be_on_one_server(self, path: bytes, offset: int) -> bool:
+        file = self._observed.files.get(path.removeprefix(b"/").decode())
+        if file is None:
+            return bool(self._observed.unsigned)
+        unsure = [change for change in file.changes if change.outcome is not Outcome.ACKNOWLEDGED and change.end is not None]
+        if isinstance(file, AppendFile):
+            return bool(unsure)
+        return any(change.covers(byte) for change in unsure for byte in range(offset, offset + BLOCK_BYTES))
+
     def _read(self, fs: FileSystem, path: bytes) -> bytes:
         handle = fs.open(CTX, path, 0)
         try:
@@ -190,25 +219,30 @@ class Judge:
         dead = parts.sessions.count() - sum(machine.is_running for machine in (*self._cluster.mounts, self._machine))
         return {"cuts": cuts, "removed": removed, "orphans": orphans, "settling": settling, "sessions of the dead": max(0, dead)}
 
-    def _scrub(self) -> None:
-        """Have all servers scrub what they hold, until all of it was compared and nothing was left to be repaired."""
+    def _is_all_good_after_scrubs(self) -> bool:
+        """Have all servers scrub what they hold, until all of it was compared and nothing was left to be repaired.
+
+        Result: whether they found a good copy of everything; if not, reading tells whether that may be.
+        """
         assert self._machine.tools is not None
         meta, servers = self._machine.tools
         until_s, counts = self._baton.now_s + SETTLE_S_MAX, [ScrubCounts(left=1)]
-        while any(each.left or each.damaged for each in counts):
+        while any(each.left or (each.damaged and not self._plan.harms_copies) for each in counts):
             if self._baton.now_s > until_s:
                 self._wrong(f"scrubs do not come to an end {SETTLE_S_MAX:.0f} s after all was mended: {counts}")
-                return
+                break
             orders = order_scrub(CTX, meta, servers, None)
             results: dict[ServerIndex, ScrubResult] = {}
             while not (results and all(result.is_done for result in results.values())):
                 self._baton.sleep(0.5)
                 results = {server: servers.call(CTX, server, ShowScrub(number)) for server, number in orders.items()}
             counts = [result.counts for result in results.values()]
+        return not any(each.damaged for each in counts)
 
     def _judge_all_copies(self, fs: FileSystem) -> None:
         for path in self._paths(fs):
-            self._judge_copies(path, fs.getattr(CTX, path))
+            if path not in self._unreadable:
+                self._judge_copies(path, fs.getattr(CTX, path))
 
     def _judge_copies(self, path: bytes, attributes: Attributes) -> None:
         """Both replicas of every block below the size are the same."""

@@ -169,6 +169,7 @@ MUTATIONS = (
         "dfs/meta/state/grants.py",
         "        if NO_TICKET < holding.ticket >= inode.newest_cut:\n",
         "        if NO_TICKET < holding.ticket:\n",
+        ("tests/unit/meta/test_grants.py",),
     ),
     Mutation(
         "scrub that finds differences and leaves them",
@@ -212,6 +213,26 @@ MUTATIONS = (
         "dfs/meta/requests/session_calls.py",
         "        self._locks.end(session)\n",
         "",
+    ),
+    Mutation(
+        "floors that rotted and nobody asks the neighbours for",
+        "dfs/data/blocks/store.py",
+        "        if self.floors.lost:\n            self._distrust(ctx)\n",
+        "",
+    ),
+    Mutation(
+        "unlock that nobody tells again after it was refused as late",
+        "dfs/client/locks.py",
+        "        except DuplicateRefused:\n            return False\n        except (SessionExpired, FileError):\n",
+        "        except (DuplicateRefused, SessionExpired, FileError):\n",
+        ("tests/functional/test_client_locks.py",),
+    ),
+    Mutation(
+        "slow write that is not stored once more",
+        "dfs/client/blocks/replication.py",
+        "            self._reach_all(ctx, puts, go_on, reached)\n            syncs",
+        "            syncs",
+        ("tests/functional/test_power_cuts.py",),
     ),
     Mutation(
         "flocks that wait and wake each other without end",

@@ -70,6 +70,8 @@ class Harm(enum.Enum):
     BLACKOUT = "blackout"
     """All servers lose power at once; what was fsynced survives (I1)."""
     ROT = "rot"
+    ROT_STATE = "rot in state"
+    """Of what else a data server keeps: journal, floors, superblock, change log, cursors."""
     MISDIRECT = "misdirect"
     SHORT_READ = "short read"
     READ_ERROR = "read error"
@@ -133,7 +135,9 @@ class Plan:
     @property
     def harms_copies(self) -> bool:
         """Tell whether what stands on a disk is changed, or can't be read for a while."""
-        return any(fault.harm in (Harm.ROT, Harm.MISDIRECT, Harm.SHORT_READ, Harm.READ_ERROR) for fault in self.faults)
+        return any(
+            fault.harm in (Harm.ROT, Harm.ROT_STATE, Harm.MISDIRECT, Harm.SHORT_READ, Harm.READ_ERROR) for fault in self.faults
+        )
 
     @property
     def may_delay_messages(self) -> bool:
@@ -270,7 +274,8 @@ _NETWORK = (Harm.PARTITION, Harm.ONE_WAY)
 _PAUSES = (Harm.PAUSE, Harm.SET_CLOCK)
 _POWER = (Harm.POWER_CUT, Harm.KILL)
 _BLACKOUT = (Harm.BLACKOUT, Harm.BLACKOUT, Harm.KILL)
-_DISKS = (Harm.ROT, Harm.MISDIRECT, Harm.SHORT_READ, Harm.READ_ERROR, Harm.WRITE_ERROR, Harm.FULL)
+_DISKS = (Harm.ROT, Harm.ROT_STATE, Harm.MISDIRECT, Harm.SHORT_READ, Harm.READ_ERROR, Harm.WRITE_ERROR, Harm.FULL)
+_ROT = (Harm.ROT_STATE, Harm.ROT_STATE, Harm.ROT, Harm.KILL)
 _LOSS = (Harm.LOSE_DISK, Harm.LOSE_DISK, Harm.KILL)
 _KINDS: tuple[tuple[Harm, ...], ...] = (
     (),
@@ -281,12 +286,13 @@ _KINDS: tuple[tuple[Harm, ...], ...] = (
     _POWER,
     _DISKS,
     _DISKS,
+    _ROT,
     _LOSS,
     _BLACKOUT,
     (*_KILLS, *_NETWORK, *_PAUSES),
     (*_KILLS, *_NETWORK, *_DISKS, *_LOSS, *_POWER),
 )
-_HARMS_DATA = frozenset((*_DISKS, Harm.LOSE_DISK))
+_HARMS_DATA = frozenset((*_DISKS, *_ROT, Harm.LOSE_DISK)) - {Harm.KILL}
 DATA_POWER_CUTS = True
 """Whether machines of data servers lose power."""
 

@@ -73,6 +73,8 @@ class Observed:
     stamps: Stamps = field(default_factory=Stamps)
     files: dict[str, RegisterFile | AppendFile] = field(default_factory=dict)
     names: list[NameOp] = field(default_factory=list)
+    unsigned: set[int] = field(default_factory=set)
+    """Steps that made a file, and have not written all of their signature into it, as far as they know."""
     locks: LockBook = field(default_factory=LockBook)
     wrong: list[str] = field(default_factory=list)
     late_s: float = 0.0
@@ -390,8 +392,10 @@ class Program:
 
     def _sign(self, ctx: Impatient, handle: int, step: Step) -> None:
         """Write into a new file who made it."""
+        self._observed.unsigned.add(step.number)
         try:
             self._fs.write(ctx, handle, signature(step.number), 0)
+            self._observed.unsigned.discard(step.number)
         finally:
             try:
                 self._fs.flush(ctx, handle)
