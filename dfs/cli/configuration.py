@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +19,15 @@ from dfs.core.errors import ConfigError
 DEFAULT_FILE: Final = Path("/etc/dfs/dfs.conf")
 ENVIRONMENT_NAME: Final = "DFS_CONFIG"
 """Names the file where --config does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigSource:
+    """What a program was started with, and how it reads that again."""
+
+    running: Config
+    read: Callable[[], Config]
+    """Raises: ConfigError."""
 
 
 def add_config_option(parser: argparse._ActionsContainer) -> None:
@@ -32,6 +43,11 @@ def add_config_option(parser: argparse._ActionsContainer) -> None:
 def config_path(given: Path | None) -> Path:
     """Return the configuration file to be read: the one given, else DFS_CONFIG's, else /etc/dfs/dfs.conf."""
     return given or Path(os.environ.get(ENVIRONMENT_NAME) or DEFAULT_FILE)
+
+
+def open_config(given: Path | None) -> ConfigSource:
+    """Return the configuration as read_config() does, and the way to read the same file again. Raises: ConfigError."""
+    return ConfigSource(read_config(given), lambda: read_config(given))
 
 
 def read_config(given: Path | None) -> Config:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from dfs.cli.arguments import check_data_ports, make_parser, parse_port, run_program
-from dfs.cli.configuration import add_config_option, config_path, read_config
+from dfs.cli.configuration import add_config_option, config_path, open_config
 from dfs.cli.wiring import run_data_server
 from dfs.core.config import LogLevel
 from dfs.core.errors import ExitCode, UsageError
@@ -53,7 +53,8 @@ def _run_configured(argv: Sequence[str]) -> int:
     parser.add_argument("index", type=parse_index, metavar="INDEX", help="which of the configured data servers, from 0")
     add_config_option(parser)
     options = parser.parse_args(argv)
-    config = read_config(options.config)
+    source = open_config(options.config)
+    config = source.running
     check_index(options.index, len(config.servers), f"the {len(config.servers)} data servers in {config_path(options.config)}")
     server = config.servers[options.index]
     run_data_server(
@@ -63,7 +64,8 @@ def _run_configured(argv: Sequence[str]) -> int:
         addresses=[each.address for each in config.servers],
         folder=Path(server.state),
         require_mount=config.data.require_mount,
-        scrub_bytes_per_s=round(config.data.scrub_mb_s * 1_000_000),
+        scrub_bytes_per_s=config.data.scrub_bytes_per_s,
+        source=source,
     )
     return ExitCode.DONE
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from dfs.cli.arguments import make_parser, parse_port, run_program
-from dfs.cli.configuration import add_config_option, read_config
+from dfs.cli.configuration import add_config_option, open_config
 from dfs.cli.wiring import run_meta_server
 from dfs.core.config import LogLevel
 from dfs.core.errors import ExitCode
@@ -43,7 +43,8 @@ def _run_configured(argv: Sequence[str]) -> int:
         help="believe a state that was put back from a backup: what it does not know is removed from the data servers after a week",
     )
     options = parser.parse_args(argv)
-    config = read_config(options.config)
+    source = open_config(options.config)
+    config = source.running
     settings = MetaSettings(
         name=config.cluster.name,
         block_size=config.cluster.block_size,
@@ -51,7 +52,14 @@ def _run_configured(argv: Sequence[str]) -> int:
         accept_rollback=options.accept_rollback,
     )
     folder = options.state or Path(config.meta.state)
-    run_meta_server(program=PROGRAM, level=config.log.level, address=config.meta.address, folder=folder, settings=settings)
+    run_meta_server(
+        program=PROGRAM,
+        level=config.log.level,
+        address=config.meta.address,
+        folder=folder,
+        settings=settings,
+        source=source,
+    )
     return ExitCode.DONE
 
 

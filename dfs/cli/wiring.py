@@ -8,18 +8,20 @@ dfsctl.py; never reads arguments or files.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 import dfs
+from dfs.cli.configuration import ConfigSource
+from dfs.cli.reloading import Reloading
 from dfs.client.blocks.asking import Asking
 from dfs.client.blocks.reader import Reader
 from dfs.client.blocks.repairing import Repairing
 from dfs.client.blocks.server_health import ServerHealth
 from dfs.client.blocks.settling import Settling
 from dfs.core.block_messages import BLOCK_METHODS
-from dfs.core.config import LogLevel
+from dfs.core.config import Config, LogLevel
 from dfs.core.events import Event
 from dfs.core.ids import ServerIndex
 from dfs.core.interfaces import CallContext, DataServers, MetaApi, Service
@@ -29,6 +31,7 @@ from dfs.data.settings import DataSettings
 from dfs.host.allocator import keep_freed_memory
 from dfs.host.clock import SystemClock
 from dfs.host.disk import LocalDisk
+from dfs.host.inherited_socket import take_inherited_socket
 from dfs.host.journal import JournalEvents, setup_logging
 from dfs.host.randomness import SystemRandom
 from dfs.host.service import run_service
@@ -41,12 +44,18 @@ from dfs.rpc.server import RpcServer
 
 STORE_NAME: Final = "meta.db"
 """The meta-server's database in its state folder."""
+META_SECTIONS: Final = ("cluster", "meta", "log")
+DATA_SECTIONS: Final = ("data", "log")
+"""The sections of the configuration that concern a server, besides those of the single data servers."""
 
 
-def run_meta_server(*, program: str, level: LogLevel, address: str, folder: Path, settings: MetaSettings) -> None:
-    """Run a meta-server until SIGTERM.
+def run_meta_server(
+    *, program: str, level: LogLevel, address: str, folder: Path, settings: MetaSettings, source: ConfigSource | None = None
+) -> None:
+    """Run a meta-server until SIGTERM. systemd may hand it the socket that it listens on.
 
-    Arguments: the program's name for its log, the least important level, host:port, the state folder, the settings.
+    Arguments: the program's name for its log, the least important level, host:port, the state folder, the settings, and the
+    configuration that SIGHUP has it read again (None: there is none, SIGHUP ends it).
     Raises: StartError leaves, and DfsError if it can't go on.
     """
     setup_logging(level, program)
@@ -63,9 +72,16 @@ def run_meta_server(*, program: str, level: LogLevel, address: str, folder: Path
         look=LocalDisk(folder).space,
     )
     server = RpcServer(
-        address=address, service_name="meta-server", methods=META_METHODS, api=service, version=dfs.__version__, clock=clock
+        address=address,
+        service_name="meta-server",
+        methods=META_METHODS,
+        api=service,
+        version=dfs.__version__,
+        clock=clock,
+        inherited_fd=take_inherited_socket(),
     )
-    _run(service, server, f"meta-server at {address}", folder, require_mount=False)
+    reload = None if source is None else _reload(source, META_SECTIONS, lambda config: None)
+    _run(service, server, f"meta-server at {address}", folder, reload, require_mount=False)
 
 
 def run_data_server(
@@ -77,11 +93,13 @@ def run_data_server(
     folder: Path,
     require_mount: bool,
     scrub_bytes_per_s: int,
+    source: ConfigSource | None = None,
 ) -> None:
     """Run a data server until SIGTERM.
 
     Arguments: the program's name for its log, the least important level, which data server it is, host:port of all data servers in
-    order of index, the state folder, whether that must be a mount point, and the pace of the scrub (0: off).
+    order of index, the state folder, whether that must be a mount point, the pace of the scrub (0: off), and the configuration
+    that SIGHUP has it read again (None: there is none, SIGHUP ends it).
     Raises: StartError leaves, and DfsError if it can't go on.
     """
     setup_logging(level, program)
@@ -105,10 +123,20 @@ def run_data_server(
         clock=clock,
         identity=service.name,
     )
-    _run(service, server, f"data server {index} at {address}", folder, require_mount=require_mount)
+    reload = None
+    if source is not None:
+        reload = _reload(source, DATA_SECTIONS, lambda config: service.set_scrub_pace(config.data.scrub_bytes_per_s))
+    _run(service, server, f"data server {index} at {address}", folder, reload, require_mount=require_mount)
 
 
-def _run(service: Service, server: RpcServer, what: str, folder: Path, *, require_mount: bool) -> None:
+def _reload(source: ConfigSource, sections: Sequence[str], apply: Callable[[Config], None]) -> Callable[[], None]:
+    """Return what SIGHUP does."""
+    return Reloading(read=source.read, running=source.running, sections=sections, apply=apply, events=JournalEvents()).reload
+
+
+def _run(
+    service: Service, server: RpcServer, what: str, folder: Path, reload: Callable[[], None] | None, *, require_mount: bool
+) -> None:
     with lock_state_folder(folder, require_mount=require_mount):
         run_service(
             service=service,
@@ -116,6 +144,7 @@ def _run(service: Service, server: RpcServer, what: str, folder: Path, *, requir
             open_for_requests=server.start,
             close_for_requests=server.stop,
             events=JournalEvents(),
+            reload=reload,
         )
 
 

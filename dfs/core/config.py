@@ -25,6 +25,7 @@ DATA_PORT_BASE: Final = 9100
 """Data server i listens at DATA_PORT_BASE + i by default."""
 ATTR_TIMEOUT_S_MAX: Final = 3600.0
 SCRUB_MB_S_MAX: Final = 10_000.0
+BYTES_PER_MB: Final = 1_000_000
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DECIMAL: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 _DATA_SECTION: Final = re.compile(r"data:(0|[1-9][0-9]{0,8})")
@@ -144,11 +145,13 @@ class Key:
     unit: str
     description: str
     parse: Callable[[str], object]
+    is_live: bool = False
+    """Whether a change counts as soon as a running program reads the file again (SIGHUP)."""
 
 
-def _key(unit: str, parse: Callable[[str], object], description: str) -> dict[str, Key]:
+def _key(unit: str, parse: Callable[[str], object], description: str, *, is_live: bool = False) -> dict[str, Key]:
     """Return a data class field's metadata."""
-    return {"key": Key(unit, description, parse)}
+    return {"key": Key(unit, description, parse, is_live)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +195,14 @@ class DataConfig:
             "MB a second",
             parse_scrub_mb_s,
             "How fast each server reads all it stores, about once a day, to find damage; 0: only when told to.",
+            is_live=True,
         ),
     )
+
+    @property
+    def scrub_bytes_per_s(self) -> int:
+        """`scrub_mb_s` as the data servers count."""
+        return round(self.scrub_mb_s * BYTES_PER_MB)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +237,9 @@ class LogConfig:
 
     level: LogLevel = field(
         default=LogLevel.INFO,
-        metadata=_key("one of debug, info, warning, error", parse_level, "The least important messages that are logged."),
+        metadata=_key(
+            "one of debug, info, warning, error", parse_level, "The least important messages that are logged.", is_live=True
+        ),
     )
 
 
@@ -262,6 +273,54 @@ def keys_of(section_class: type) -> dict[str, Key]:
 def default_server(index: ServerIndex) -> ServerConfig:
     """Return what an empty section [data:INDEX] means."""
     return ServerConfig(index, f"127.0.0.1:{DATA_PORT_BASE + index}", f"/var/lib/dfs/data{index}")
+
+
+# --- two configurations ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A key that says something else in a newer configuration."""
+
+    section: str
+    key: str
+    old: str
+    """As it is written in the file; empty: the section was not there."""
+    new: str
+    is_live: bool
+
+    def __str__(self) -> str:
+        return f"[{self.section}] {self.key} = {self.new or 'nothing'} (was {self.old or 'nothing'})"
+
+
+def find_changes(old: Config, new: Config) -> tuple[Change, ...]:
+    """Return the keys whose values differ, in the order of the file."""
+    changes: list[Change] = []
+    for name in SECTIONS:
+        changes += _section_changes(name, getattr(old, name), getattr(new, name))
+    before, after = ({server.index: server for server in config.servers} for config in (old, new))
+    for index in sorted(before.keys() | after.keys()):
+        changes += _section_changes(f"data:{index}", before.get(index), after.get(index))
+    return tuple(changes)
+
+
+def with_live_keys(config: Config, newer: Config) -> Config:
+    """Return `config` with those values of `newer` that count without a restart: what a program that reloads goes on with."""
+    sections = {}
+    for name, section_class in SECTIONS.items():
+        live = {key: getattr(getattr(newer, name), key) for key, about in keys_of(section_class).items() if about.is_live}
+        sections[name] = dataclasses.replace(getattr(config, name), **live)
+    return dataclasses.replace(config, **sections)
+
+
+def _section_changes(name: str, old: object, new: object) -> list[Change]:
+    """Return the differences between two states of a section, of which one may be None."""
+    changes = []
+    for key, about in keys_of(type(old if new is None else new)).items():
+        was, now = ("" if section is None else show_value(getattr(section, key)) for section in (old, new))
+        if was != now:
+            changes.append(Change(name, key, was, now, about.is_live))
+    return changes
 
 
 # --- the file --------------------------------------------------------------------------------------------------------------

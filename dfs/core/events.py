@@ -315,4 +315,23 @@ STRAYS_FOUND = EventKind(
     "data servers hold blocks of {count} inodes that the meta-server does not know: in quarantine, removed after {days} days",
 )
 
+CONFIG_RELOADED = EventKind(
+    "CONFIG_RELOADED",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e90",
+    Level.INFO,
+    "the configuration was read again: {changes}",
+)
+CONFIG_NEEDS_RESTART = EventKind(
+    "CONFIG_NEEDS_RESTART",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e91",
+    Level.WARNING,
+    "changed in the configuration, but counts only after a restart of this program: {changes}",
+)
+CONFIG_REFUSED = EventKind(
+    "CONFIG_REFUSED",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e92",
+    Level.ERROR,
+    "the configuration was not read again, what was read before stays in force: {reason}",
+)
+
 ALL_KINDS: tuple[EventKind, ...] = tuple(value for value in list(globals().values()) if isinstance(value, EventKind))

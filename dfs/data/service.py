@@ -61,6 +61,7 @@ from dfs.core.scrub_messages import Mend, Scrub, ScrubOrder, ShowScrub
 from dfs.data.blocks.checks import check_ino, check_number
 from dfs.data.blocks.opening import BlockStore, open_store
 from dfs.data.disk.condition import Condition
+from dfs.data.disk.replay import OnSegment
 from dfs.data.disk.running_mark import LastStop, RunningMark
 from dfs.data.disk.snapshots import MetaSnapshots
 from dfs.data.disk.superblock import Identification
@@ -77,6 +78,7 @@ Handler = Callable[[CallContext, Any], object]
 
 STOP_WAIT_S: Final = 10.0
 """How long stop() waits for the calls that are being answered, and for the background task."""
+GIB: Final = 1 << 30
 TICK_S: Final = 1.0
 """How often the background task looks whether there is anything to do; check() rises with it."""
 
@@ -113,6 +115,8 @@ class DataService:
         self._blocks: BlockStore | None = None
         self._task: Task | None = None
         self._is_stopping = False
+        self._starting = ""
+        """What start() is doing, for people."""
         self._calls = 0
         """Calls that are being answered."""
         self._work_done = 0
@@ -157,7 +161,8 @@ class DataService:
             if last is not LastStop.MACHINE or self._distrust_at_start():
                 self._running.begin()
             if self._identification.current.is_formatted:
-                self._open_store()
+                self._open_store(self._note_recovery)
+            self._starting = ""
         except DiskError as error:
             raise StateError("a state folder that can be read and written", str(error)) from error
         self._task = self._tasks.spawn(f"data-{self._settings.index}-checkpoint", self._run)
@@ -169,7 +174,9 @@ class DataService:
         block = self._identification.current
         if not block.is_formatted:
             return "prepared, waiting for the second phase of formatting" if block.cluster else "blank, waiting to be formatted"
-        return f"data server {block.index} of {block.servers}, {self._progress() or 'idle'}"
+        if self._starting:
+            return f"data server {block.index} of {block.servers}, {self._starting}"
+        return "; ".join(filter(None, (f"data server {block.index} of {block.servers}, {self._describe_room()}", self._progress())))
 
     def check(self) -> int:
         """Return a number that rises with work done. Raises: the DiskError after which the server must end."""
@@ -198,6 +205,10 @@ class DataService:
         except (DiskError, NotTrusted) as error:
             log.error("the stop is not clean: %s", error)
         self._blocks = None
+
+    def set_scrub_pace(self, bytes_per_s: int) -> None:
+        """Read and compare so many bytes a second in the background from now on; 0: only when asked."""
+        self._scrubbing.set_pace(bytes_per_s)
 
     def name(self) -> str:
         """Return CLUSTER/INDEX, by which calls say whom they mean; a blank server's cluster is empty. Asked at every call."""
@@ -366,9 +377,13 @@ class DataService:
             while self._calls and (left_s := until_s - self._clock.monotonic_s()) > 0:
                 self._changed.wait(left_s)
 
-    def _open_store(self) -> None:
+    def _note_recovery(self, segment: int, segments: int) -> None:
+        """Say how far the journal is read: whoever supervises the start sees that it gets on."""
+        self._starting = f"reading segment {segment} of {segments} of the journal"
+
+    def _open_store(self, on_segment: OnSegment = lambda segment, segments: None) -> None:
         blocks = open_store(
-            self._settings, self._identification, self._condition, self._disk, self._clock, self._tasks, self._events
+            self._settings, self._identification, self._condition, self._disk, self._clock, self._tasks, self._events, on_segment
         )
         self._rebuilding.attach(blocks)
         self._scrubbing.attach(blocks)
@@ -378,6 +393,14 @@ class DataService:
         """Return what new blocks can use of the disk."""
         space, blocks = self._disk.space(), self._blocks
         return space if blocks is None else blocks.store.reserve.usable(space)
+
+    def _describe_room(self) -> str:
+        """Return how full the disk is, for people."""
+        try:
+            space = self._space()
+        except DiskError as error:
+            return f"its disk can't be measured: {error}"
+        return f"{space.free_bytes / GIB:,.1f} of {space.total_bytes / GIB:,.1f} GiB free"
 
     def _progress(self) -> str:
         return "; ".join(text for text in (self._describe_trouble(), self._rebuilding.describe()) if text)

@@ -45,6 +45,11 @@ def setup_logging(level: str, program: str) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 
+def set_level(level: str) -> None:
+    """Log from now on what is at least as important as `level`, of core.config.LogLevel."""
+    logging.getLogger().setLevel(level.upper())
+
+
 def is_journal_stream() -> bool:
     """Tell whether standard error is the connection to the journal that systemd set up (systemd.exec(5), JOURNAL_STREAM)."""
     stream = os.environ.get("JOURNAL_STREAM", "")

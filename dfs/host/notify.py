@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 
 from systemd import daemon
 
@@ -23,6 +24,13 @@ class SystemdNotify:
     def ready(self) -> None:
         """Tell that requests are answered from now on."""
         self._send("READY=1")
+
+    def reloading(self) -> None:
+        """Tell that the configuration is read again; ready() tells the end of it.
+
+        systemd takes the time for what tells this message from an older one (Type=notify-reload, sd_notify(3)).
+        """
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
     def status(self, text: str) -> None:
         """Show one line on what the service is doing in `systemctl status`."""

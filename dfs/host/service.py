@@ -1,8 +1,9 @@
 """The life of a server process: start, open for requests, watch over, close, stop.
 
 Owns the order of these steps and their deadlines, and tells systemd and the log about them. Promises: SIGTERM and SIGINT end
-the process cleanly in bounded time, whatever step it is in (I7); READY is said only when requests are answered; a service that
-can't go on ends its process, so that whoever supervises it can act. Called by dfs/cli on the main thread. Never knows what the
+the process cleanly in bounded time, whatever step it is in (I7); READY is said only when requests are answered; SIGHUP reloads,
+if there is something to reload, and never interrupts the service; a service that can't go on ends its process, so that whoever
+supervises it can act. Called by dfs/cli on the main thread. Never knows what the
 service does.
 
 The main thread only waits for the end. Steps and supervision run on threads of their own, so that one that hangs can't keep a
@@ -38,7 +39,10 @@ class Notify(Protocol):
     """Whoever supervises the process: dfs.host.notify.SystemdNotify."""
 
     def ready(self) -> None:
-        """Requests are answered from now on."""
+        """Requests are answered from now on, or again with the configuration reloaded."""
+
+    def reloading(self) -> None:
+        """The configuration is being read again; ready() comes after it."""
 
     def status(self, text: str) -> None:
         """What the service is doing."""
@@ -63,6 +67,7 @@ def run_service(
     open_for_requests: Callable[[], None],
     close_for_requests: Callable[[], None],
     events: EventSink,
+    reload: Callable[[], None] | None = None,
     notify: Notify | None = None,
     stop_timeout_s: float = STOP_TIMEOUT_S,
 ) -> None:
@@ -70,17 +75,19 @@ def run_service(
 
     Arguments: `what`: its name and address, for the log. `open_for_requests`: begins to listen; called when service.start() has
     returned. `close_for_requests`: ends listening and the requests under way. `service.status()` is asked from before start().
+    `reload`: what SIGHUP asks for, called on a thread of its own once requests are answered; it handles what an operator may do
+    wrong. None: SIGHUP ends the process.
     Raises: what start() or open_for_requests() raises (StartError leaves), and what service.check() raised when it could not go
     on; everything is closed by then. Else the first error of stopping.
     """
-    life = _Life(service, notify or SystemdNotify(), StopRequest(), stop_timeout_s)
+    life = _Life(service, notify or SystemdNotify(), StopRequest(can_reload=reload is not None), stop_timeout_s)
     life.supervise()
     try:
         life.begin("start", service.start, service.stop)
         life.begin("open for requests", open_for_requests, close_for_requests)
         if life.goes_on():
             events.emit(Event(SERVICE_READY, details={"what": what}))
-            life.live()
+            life.live(reload)
     finally:
         life.end()
     events.emit(Event(SERVICE_STOPPED, details={"what": what}))
@@ -142,11 +149,26 @@ class _Life:
         self._finish(step, name, time.monotonic() + self._stop_timeout_s)
         self._undo.append(undo)
 
-    def live(self) -> None:
-        """Say READY and wait until the end is asked for."""
+    def live(self, reload: Callable[[], None] | None) -> None:
+        """Say READY and wait until the end is asked for; reload when that is asked for. A reload that hangs delays no stop.
+
+        Raises: what reload() raises, which is a bug.
+        """
         self._is_live = True
         self._notify.ready()
+        running: _Step | None = None
+        is_wanted = False
         while self.goes_on():
+            is_wanted = self._stop.take_reload() or is_wanted
+            if running is not None and running.done:
+                if running.error is not None:
+                    raise running.error
+                running = None
+                self._notify.ready()
+            if is_wanted and running is None and reload is not None:
+                is_wanted = False
+                self._notify.reloading()
+                running = _Step("reload", reload, self._stop.wake)
             self._stop.wait(None)
 
     def end(self) -> None:

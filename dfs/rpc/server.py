@@ -53,11 +53,11 @@ class RpcServer:
         """Bind `address` (host:port; port 0: any free one) and listen.
 
         `identity` returns CLUSTER/INDEX of a data server ("/INDEX" while blank); calls meant for another are refused.
-        `inherited_fd`: a socket that listens already (socket activation), used instead of binding.
+        `inherited_fd`: a socket that listens already (socket activation), used instead of binding; owned from now on.
 
-        Raises: AddressInUse; ConfigError if the address is no loopback address of this machine.
+        Raises: AddressInUse; ConfigError if the address is no loopback address of this machine, or not the inherited socket's.
         """
-        self._listener = _listen(address) if inherited_fd is None else socket.socket(fileno=inherited_fd)
+        self._listener = _listen(address) if inherited_fd is None else _adopt(address, inherited_fd)
         self._listener.setblocking(False)
         self.address = join_address(*self._listener.getsockname()[:2])
         self._dispatcher = Dispatcher(name=f"{service_name} at {self.address}", methods=methods, api=api)
@@ -180,13 +180,7 @@ class RpcServer:
 
 def _listen(address: str) -> socket.socket:
     """Return a socket that listens at `address`."""
-    try:
-        family, place = resolve(address)
-    except (BadRequest, OSError) as error:
-        raise ConfigError("an address to listen on, host:port", f"{address}: {error}") from error
-    if not ipaddress.ip_address(place[0]).is_loopback:
-        reason = "without a cluster key anybody on the network could read and change all files"
-        raise ConfigError("a loopback address to listen on", f"{address}: {reason}")
+    family, place = _find_place(address)
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -196,6 +190,32 @@ def _listen(address: str) -> socket.socket:
         sock.close()
         raise _start_error(address, error) from error
     return sock
+
+
+def _adopt(address: str, inherited_fd: int) -> socket.socket:
+    """Return the inherited socket, which must listen at `address`: a caller finds the server by the configuration."""
+    _, place = _find_place(address)
+    sock = socket.socket(fileno=inherited_fd)
+    found = sock.getsockname()
+    if found[:2] != place[:2]:
+        sock.close()
+        raise ConfigError(
+            f"a socket unit that listens at {address}, as the configuration says",
+            f"one at {join_address(*found[:2])}; after a change of the address: systemctl daemon-reload, restart the socket unit",
+        )
+    return sock
+
+
+def _find_place(address: str) -> tuple[socket.AddressFamily, Any]:
+    """Return family and socket address of `address`, once it is one that may be listened on."""
+    try:
+        family, place = resolve(address)
+    except (BadRequest, OSError) as error:
+        raise ConfigError("an address to listen on, host:port", f"{address}: {error}") from error
+    if not ipaddress.ip_address(place[0]).is_loopback:
+        reason = "without a cluster key anybody on the network could read and change all files"
+        raise ConfigError("a loopback address to listen on", f"{address}: {reason}")
+    return family, place
 
 
 def _start_error(address: str, error: OSError) -> StartError:

@@ -379,8 +379,9 @@ def test_address_that_is_none_is_refused(address: str, api: SampleApi) -> None:
 
 def test_inherited_socket_is_served(api: SampleApi, to_data: ToData) -> None:
     listener = socket.create_server(("127.0.0.1", 0))
+    address = f"127.0.0.1:{listener.getsockname()[1]}"
     server = RpcServer(
-        address="",
+        address=address,
         service_name="x",
         methods=BLOCK_METHODS,
         api=api,
@@ -393,6 +394,19 @@ def test_inherited_socket_is_served(api: SampleApi, to_data: ToData) -> None:
     server.stop()
     assert listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1
     listener.close()
+
+
+def test_inherited_socket_at_another_address_than_the_configured_one_is_refused(api: SampleApi) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, pytest.raises(ConfigError, match="systemctl daemon-reload"):
+        RpcServer(
+            address="127.0.0.2:9000",
+            service_name="x",
+            methods=BLOCK_METHODS,
+            api=api,
+            version="1",
+            clock=SystemClock(),
+            inherited_fd=os.dup(listener.fileno()),
+        )
 
 
 def test_server_restarted_at_once_gets_its_address_again_and_calls_go_on(api: SampleApi, to_data: ToData) -> None:

@@ -33,7 +33,7 @@ from dfs.data.disk.journal import Journal
 from dfs.data.disk.journal_entries import Kind
 from dfs.data.disk.overlay import Overlay
 from dfs.data.disk.quarantine import Quarantine
-from dfs.data.disk.replay import Replay, Replayed
+from dfs.data.disk.replay import OnSegment, Replay, Replayed
 from dfs.data.disk.reserve import Reserve
 from dfs.data.disk.strip_loading import StripLoader
 from dfs.data.disk.strips import Strips
@@ -76,13 +76,17 @@ def open_store(
     clock: Clock,
     tasks: Tasks,
     events: EventSink,
+    on_segment: OnSegment,
 ) -> BlockStore:
-    """Return the block store of a formatted server. Raises: DiskError leaves; StateError."""
+    """Return the block store of a formatted server; `on_segment` hears how far the journal is read.
+
+    Raises: DiskError leaves; StateError.
+    """
     quarantine = Quarantine(disk)
     store = _make_store(settings, identification, condition, disk, clock, tasks, events, quarantine)
     quarantine.start()
     _read_files(store)
-    _replay(store, Replay(disk, store.geometry, settings.index, quarantine, events).run())
+    _replay(store, Replay(disk, store.geometry, settings.index, quarantine, events).run(on_segment))
     return _with_operations(store, settings, tasks)
 
 

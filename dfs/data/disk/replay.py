@@ -7,7 +7,7 @@ because the process that wrote it may have died before it did so. Called by the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from dfs.core.errors import StateError
@@ -18,6 +18,9 @@ from dfs.data.disk.geometry import Geometry
 from dfs.data.disk.journal import FOLDER, segment_name
 from dfs.data.disk.journal_entries import MAGIC, VERSION, Entry, Parsed, is_of_another_format, parse_entry, position
 from dfs.data.disk.quarantine import Quarantine
+
+OnSegment = Callable[[int, int], None]
+"""Hears which segment is being read, counted from 1, and how many there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +51,14 @@ class Replay:
         self._quarantine = quarantine
         self._events = events
 
-    def run(self) -> Replayed:
+    def run(self, on_segment: OnSegment = lambda segment, segments: None) -> Replayed:
         """Return the journal's entries. Raises: StateError if another release wrote them; DiskError leaves."""
         self._disk.make_folder(FOLDER)
         segments = sorted(int(name) for name in self._disk.list_folder(FOLDER) if name.isdigit())
-        found = {number: self._scan(number) for number in segments}
+        found = {}
+        for place, number in enumerate(segments, start=1):
+            on_segment(place, len(segments))
+            found[number] = self._scan(number)
         synced = max((part.synced for parts in found.values() for part in parts if isinstance(part, Parsed)), default=0)
         entries: list[Entry] = []
         kept: list[int] = []

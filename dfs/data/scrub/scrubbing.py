@@ -76,6 +76,7 @@ class Scrubbing:
         self, settings: DataSettings, disk: Disk, neighbours: DataServers, clock: Clock, tasks: Tasks, events: EventSink
     ) -> None:
         self._settings = settings
+        self._bytes_per_s = settings.scrub_bytes_per_s
         self._disk = disk
         self._neighbours = neighbours
         self._clock = clock
@@ -120,6 +121,10 @@ class Scrubbing:
         self._mending = Mending(store, blocks.repairing, self._neighbours, self._clock, self._tasks)
         self._comparing = Comparing(store, blocks.reading, self._mending, self._neighbours, watch, self._events)
         self._watch, self._blocks = watch, blocks
+
+    def set_pace(self, bytes_per_s: int) -> None:
+        """Read so many bytes a second from the next batch on; 0: begin no pass but those that are asked for."""
+        self._bytes_per_s = bytes_per_s
 
     def spawn(self) -> None:
         """Begin to work in the background, unless this server was not told where its neighbours are."""
@@ -190,7 +195,7 @@ class Scrubbing:
         """Return how it is doing."""
         job, cursor = self._job, self._cursor
         trouble = self._watch.describe() if self._watch is not None else ""
-        is_on = bool(self._settings.scrub_bytes_per_s and self._settings.addresses)
+        is_on = bool(self._bytes_per_s and self._settings.addresses)
         if job is None:
             return ScrubStatus(is_on, last_pass_ns=cursor.ended_ns, counts=cursor.counts)
         fraction, elapsed_s = job.walk.fraction(), self._clock.monotonic_s() - job.began_s
@@ -274,7 +279,7 @@ class Scrubbing:
             self._pass.counts = cursor.counts
             return
         last_ns = max(cursor.since_ns, cursor.ended_ns)
-        if self._settings.scrub_bytes_per_s and not 0 <= now_ns - last_ns < PASS_PAUSE_NS:
+        if self._bytes_per_s and not 0 <= now_ns - last_ns < PASS_PAUSE_NS:
             self._begin_pass(blocks, ())
 
     def _begin_pass(self, blocks: BlockStore, orders: tuple[int, ...]) -> None:
@@ -325,7 +330,7 @@ class Scrubbing:
         assert self._blocks is not None
         read_bytes = records * self._blocks.store.geometry.record_bytes
         job.read_bytes += read_bytes
-        pace = self._settings.scrub_bytes_per_s or SCRUB_BYTES_PER_S
+        pace = self._bytes_per_s or SCRUB_BYTES_PER_S
         self._free_s = max(self._free_s, self._clock.monotonic_s()) + max(read_bytes, EXCHANGE_BYTES) / pace
 
     def _note_damage(self, job: Job, batch: Batch, damaged: list[BlockNo]) -> None:
@@ -396,7 +401,7 @@ class Scrubbing:
         last_ns = max(time_ns for time_ns in (self._cursor.since_ns, self._cursor.ended_ns) if time_ns <= now_ns)
         if self._told_late_ns > now_ns:
             self._told_late_ns = 0
-        if self._settings.scrub_bytes_per_s and now_ns - max(last_ns, self._told_late_ns) >= PASS_NS_MAX:
+        if self._bytes_per_s and now_ns - max(last_ns, self._told_late_ns) >= PASS_NS_MAX:
             self._told_late_ns = now_ns
             days = (now_ns - last_ns) // DAY_NS
             reason = (self._watch.describe() if self._watch is not None else "") or "all copies can be compared"

@@ -79,6 +79,13 @@ def test_meta_with_a_configuration_takes_all_from_it(ran: list[dict[str, Any]], 
     assert ran[0]["settings"] == MetaSettings("lab", 4096, ("127.0.0.1:9600", "127.0.0.1:9601"))
 
 
+def test_configured_server_can_read_its_configuration_again(ran: list[dict[str, Any]], config_file: Path) -> None:
+    meta.main(["--config", str(config_file)])
+    data.main(["0", "--config", str(config_file)])
+    config_file.write_text(CONFIG.replace("name = lab", "name = other"))
+    assert [(given["source"].running.cluster.name, given["source"].read().cluster.name) for given in ran] == [("lab", "other")] * 2
+
+
 def test_data_with_a_configuration_named_by_the_environment_takes_its_section(
     ran: list[dict[str, Any]], config_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

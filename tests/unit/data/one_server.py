@@ -96,6 +96,12 @@ class OneServer:
         self.service.call(CONTEXT, CommitFormat(CLUSTER))
 
     def _start(self) -> DataService:
+        service = self.unstarted()
+        service.start()
+        return service
+
+    def unstarted(self) -> DataService:
+        """Make a server on this disk whose start is the test's business."""
         settings = DataSettings(
             self.index,
             self.boot_id,
@@ -103,7 +109,7 @@ class OneServer:
             append_bytes_min=self._direct_bytes_min // 2,
             open_strips_max=self._open_strips_max,
         )
-        service = DataService(
+        return DataService(
             settings=settings,
             disk=self.disk,
             neighbours=FakeDataServers(0),
@@ -112,8 +118,6 @@ class OneServer:
             tasks=IdleTasks(),
             events=self.events,
         )
-        service.start()
-        return service
 
     def kill(self) -> None:
         """Kill -9 and start again: the kernel keeps what was written."""

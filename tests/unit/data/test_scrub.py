@@ -423,6 +423,23 @@ def test_scrub_reads_no_faster_than_set() -> None:
     assert took_s < 2 * read / SCRUB_BYTES_PER_S + 1
 
 
+def test_pace_that_is_set_while_a_pass_runs_counts_from_the_next_batch_on() -> None:
+    ring = ring_with_file(2, blocks=6000)
+    number = order(ring, 0)
+    ring.service(0).set_scrub_pace(SCRUB_BYTES_PER_S // 10)
+    began_s = ring.clock.monotonic_s()
+    run(ring, 0, number)
+    assert ring.clock.monotonic_s() - began_s > 5 * 6000 * 528 / SCRUB_BYTES_PER_S
+
+
+def test_pace_of_nought_begins_no_pass_and_status_says_that_scrubbing_is_off() -> None:
+    ring = ring_with_file(2)
+    ring.service(0).set_scrub_pace(0)
+    ring.clock.advance(ring.service(0)._scrubbing.step())
+    assert not status(ring, 0).is_on
+    assert not status(ring, 0).is_running
+
+
 def test_small_files_keep_to_a_pace_too() -> None:
     ring = Ring(2)
     for ino in range(1, 101):

@@ -5,7 +5,9 @@ on a disk in memory whose refusals the test commands; the background task and co
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -194,6 +196,41 @@ def test_stop_puts_everything_in_place_and_refuses_calls_afterwards(server: OneS
     disk.power_cut(lambda: False)
     server.kill()
     assert server.one(7, P, 0).data == FULL
+
+
+class ObservedDisk(MemoryDisk):
+    """A disk of which a test sees the reads of journal segments."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_segment: Callable[[], object] = lambda: None
+
+    def read(self, name: str) -> bytes:
+        if name.startswith("journal/"):
+            self.on_segment()
+        return super().read(name)
+
+
+def test_status_moves_with_every_segment_of_the_journal_that_is_read_at_start() -> None:
+    disk = ObservedDisk()
+    server = OneServer(disk)
+    blocks = server.service._blocks
+    assert blocks is not None
+    blocks.store.journal.roll(blocks.store.journal.prepare_segment())
+    again, seen = server.unstarted(), list[str]()
+    disk.on_segment = lambda: seen.append(again.status())
+    again.start()
+    assert seen == [f"data server 0 of 2, reading segment {segment} of 2 of the journal" for segment in (1, 2)]
+    assert again.status().startswith("data server 0 of 2, ")
+    assert again.status().endswith(" GiB free")
+
+
+def test_status_of_a_disk_that_does_not_answer_says_so(disk: MemoryDisk, server: OneServer) -> None:
+    def refuse() -> NoReturn:
+        raise DiskFailed("statvfs", ".", "Input/output error")
+
+    disk.space = refuse  # type: ignore[method-assign]
+    assert server.service.status() == "data server 0 of 2, its disk can't be measured: statvfs .: Input/output error"
 
 
 # --- a disk that refuses ---------------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """A program around run_service for test_service.py: a service that says on standard output what is done with it.
 
-Arguments: key=value. start, open, close, stop, check, status = what that step does: "ok" (default), "hang", "slow" (half a
-second), "refuse" (a StartError), "fail" (a DiskError), "bug", or "late" (fails while the service is being stopped).
+Arguments: key=value. start, open, close, stop, check, status, reload = what that step does (no reload without its key):
+"ok" (default), "hang", "slow" (half a second), "refuse" (a StartError), "fail" (a DiskError), "bug", or "late" (fails while
+the service is being stopped).
 idle=yes: check() proves no progress, and status() tells how often it was called. stop_timeout_s = seconds.
 """
 
@@ -89,6 +90,7 @@ def main() -> int:
         open_for_requests=service.acting("open"),
         close_for_requests=service.acting("close"),
         events=JournalEvents(),
+        reload=service.acting("reload") if "reload" in script else None,
         stop_timeout_s=float(script.get("stop_timeout_s", "10")),
     )
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +38,14 @@ def test_messages_are_those_of_sd_notify(systemd: socket.socket) -> None:
         b"WATCHDOG=1",
         b"STOPPING=1",
     ]
+
+
+def test_reload_is_told_with_the_time_of_systemd_s_clock(systemd: socket.socket) -> None:
+    before_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+    SystemdNotify().reloading()
+    first, second = systemd.recv(4096).decode().split("\n")
+    assert first == "RELOADING=1"
+    assert before_us <= int(second.removeprefix("MONOTONIC_USEC=")) <= time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
 
 
 def test_without_systemd_nothing_happens(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

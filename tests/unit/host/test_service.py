@@ -44,6 +44,11 @@ class Running:
         while message not in self.heard:
             self.heard.append(self._systemd.recv(4096).decode())
 
+    def wait_to_hear_twice(self, message: str) -> None:
+        """Read what systemd is told up to the second `message`."""
+        while self.heard.count(message) < 2:
+            self.heard.append(self._systemd.recv(4096).decode())
+
     def end(self) -> tuple[int, list[str], list[str]]:
         """Return exit status, further steps and the lines on standard error once the process has ended."""
         out, err = self.process.communicate(timeout=DEADLINE_S)
@@ -133,6 +138,67 @@ def test_watchdog_of_a_check_that_hangs_is_not_fed_and_sigterm_still_works(run: 
     status, steps, _ = running.end()
     assert (status, steps) == (0, WHOLE_LIFE)
     assert "WATCHDOG=1" not in running.heard
+
+
+def test_sighup_reloads_between_reloading_and_ready_and_the_service_goes_on(run: Callable[..., Running]) -> None:
+    running = run("reload=slow")
+    running.wait_to_hear("READY=1")
+    running.process.send_signal(signal.SIGHUP)
+    running.wait_for_step("reload done")
+    running.wait_to_hear_twice("READY=1")
+    reloading = next(place for place, message in enumerate(running.heard) if message.startswith("RELOADING=1\nMONOTONIC_USEC="))
+    assert running.heard.index("READY=1") < reloading < len(running.heard) - 1
+    running.process.terminate()
+    status, steps, _ = running.end()
+    assert (status, steps) == (0, WHOLE_LIFE[4:])
+
+
+def test_sighup_while_reloading_reloads_once_more(run: Callable[..., Running]) -> None:
+    running = run("reload=slow")
+    running.wait_to_hear("READY=1")
+    running.process.send_signal(signal.SIGHUP)
+    running.wait_for_step("reload")
+    running.process.send_signal(signal.SIGHUP)
+    running.wait_for_step("reload done")
+    running.wait_for_step("reload done")
+    running.process.terminate()
+    assert running.end()[0] == 0
+
+
+def test_sighup_during_start_reloads_when_the_service_is_ready(run: Callable[..., Running]) -> None:
+    running = run("start=slow", "reload=ok")
+    running.wait_for_step("start")
+    running.process.send_signal(signal.SIGHUP)
+    running.wait_for_step("open done")
+    running.wait_for_step("reload done")
+    running.process.terminate()
+    assert running.end()[0] == 0
+
+
+def test_reload_that_hangs_keeps_nobody_from_stopping(run: Callable[..., Running]) -> None:
+    running = run("reload=hang")
+    running.wait_to_hear("READY=1")
+    running.process.send_signal(signal.SIGHUP)
+    running.wait_for_step("reload")
+    running.process.terminate()
+    status, steps, _ = running.end()
+    assert (status, steps) == (0, WHOLE_LIFE[4:])
+
+
+def test_reload_with_a_bug_ends_the_process_with_its_traceback(run: Callable[..., Running]) -> None:
+    running = run("reload=bug")
+    running.wait_to_hear("READY=1")
+    running.process.send_signal(signal.SIGHUP)
+    status, steps, errors = running.end()
+    assert (status, steps[-1]) == (1, "stop done")
+    assert "RuntimeError: broken" in errors
+
+
+def test_sighup_without_anything_to_reload_ends_the_process(run: Callable[..., Running]) -> None:
+    running = run()
+    running.wait_to_hear("READY=1")
+    running.process.send_signal(signal.SIGHUP)
+    assert running.end()[0] == -signal.SIGHUP
 
 
 def test_more_signals_during_the_stop_do_not_break_it(run: Callable[..., Running]) -> None:
