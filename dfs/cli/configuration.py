@@ -1,7 +1,8 @@
-"""From the command line to a configuration: the one place that reads the INI file.
+"""From the command line to a configuration: the one place that reads the INI files.
 
-Owns --config, its default, and the environment variable DFS_CONFIG. What the file may say is dfs/core/config.py's. Called by
-every program of dfs/cli that has a --config.
+Owns --config, its default, the environment variable DFS_CONFIG, and which drop-ins belong to a file and in which order: *.conf in
+the folder that is called as the file with ".d" at its end, by name. What they may say is dfs/core/config_file.py's. Called by every
+program of dfs/cli that has a --config.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from dfs.core.config import Config, parse_config
+from dfs.core.config import Config
+from dfs.core.config_file import ConfigText, parse_config
 from dfs.core.errors import ConfigError
 
 DEFAULT_FILE: Final = Path("/etc/dfs/dfs.conf")
@@ -51,15 +53,40 @@ def open_config(given: Path | None) -> ConfigSource:
 
 
 def read_config(given: Path | None) -> Config:
-    """Return the configuration in the file given with --config, or in the default one.
+    """Return the configuration in the file given with --config, or in the default one, and in its drop-ins.
 
-    Raises: ConfigError if it is missing, unreadable, or wrong.
+    Raises: ConfigError if one is missing, unreadable, or wrong.
     """
     path = config_path(given)
+    main = read_text(path)
+    return parse_config(main.text, main.source, [read_text(drop_in) for drop_in in find_drop_ins(path)])
+
+
+def drop_in_folder(path: Path) -> Path:
+    """Return the folder of a configuration file's drop-ins: /etc/dfs/dfs.conf has /etc/dfs/dfs.conf.d."""
+    return path.with_name(f"{path.name}.d")
+
+
+def find_drop_ins(path: Path) -> list[Path]:
+    """Return the drop-ins of a configuration file in the order in which they are read: by name, hidden files left out.
+
+    Raises: ConfigError if the folder can't be listed; that there is none is no error.
+    """
+    folder = drop_in_folder(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        names = sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise ConfigError(expected=f"a readable folder {folder}", got=error.strerror or str(error)) from error
+    return [folder / name for name in names if name.endswith(".conf") and not name.startswith(".")]
+
+
+def read_text(path: Path) -> ConfigText:
+    """Return what one file says. Raises: ConfigError if it is missing or unreadable."""
+    try:
+        return ConfigText(path.read_text(encoding="utf-8"), str(path))
     except OSError as error:
         raise ConfigError(expected=f"a readable configuration file {path}", got=error.strerror or str(error)) from error
     except UnicodeDecodeError as error:
         raise ConfigError(expected=f"a configuration file in UTF-8: {path}", got=f"other bytes at offset {error.start}") from error
-    return parse_config(text, str(path))

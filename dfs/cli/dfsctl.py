@@ -1,7 +1,7 @@
 """`dfsctl`: looking at a cluster and its disks. Reads arguments and hands over to one module per subcommand.
 
 What changes something asks for a word that says so: `accept-loss --yes`, `meta restore --from-servers` or a FILE,
-`meta accept-rollback`.
+`meta accept-rollback`; `init` replaces nothing without `--force`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Final
 from dfs.cli import fsck, lost
 from dfs.cli.arguments import OneLineParser, make_parser, parse_address, run_program
 from dfs.cli.backup import BACKUP_TIMEOUT_S, back_up
-from dfs.cli.configuration import add_config_option, read_config
+from dfs.cli.cluster_file import NAME, parse_servers, write_cluster
+from dfs.cli.configuration import add_config_option, config_path, find_drop_ins, read_config
 from dfs.cli.damage import result_of
 from dfs.cli.data import parse_index
 from dfs.cli.dump_strip import dump_strip
@@ -80,12 +81,45 @@ def _run(argv: Sequence[str]) -> int:
     _add_restore(meta_commands)
     accept = meta_commands.add_parser("accept-rollback", help="believe a meta-server that was restored", allow_abbrev=False)
     _add_cluster(accept, _accept_rollback)
+    _add_configuration(commands)
     dump = commands.add_parser("dump-strip", help="what a strip file on a data server's disk says", allow_abbrev=False)
     dump.add_argument("file", type=Path, metavar="FILE")
     dump.set_defaults(run=lambda options: dump_strip(options.file))
     options = parser.parse_args(argv)
     run: Command = options.run
     return run(options)
+
+
+def _add_configuration(commands: argparse._SubParsersAction[OneLineParser]) -> None:
+    init = commands.add_parser("init", help="write down which servers the cluster has", allow_abbrev=False)
+    init.add_argument(
+        "--servers", type=parse_servers, required=True, metavar="HOST:PORT,...", help="the data servers, in order of their index"
+    )
+    init.add_argument("--meta", type=parse_address, metavar="HOST:PORT", help="the meta-server (default: as configured)")
+    init.add_argument("--name", help="what people call the file system (default: as configured)")
+    init.add_argument("--force", action="store_true", help=f"replace a {NAME} that says something else")
+    add_config_option(init)
+    init.set_defaults(run=_init)
+    config = commands.add_parser("config", help="what concerns the configuration files", allow_abbrev=False)
+    config_commands = config.add_subparsers(dest="config_command", required=True, metavar="COMMAND")
+    check = config_commands.add_parser("check", help="read them as the servers do", allow_abbrev=False)
+    add_config_option(check)
+    check.set_defaults(run=_config_check)
+
+
+def _init(options: argparse.Namespace) -> int:
+    path = config_path(options.config)
+    print(write_cluster(path, options.servers, meta=options.meta, name=options.name, force=options.force))
+    return ExitCode.DONE
+
+
+def _config_check(options: argparse.Namespace) -> int:
+    path = config_path(options.config)
+    config = read_config(options.config)
+    for file in (path, *find_drop_ins(path)):
+        print(f"{file}: good")
+    print(f"cluster {config.cluster.name}: meta-server at {config.meta.address}, {len(config.servers)} data servers")
+    return ExitCode.DONE
 
 
 def _add_backup(commands: argparse._SubParsersAction[OneLineParser]) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Final
 
-from dfs.core.config import Change, Config, find_changes, with_live_keys
+from dfs.core.config import Config
+from dfs.core.config_changes import Change, find_changes, with_live_keys
 from dfs.core.errors import ConfigError
 from dfs.core.events import CONFIG_NEEDS_RESTART, CONFIG_REFUSED, CONFIG_RELOADED, Event
 from dfs.core.interfaces import EventSink

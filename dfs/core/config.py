@@ -1,25 +1,22 @@
-"""The configuration of a cluster: what can be set, what each key means, and the one reader of the INI file (pure).
+"""The configuration of a cluster: what can be set, and what each key means (pure).
 
-Owns every key with its default, unit, explanation and check; conf/dfs.conf shows the same and a test compares the two.
-Promises: a configuration that was read is usable as a whole; what is wrong is a ConfigError `FILE: [section] key: expected ...,
-got ...`. Called by dfs/cli, which reads the file. Never guesses: unknown sections, unknown keys and odd values are errors.
+Owns every key with its default, unit, explanation and check; conf/dfs.conf shows the same and a test compares the two. Read by
+dfs/core/config_file.py, which knows the INI format.
 """
 
 from __future__ import annotations
 
-import configparser
 import dataclasses
 import enum
 import ipaddress
 import posixpath
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final
 
-from dfs.core.errors import ConfigError
 from dfs.core.ids import ServerIndex
-from dfs.core.limits import BLOCK_SIZES, SERVERS_MAX, SERVERS_MIN
+from dfs.core.limits import BLOCK_SIZES
 
 DATA_PORT_BASE: Final = 9100
 """Data server i listens at DATA_PORT_BASE + i by default."""
@@ -28,9 +25,6 @@ SCRUB_MB_S_MAX: Final = 10_000.0
 BYTES_PER_MB: Final = 1_000_000
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DECIMAL: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
-_DATA_SECTION: Final = re.compile(r"data:(0|[1-9][0-9]{0,8})")
-
-S = TypeVar("S")
 
 
 class LogLevel(enum.StrEnum):
@@ -273,158 +267,3 @@ def keys_of(section_class: type) -> dict[str, Key]:
 def default_server(index: ServerIndex) -> ServerConfig:
     """Return what an empty section [data:INDEX] means."""
     return ServerConfig(index, f"127.0.0.1:{DATA_PORT_BASE + index}", f"/var/lib/dfs/data{index}")
-
-
-# --- two configurations ----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A key that says something else in a newer configuration."""
-
-    section: str
-    key: str
-    old: str
-    """As it is written in the file; empty: the section was not there."""
-    new: str
-    is_live: bool
-
-    def __str__(self) -> str:
-        return f"[{self.section}] {self.key} = {self.new or 'nothing'} (was {self.old or 'nothing'})"
-
-
-def find_changes(old: Config, new: Config) -> tuple[Change, ...]:
-    """Return the keys whose values differ, in the order of the file."""
-    changes: list[Change] = []
-    for name in SECTIONS:
-        changes += _section_changes(name, getattr(old, name), getattr(new, name))
-    before, after = ({server.index: server for server in config.servers} for config in (old, new))
-    for index in sorted(before.keys() | after.keys()):
-        changes += _section_changes(f"data:{index}", before.get(index), after.get(index))
-    return tuple(changes)
-
-
-def with_live_keys(config: Config, newer: Config) -> Config:
-    """Return `config` with those values of `newer` that count without a restart: what a program that reloads goes on with."""
-    sections = {}
-    for name, section_class in SECTIONS.items():
-        live = {key: getattr(getattr(newer, name), key) for key, about in keys_of(section_class).items() if about.is_live}
-        sections[name] = dataclasses.replace(getattr(config, name), **live)
-    return dataclasses.replace(config, **sections)
-
-
-def _section_changes(name: str, old: object, new: object) -> list[Change]:
-    """Return the differences between two states of a section, of which one may be None."""
-    changes = []
-    for key, about in keys_of(type(old if new is None else new)).items():
-        was, now = ("" if section is None else show_value(getattr(section, key)) for section in (old, new))
-        if was != now:
-            changes.append(Change(name, key, was, now, about.is_live))
-    return changes
-
-
-# --- the file --------------------------------------------------------------------------------------------------------------
-
-
-def parse_config(text: str, source: str) -> Config:
-    """Return the configuration in `text`.
-
-    Arguments: `source`: the file's name, for messages.
-    Raises: ConfigError for the first thing that is wrong.
-    """
-    parser = _parse_ini(text, source)
-    _check_sections(parser, source)
-    config = Config(
-        cluster=_section(ClusterConfig(), "cluster", parser, source),
-        meta=_section(MetaConfig(), "meta", parser, source),
-        data=_section(DataConfig(), "data", parser, source),
-        servers=tuple(
-            _section(default_server(index), f"data:{index}", parser, source) for index in _server_indexes(parser, source)
-        ),
-        mount=_section(MountConfig(), "mount", parser, source),
-        log=_section(LogConfig(), "log", parser, source),
-    )
-    _check_distinct(config, source)
-    return config
-
-
-def _parse_ini(text: str, source: str) -> configparser.RawConfigParser:
-    """Return the sections and keys of an INI text, with case kept, without interpolation and without a section of defaults."""
-    parser = configparser.RawConfigParser(
-        strict=True, delimiters=("=",), comment_prefixes=("#", ";"), default_section="", empty_lines_in_values=False
-    )
-    parser.optionxform = str  # type: ignore[assignment,method-assign]
-    try:
-        parser.read_string(text, source)
-    except configparser.DuplicateSectionError as error:
-        raise ConfigError("each section once", f"it again in line {error.lineno}", f"{source}: [{error.section}]") from error
-    except configparser.DuplicateOptionError as error:
-        where = f"{source}: [{error.section}] {error.option}"
-        raise ConfigError("each key once", f"it again in line {error.lineno}", where) from error
-    except configparser.MissingSectionHeaderError as error:
-        raise ConfigError("a [section] first", repr(error.line.strip()), f"{source}: line {error.lineno}") from error
-    except configparser.ParsingError as error:
-        number, _ = error.errors[0]  # the line beside it is quoted in some releases of Python and not in others
-        line = text.splitlines()[number - 1]
-        raise ConfigError("[section], key = value, or # comment", repr(line), f"{source}: line {number}") from error
-    return parser
-
-
-def _check_sections(parser: configparser.RawConfigParser, source: str) -> None:
-    """Refuse sections and keys that nothing would read."""
-    for name in parser.sections():
-        if name not in SECTIONS and not _DATA_SECTION.fullmatch(name):
-            raise ConfigError(f"one of the sections {', '.join(SECTIONS)}, data:0, data:1, ...", "another", f"{source}: [{name}]")
-        known = keys_of(SECTIONS.get(name, ServerConfig))
-        for key in parser[name]:
-            if key not in known:
-                raise ConfigError(f"one of the keys {', '.join(known)}", "another", f"{source}: [{name}] {key}")
-
-
-def _server_indexes(parser: configparser.RawConfigParser, source: str) -> list[ServerIndex]:
-    """Return the N of all sections [data:N], rising from 0 without holes (R3)."""
-    found = sorted(int(match[1]) for name in parser.sections() if (match := _DATA_SECTION.fullmatch(name)))
-    if not SERVERS_MIN <= len(found) <= SERVERS_MAX:
-        raise ConfigError(
-            f"{SERVERS_MIN} to {SERVERS_MAX} sections, one per data server", str(len(found)), f"{source}: [data:0], [data:1], ..."
-        )
-    for index, number in enumerate(found):
-        if number != index:
-            raise ConfigError(f"data servers numbered 0 to {len(found) - 1}", f"no [data:{index}]", f"{source}: [data:{number}]")
-    return [ServerIndex(number) for number in found]
-
-
-def _section(default: S, name: str, parser: configparser.RawConfigParser, source: str) -> S:
-    """Return `default`, a data class of keys, with what the file says in section `name`."""
-    if not parser.has_section(name):
-        return default
-    keys = keys_of(type(default))
-    given = {key: _value(keys[key], text, f"{source}: [{name}] {key}") for key, text in parser[name].items()}
-    return dataclasses.replace(default, **given)  # type: ignore[type-var]
-
-
-def _value(key: Key, text: str, where: str) -> object:
-    if re.search(r"\s[#;]", text):
-        raise ConfigError("a comment on a line of its own", repr(text), where)
-    if not text.isprintable():
-        raise ConfigError("printable characters on one line (is the next line indented?)", repr(text), where)
-    try:
-        return key.parse(text)
-    except Unfit as unfit:
-        raise ConfigError(str(unfit), text or "nothing", where) from unfit
-
-
-def _check_distinct(config: Config, source: str) -> None:
-    """Refuse servers that would get in each other's way."""
-    servers = [("meta", config.meta.address, config.meta.state)]
-    servers += [(f"data:{server.index}", server.address, server.state) for server in config.servers]
-    _refuse_equal(((name, address.replace("localhost:", "127.0.0.1:")) for name, address, _ in servers), "address", source)
-    _refuse_equal(((name, state) for name, _, state in servers), "state", source)
-
-
-def _refuse_equal(values: Iterable[tuple[str, str]], key: str, source: str) -> None:
-    owners: dict[str, str] = {}
-    for section, value in values:
-        owner = owners.setdefault(value, section)
-        if owner != section:
-            raise ConfigError("one that no other server has", f"{value}, as in [{owner}]", f"{source}: [{section}] {key}")

@@ -8,7 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from dfs.core.config import SECTIONS, Config, default_server, keys_of, parse_config, show_value
+from dfs.core.config import SECTIONS, Config, default_server, keys_of, show_value
+from dfs.core.config_file import parse_config
 from dfs.core.ids import ServerIndex
 
 SAMPLE = Path(__file__).resolve().parents[2] / "conf" / "dfs.conf"

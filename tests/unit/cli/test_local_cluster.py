@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dfs.cli.local_cluster import LocalCluster, main
-from dfs.core.config import parse_config
+from dfs.core.config_file import parse_config
 
 
 def test_configuration_names_every_server_with_its_own_address_and_folder(tmp_path: Path) -> None:

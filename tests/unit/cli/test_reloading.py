@@ -10,7 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 from dfs.cli.reloading import Reloading
-from dfs.core.config import Config, find_changes, parse_config, with_live_keys
+from dfs.core.config import Config
+from dfs.core.config_changes import find_changes, with_live_keys
+from dfs.core.config_file import parse_config
 from dfs.core.errors import ConfigError
 from tests.harness.recorded_events import RecordedEvents
 

@@ -14,9 +14,9 @@ from dfs.core.config import (
     MountConfig,
     ServerConfig,
     default_server,
-    parse_config,
     show_value,
 )
+from dfs.core.config_file import ConfigText, parse_config
 from dfs.core.errors import ConfigError, ExitCode
 from dfs.core.ids import ServerIndex
 
@@ -176,3 +176,36 @@ def test_default_server_of_every_index_is_a_valid_section(index: int) -> None:
 )
 def test_show_value_is_what_the_file_says(value: object, shown: str) -> None:
     assert show_value(value) == shown
+
+
+# --- drop-ins ----------------------------------------------------------------------------------------------------------------
+
+
+def test_last_file_has_the_last_word_on_each_key() -> None:
+    config = parse_config(
+        TWO + "[log]\nlevel = debug\n[meta]\nstate = /a\n",
+        "dfs.conf",
+        [ConfigText("[meta]\nstate = /b\naddress = 127.0.0.1:1\n", "10.conf"), ConfigText("[meta]\nstate = /c\n", "20.conf")],
+    )
+    assert (config.meta.state, config.meta.address, config.log.level) == ("/c", "127.0.0.1:1", LogLevel.DEBUG)
+
+
+def test_drop_in_may_add_servers_and_say_more_of_others() -> None:
+    config = parse_config(TWO, "dfs.conf", [ConfigText("[data:2]\n[data:0]\nstate = /zero\n", "10.conf")])
+    assert [server.state for server in config.servers] == ["/zero", "/var/lib/dfs/data1", "/var/lib/dfs/data2"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[meta]\nstate = x", "10.conf: [meta] state: expected the absolute path of a folder, got x"),
+        ("[meta]\nport = 1", "10.conf: [meta] port: expected one of the keys"),
+        ("x", "10.conf: line 1: expected a [section] first"),
+        ("[data:1]\nstate = /var/lib/dfs/data0", "10.conf: [data:1] state: expected one that no other server has"),
+        ("[data:3]\n", "dfs.conf: [data:3]: expected data servers numbered 0 to 2"),
+    ],
+)
+def test_mistake_in_a_drop_in_names_that_file(text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(TWO, "dfs.conf", [ConfigText(text, "10.conf")])
+    assert message in str(caught.value)
