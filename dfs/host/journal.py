@@ -95,7 +95,7 @@ class JournalFieldsHandler(logging.Handler):
                 LOGGER=record.name,
                 THREAD_NAME=record.threadName or "",
                 CODE_FILE=record.pathname,
-                CODE_LINE=str(record.lineno),
+                CODE_LINE=record.lineno,
                 CODE_FUNC=record.funcName,
                 **{name: _encodable(value) for name, value in fields_of(record).items()},
             )

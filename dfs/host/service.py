@@ -126,7 +126,9 @@ class _Life:
         self._stop_timeout_s = stop_timeout_s
         self._undo: list[Callable[[], None]] = []
         self._is_live = False
-        self._ended = threading.Event()
+        self._is_ended = False
+        self._changed = threading.Event()
+        """There is something to look at before the interval is over."""
         self._status = ""
         self._proof = -1
         watchdog_s = notify.watchdog_s()
@@ -155,6 +157,7 @@ class _Life:
         Raises: what reload() raises, which is a bug.
         """
         self._is_live = True
+        self._changed.set()
         self._notify.ready()
         running: _Step | None = None
         is_wanted = False
@@ -173,7 +176,8 @@ class _Life:
 
     def end(self) -> None:
         """Undo what was begun, last first, all within the time for a stop. Each is tried; the first failure is kept."""
-        self._ended.set()
+        self._is_ended = True
+        self._changed.set()
         self._notify.stopping()
         deadline_s = time.monotonic() + self._stop_timeout_s
         for undo in reversed(self._undo):
@@ -202,10 +206,12 @@ class _Life:
         try:
             while True:
                 self._look()
-                if self._ended.wait(self._interval_s):
+                self._changed.wait(self._interval_s)
+                self._changed.clear()
+                if self._is_ended:
                     return
         except BaseException as error:  # noqa: BLE001 - run_service raises it; a service without its watch must not go on
-            if not self._ended.is_set():  # else the look was overtaken by the stop
+            if not self._is_ended:  # else the look was overtaken by the stop
                 self.failure = error
                 self._stop.request()
 

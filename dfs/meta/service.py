@@ -46,6 +46,8 @@ class MetaService:
         self._host = Host(settings, clock, random, tasks, servers, events, look)
         self._store_path = store_path
         self._parts: Parts | None = None
+        self._idle = "starting"
+        """What it is doing while it has no parts."""
 
     def start(self) -> None:
         """Open the store, begin a new epoch and start the background work. Raises: StateError."""
@@ -61,6 +63,7 @@ class MetaService:
 
     def stop(self) -> None:
         """End background work and parked calls, and close the store. Later calls raise Stopping."""
+        self._idle = "stopped"
         parts, self._parts = self._parts, None
         if parts is None:
             return
@@ -91,7 +94,7 @@ class MetaService:
         """Return one line for people."""
         parts = self._parts
         if parts is None:
-            return "stopped"
+            return self._idle
         state = _state(parts)
         serving = f"serving {parts.store.read(_count_inodes):,} files, {parts.sessions.count():,} mounts"
         return serving if state == "ok" else f"{state}; {serving}"

@@ -34,7 +34,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, str]]]:
     """Logging as under systemd; yields what the journal was given."""
     root, messages = logging.getLogger(), []
     handlers, level = root.handlers[:], root.level
-    monkeypatch.setattr("dfs.host.journal.journal.send", lambda message, **fields: messages.append({"MESSAGE": message, **fields}))
+    monkeypatch.setattr("dfs.host.journal.journal.sendv", lambda *fields: messages.append(dict(f.split("=", 1) for f in fields)))
     status = os.fstat(2)
     monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
     root.handlers = []  # pytest's own must not be closed by setup_logging

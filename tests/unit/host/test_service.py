@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from dfs.host.service import LOOK_INTERVAL_S
 from tests.harness.waiting import assert_stays
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -121,6 +122,14 @@ def test_status_is_told_when_it_changes_and_not_again(run: Callable[..., Running
     running.process.terminate()
     running.end()
     assert running.heard.count("STATUS=serving") == 1
+
+
+def test_status_of_a_service_that_is_ready_is_told_at_once(run: Callable[..., Running]) -> None:
+    running = run("start=slow")
+    running.wait_to_hear("READY=1")
+    ready_s = time.monotonic()
+    running.wait_to_hear("STATUS=serving")
+    assert time.monotonic() - ready_s < LOOK_INTERVAL_S / 2
 
 
 def test_watchdog_without_progress_is_not_fed(run: Callable[..., Running]) -> None:
