@@ -13,8 +13,18 @@ WITHOUT ?=
 PYTHON := $(VENV)/bin/python
 CLUSTER := $(PYTHON) -m dfs.cli.local_cluster
 CHECKED := dfs tests scripts
+# Packages. DEBS: where `make deb` leaves them. DESTDIR, PREFIX, UNITDIR, SYSTEM_PYTHON: for `make install`.
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' dfs/__init__.py)
+DEBS ?= build/deb
+STAGE = $(DEBS)/dfs-$(VERSION)
+SHIPPED := dfs conf docs packaging scripts pyproject.toml Makefile README.md CHANGELOG.md ARCHITECTURE.md LICENSE
+DESTDIR ?=
+PREFIX ?= /usr
+SYSTEM_PYTHON ?= /usr/bin/python3
+UNITDIR ?= $(shell pkg-config --variable=systemdsystemunitdir systemd || echo $(PREFIX)/lib/systemd/system)
+MAN := $(patsubst packaging/man/%.scd,build/man/%,$(wildcard packaging/man/*.scd))
 
-.PHONY: help machine up down check lint unit test sim mutants bench torture format clean
+.PHONY: help machine packager up down check lint unit test sim mutants bench torture format deb shipped man install install-files clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -40,7 +50,7 @@ lint: machine
 unit: machine
 	@$(PYTHON) -m pytest -q tests/unit
 
-test: lint ## Everything: lint, types, and all tests, those with real processes and mounts too
+test: packager lint ## Everything: lint, types, and all tests, those with real processes and mounts too
 	@$(PYTHON) -m pytest -q
 
 sim: machine ## Replay a run of the simulator (SEED=n), or search for runs that fail (RUNS=n FIRST=n)
@@ -58,6 +68,55 @@ torture: machine ## Break a cluster in every way for MINUTES=5 while it is writt
 format: machine ## Lay the code out and mend what can be mended without thinking
 	@$(VENV)/bin/ruff check --fix $(CHECKED)
 	@$(VENV)/bin/ruff format $(CHECKED)
+
+packager:
+	@scripts/setup-machine.sh --packages
+
+deb: packager ## Build the Debian packages into DEBS=build/deb
+	@rm -rf $(DEBS) && mkdir -p $(STAGE)
+	@tar --create --exclude=__pycache__ --exclude=*.egg-info $(SHIPPED) | tar --extract --directory $(STAGE)
+	@cp -a packaging/debian $(STAGE)/debian
+	@cd $(STAGE) && env -u MAKEFLAGS -u MAKEOVERRIDES -u MFLAGS PATH=/usr/sbin:/usr/bin:/sbin:/bin dpkg-buildpackage -us -uc -b
+	@ls $(DEBS)/*.deb
+
+shipped:
+	@echo $(SHIPPED)
+
+man: $(MAN)
+
+build/man/%: packaging/man/%.scd
+	@mkdir -p build/man
+	scdoc <$< >$@
+
+install: man install-files ## Install into DESTDIR=/ as other distributions' packages want it (PREFIX=/usr UNITDIR SYSTEM_PYTHON)
+	rm -rf build/wheel
+	$(SYSTEM_PYTHON) -m build --wheel --no-isolation --skip-dependency-check --outdir build/wheel . >build/wheel.log
+	DEB_PYTHON_INSTALL_LAYOUT=deb_system $(SYSTEM_PYTHON) -m installer --destdir "$(DESTDIR)/" --prefix "$(PREFIX)" build/wheel/*.whl
+
+# All but the Python library and its programs, which a packager's own tools install.
+install-files: man
+	install -D -m 644 conf/dfs.conf "$(DESTDIR)/etc/dfs/dfs.conf"
+	install -d "$(DESTDIR)/etc/dfs/dfs.conf.d"
+	install -D -m 644 -t "$(DESTDIR)$(UNITDIR)" $(wildcard $(foreach kind,service socket slice target,packaging/systemd/*.$(kind)))
+	install -D -m 644 packaging/systemd/dfs.sysusers "$(DESTDIR)$(PREFIX)/lib/sysusers.d/dfs.conf"
+	install -D -m 644 packaging/systemd/dfs.tmpfiles "$(DESTDIR)$(PREFIX)/lib/tmpfiles.d/dfs.conf"
+	install -D -m 644 -t "$(DESTDIR)/etc/needrestart/conf.d" packaging/needrestart/*.conf
+	for page in $(MAN); do install -D -m 644 -t "$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}" $$page || exit; done
+	for program in dfsctl dfs-meta dfs-data dfs-mount; do \
+		install -D -m 644 packaging/completion/dfs "$(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$program" || exit; done
+ifneq ($(wildcard packaging/dfs.catalog),)
+	install -D -m 644 -t "$(DESTDIR)$(PREFIX)/lib/systemd/catalog" packaging/dfs.catalog
+endif
+ifneq ($(wildcard packaging/systemd/dfs-generator),)
+	install -D -m 755 -t "$(DESTDIR)$(PREFIX)/lib/systemd/system-generators" packaging/systemd/dfs-generator
+endif
+ifneq ($(wildcard scripts/mount.dfs),)
+	install -D -m 755 -t "$(DESTDIR)$(PREFIX)/sbin" scripts/mount.dfs
+	ln -sf mount.dfs "$(DESTDIR)$(PREFIX)/sbin/mount.fuse.dfs"
+endif
+ifneq ($(wildcard packaging/man/mount.dfs.8.scd),)
+	ln -sf mount.dfs.8 "$(DESTDIR)$(PREFIX)/share/man/man8/mount.fuse.dfs.8"
+endif
 
 clean: ## Remove caches and build products; the data in ./run stays
 	@rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
