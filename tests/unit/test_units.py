@@ -28,10 +28,18 @@ def directives(name: str) -> dict[str, list[str]]:
     return found
 
 
+HOPELESS = [str(int(code)) for code in (ExitCode.USAGE, ExitCode.CONFIGURATION, ExitCode.STATE, ExitCode.MOUNT_POINT)]
+
+
 @pytest.mark.parametrize("name", SERVERS)
 def test_server_that_was_told_something_wrong_is_not_restarted(name: str) -> None:
-    hopeless = (ExitCode.USAGE, ExitCode.CONFIGURATION, ExitCode.STATE, ExitCode.MOUNT_POINT)
-    assert directives(name)["RestartPreventExitStatus"] == [" ".join(str(int(code)) for code in hopeless)]
+    assert directives(name)["RestartPreventExitStatus"] == [" ".join(HOPELESS)]
+
+
+def test_meta_server_that_was_told_something_wrong_is_not_restarted_by_its_socket() -> None:
+    assert (
+        f"in {'|'.join(HOPELESS)}) systemctl --no-block stop dfs-meta.socket;;" in directives("dfs-meta.service")["ExecStopPost"][0]
+    )
 
 
 @pytest.mark.parametrize("name", SERVERS)
