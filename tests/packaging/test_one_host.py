@@ -1,0 +1,234 @@
+"""Goal: on a host with the packages, everything is there after a reboot, comes back after a crash, and tells what it does. Method:
+one booted Debian with a cluster of four data servers, shared by the tests that leave it whole; hosts of their own for the others.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.harness.booted_host import BootedHost
+from tests.harness.waiting import assert_stays, wait_until
+from tests.packaging.conftest import ROOT, install
+from tests.packaging.installed_cluster import ALL, META, MOUNT, POINT, InstalledCluster, data
+
+pytestmark = pytest.mark.timeout(600)  # the first test of a machine waits for the root file system to be made
+BACK_S: Final = 5.0
+"""Within so many seconds a service that died serves again."""
+WATCHDOG_S: Final = 2.0
+"""Instead of the 30 s of the units, which are not to be waited for here."""
+TEXT: Final = "All is well.\n" * 500
+
+
+@pytest.fixture(scope="module")
+def cluster(installed: tuple[Path, ...], tmp_path_factory: pytest.TempPathFactory) -> Iterator[InstalledCluster]:
+    with BootedHost("cluster", installed, tmp_path_factory.mktemp("cluster")) as host:
+        host.boot()
+        made = InstalledCluster(host)
+        made.set_up()
+        yield made
+
+
+# --- installing -------------------------------------------------------------------------------------------------------------
+
+
+def test_fresh_install_serves_meta_and_one_command_starts_a_data_server(make_host: Callable[[str], BootedHost]) -> None:
+    host = make_host("fresh")
+    assert host.run("systemctl", "is-enabled", "dfs.target", "dfs-meta.service", "dfs-meta.socket").split() == ["enabled"] * 3
+    assert host.run("systemctl", "is-active", "dfs-meta").strip() == "active"
+    assert host.run("systemctl", "list-units", "--all", "--no-legend", "dfs-data@*") == ""
+    host.run("systemctl", "start", "dfs-data@0")
+    assert host.run("stat", "--format=%U:%G %a", "/var/lib/dfs/data0", "/var/lib/dfs/meta").splitlines() == ["dfs:dfs 700"] * 2
+    assert "Status:" in host.run("systemctl", "status", "dfs-data@0")
+
+
+def test_what_debian_runs_on_the_installed_packages_succeeds(make_host: Callable[[str], BootedHost]) -> None:
+    host = make_host("smoke")
+    host.bring([ROOT / "packaging" / "debian" / "tests" / "smoke"], "/root")
+    host.run("sh", "/root/smoke", timeout_s=60)
+
+
+def test_removal_refuses_a_mounted_client_and_purge_keeps_the_data_and_says_so(make_host: Callable[[str], BootedHost]) -> None:
+    host = make_host("purged")
+    cluster = InstalledCluster(host)
+    cluster.set_up()
+    refused = host.try_to("apt-get", "remove", "--yes", "dfs-client")
+    assert refused.returncode != 0
+    assert f"dfs-client: expected no mounted dfs file system, got {POINT}" in refused.stdout + refused.stderr
+    cluster.write("kept", TEXT)
+    assert cluster.read("kept") == TEXT
+    cluster.unmount()
+    purged = host.try_to("apt-get", "purge", "--yes", "dfs-common", "dfs-meta", "dfs-data", "dfs-client", timeout_s=120)
+    assert purged.returncode == 0, purged.stderr
+    for folder in ("/var/lib/dfs/meta", "/var/lib/dfs/data3", "/var/lib/dfs"):
+        assert re.search(rf"in {folder} (is|are) kept", purged.stdout + purged.stderr), folder
+    assert host.run("ls", "/var/lib/dfs").split() == ["data0", "data1", "data2", "data3", "meta"]
+    assert host.try_to("test", "-e", "/etc/dfs").returncode == 1
+    assert host.run("find", "/etc/systemd/system", "-name", "dfs*") == ""
+    assert host.run("pgrep", "--count", "--uid", "dfs", check=False).strip() == "0"
+
+
+# --- units ------------------------------------------------------------------------------------------------------------------
+
+
+def test_systemd_finds_nothing_wrong_with_the_units(cluster: InstalledCluster) -> None:
+    verified = cluster.host.try_to("systemd-analyze", "verify", "--man=no", *ALL, "dfs-meta.socket", "dfs.target", "dfs.slice")
+    assert (verified.returncode, verified.stdout, verified.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("unit", [META, data(0)])
+def test_servers_are_confined(cluster: InstalledCluster, unit: str) -> None:
+    report = cluster.host.run("systemd-analyze", "security", "--no-pager", unit)
+    exposure = re.search(r"Overall exposure level for \S+: ([0-9.]+)", report)
+    assert exposure is not None
+    assert float(exposure[1]) <= 1.5
+
+
+def test_target_stops_and_starts_all_servers_of_the_host(cluster: InstalledCluster) -> None:
+    cluster.write("before", TEXT)
+    cluster.host.run("systemctl", "stop", "dfs.target")
+    wait_until(lambda: all(cluster.pid(unit) == 0 for unit in ALL), "all servers to stop")
+    cluster.host.run("systemctl", "start", "dfs.target")
+    assert all(cluster.is_up(unit) for unit in ALL)
+    assert cluster.read("before") == TEXT
+
+
+def test_status_tells_what_a_server_does(cluster: InstalledCluster) -> None:
+    cluster.write("counted", TEXT)
+    wait_until(
+        lambda: re.fullmatch(r"serving [0-9,]+ files, 1 mounts", cluster.show(META, "StatusText")) is not None, "status of meta"
+    )
+    told = cluster.show(data(1), "StatusText")
+    assert re.fullmatch(r"data server 1 of 4, [0-9.,]+ of [0-9.,]+ GiB free", told), told
+
+
+# --- crashes ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("unit", [META, data(0), data(3)])
+def test_killed_server_is_back_in_time_with_all_data(cluster: InstalledCluster, unit: str) -> None:
+    cluster.write("precious", TEXT)
+    assert cluster.hit(unit, "KILL") < BACK_S
+    assert cluster.read("precious") == TEXT
+    cluster.write("after", TEXT)
+    assert cluster.read("after") == TEXT
+
+
+@pytest.mark.parametrize("unit", [META, data(1)])
+def test_server_that_hangs_is_replaced_when_the_watchdog_says_so(cluster: InstalledCluster, unit: str) -> None:
+    cluster.write("precious", TEXT)
+    cluster.drop_in(unit, f"[Service]\nWatchdogSec={WATCHDOG_S}s\n")
+    cluster.host.run("systemctl", "restart", unit)
+    assert cluster.hit(unit, "STOP") < WATCHDOG_S + BACK_S
+    assert cluster.read("precious") == TEXT
+
+
+def test_server_that_works_is_left_alone_by_the_watchdog(cluster: InstalledCluster) -> None:
+    for unit in (META, data(1)):
+        cluster.drop_in(unit, f"[Service]\nWatchdogSec={WATCHDOG_S}s\n")
+        cluster.host.run("systemctl", "restart", unit)
+    pids = [cluster.pid(unit) for unit in (META, data(1))]
+    assert_stays(lambda: [cluster.pid(unit) for unit in (META, data(1))] == pids, "idle servers to go on", 2 * WATCHDOG_S)
+
+
+def test_files_are_there_after_a_reboot_and_after_a_power_cut(cluster: InstalledCluster) -> None:
+    cluster.write("old", TEXT)
+    cluster.host.reboot()
+    cluster.mount()
+    assert cluster.read("old") == TEXT
+    cluster.write("new", TEXT[::-1])
+    cluster.host.power_cut()
+    cluster.host.boot()
+    cluster.mount()
+    assert (cluster.read("old"), cluster.read("new")) == (TEXT, TEXT[::-1])
+
+
+# --- restarts and reloads -----------------------------------------------------------------------------------------------------
+
+CALLS: Final = """
+import socket, subprocess, sys
+restart = subprocess.Popen(["systemctl", "restart", "dfs-meta"])
+calls = 0
+while restart.poll() is None:
+    socket.create_connection(("127.0.0.1", 9000), timeout=30).close()
+    calls += 1
+print(calls, restart.returncode)
+"""
+
+
+def test_restart_of_meta_refuses_nobody_and_a_stop_lasts(cluster: InstalledCluster) -> None:
+    calls, status = cluster.host.run("python3", "-c", CALLS).split()
+    assert status == "0"
+    assert int(calls) > 10
+    cluster.host.run("systemctl", "stop", "dfs-meta")
+    refused = cluster.host.try_to("dfsctl", "status")
+    assert refused.returncode == 5, refused
+    assert_stays(lambda: not cluster.is_up(META), "a stopped meta-server to stay stopped, whoever calls", 1)
+    cluster.host.run("systemctl", "start", "dfs-meta")
+    assert cluster.show("dfs-meta.socket", "ActiveState") == "active"
+
+
+def test_reload_takes_what_it_can_and_names_the_rest(cluster: InstalledCluster) -> None:
+    pid = cluster.pid(data(2))
+    cluster.configure("[data]\nscrub_mb_s = 3\nrequire_mount = yes\n")
+    cluster.host.run("systemctl", "reload", data(2))
+    # Debian 12's systemctl returns when the signal is sent
+    cluster.wait_to_hear(data(2), "the configuration was read again: [data] scrub_mb_s = 3 (was 10)")
+    cluster.wait_to_hear(data(2), "counts only after a restart of this program: [data] require_mount = yes (was no)")
+    assert cluster.pid(data(2)) == pid
+    cluster.configure("[data]\nscrub_mb_s = much\n")
+    wrong = cluster.host.try_to("systemctl", "reload", data(2))
+    assert wrong.returncode != 0
+    assert any("99-test.conf: [data] scrub_mb_s: expected a number" in line for line in cluster.messages(data(2)))
+    assert cluster.is_up(data(2))
+    cluster.configure("")
+    cluster.host.run("systemctl", "reload", data(2))
+
+
+def test_server_that_was_told_something_wrong_says_so_once_and_starts_when_it_is_mended(cluster: InstalledCluster) -> None:
+    cluster.host.run("systemctl", "stop", data(2))
+    cluster.configure("[log]\nlevel = loud\n")
+    assert cluster.host.try_to("systemctl", "start", data(2)).returncode == 1
+    assert cluster.show(data(2), "NRestarts") == "0"
+    assert cluster.show(data(2), "ExecMainStatus") == "3"
+    assert sum("expected one of debug, info, warning, error, got loud" in line for line in cluster.messages(data(2))) == 1
+    cluster.configure("")
+    cluster.host.run("systemctl", "start", data(2))
+
+
+def test_wrong_configuration_of_meta_is_told_once_although_mounts_call_on(cluster: InstalledCluster) -> None:
+    before = len(cluster.messages(META))
+    cluster.configure("[log]\nlevel = loud\n")
+    assert cluster.host.try_to("systemctl", "restart", META).returncode == 1
+    wait_until(lambda: cluster.show("dfs-meta.socket", "ActiveState") == "inactive", "the socket to close")
+    assert_stays(lambda: cluster.show(META, "ActiveState") == "failed", "the meta-server to stay as it is", 1)
+    assert sum("expected one of debug, info, warning, error, got loud" in line for line in cluster.messages(META)[before:]) == 1
+    cluster.configure("")
+    cluster.host.run("systemctl", "start", META)
+    assert cluster.show("dfs-meta.socket", "ActiveState") == "active"
+    cluster.write("again", TEXT)
+
+
+# --- upgrades -----------------------------------------------------------------------------------------------------------------
+
+
+def test_upgrade_restarts_data_servers_one_by_one_and_no_mount(cluster: InstalledCluster, packages: Sequence[Path]) -> None:
+    cluster.write("precious", TEXT)
+    before = {unit: cluster.pid(unit) for unit in (*ALL, MOUNT)}
+    seen = {data(index): len(cluster.journal(data(index))) for index in range(4)}
+    install(cluster.host, packages)
+    after = {unit: cluster.pid(unit) for unit in (*ALL, MOUNT)}
+    assert after[MOUNT] == before[MOUNT]
+    assert all(after[unit] not in (0, before[unit]) for unit in ALL)
+    spans = []
+    for unit, count in seen.items():
+        times = [int(entry["__MONOTONIC_TIMESTAMP"]) for entry in cluster.journal(unit)[count:]]
+        spans.append((min(times), max(times)))
+    spans.sort()
+    assert all(end < begin for (_, end), (begin, _) in pairwise(spans)), "two were down at a time"
+    assert cluster.read("precious") == TEXT
