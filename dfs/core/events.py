@@ -1,15 +1,21 @@
 """Facts that an operator should act on. Each is an Event with a stable MESSAGE_ID, a level and fields (conventions: Logs).
 
-A kind is never renumbered or reused; the journal and the message catalogue find it by its id.
+A kind is never renumbered or reused; the journal and the message catalogue, packaging/dfs.catalog, find it by its id. What its
+template names is what its fields in the journal are named: {server} is DFS_SERVER, {free} is DFS_FREE.
 """
 
 from __future__ import annotations
 
 import enum
+import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from dfs.core.ids import BlockNo, Generation, Ino, ServerIndex
+
+REQUEST_FIELD: Final = "DFS_REQUEST"
+"""The journal field that names the user's operation, the same on all hosts: `journalctl DFS_REQUEST=...`."""
 
 
 class Level(enum.IntEnum):
@@ -32,6 +38,19 @@ class EventKind:
     template: str
     """Formatted with the event's fields and details."""
 
+    def names(self) -> tuple[str, ...]:
+        """Return the names in the template, in order, each once: every event of the kind has them."""
+        return tuple(dict.fromkeys(name for _, name, _, _ in string.Formatter().parse(self.template) if name))
+
+    def fields(self) -> tuple[str, ...]:
+        """Return the journal fields that every event of the kind has; it may have others."""
+        return tuple(journal_field(name) for name in self.names())
+
+
+def journal_field(name: str) -> str:
+    """Return the journal field of a name in a template or of an event's detail."""
+    return f"DFS_{name.upper()}"
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -47,29 +66,26 @@ class Event:
     details: Mapping[str, object] = field(default_factory=dict)
 
     def fields(self) -> dict[str, str]:
-        """Return the journal fields: DFS_SERVER, DFS_INO, DFS_PATH, DFS_BLOCK, DFS_GENERATION, DFS_PEER."""
-        values = {
-            "DFS_SERVER": self.server,
-            "DFS_INO": self.ino,
-            "DFS_PATH": None if self.path is None else self.path.decode("utf-8", "backslashreplace"),
-            "DFS_BLOCK": self.block,
-            "DFS_GENERATION": self.generation,
-            "DFS_PEER": self.peer,
-        }
-        return {name: str(value) for name, value in values.items() if value is not None}
+        """Return the journal fields: DFS_SERVER, DFS_INO, DFS_PATH, DFS_BLOCK, DFS_GENERATION, DFS_PEER, and a detail each."""
+        return {journal_field(name): str(value) for name, value in self._words().items() if value is not None}
 
     def message(self) -> str:
-        """Return the line for people."""
-        words: dict[str, object] = {
+        """Return the line for people. Raises: KeyError if a detail of the template is missing."""
+        return self.kind.template.format(**self._words())
+
+    def _words(self) -> dict[str, object]:
+        """Return everything by its name in templates. A name of a file that is not known is shown as such."""
+        return {
             "server": self.server,
             "ino": self.ino,
-            "path": "?" if self.path is None else self.path.decode("utf-8", "backslashreplace"),
+            "path": ("?" if "path" in self.kind.names() else None)
+            if self.path is None
+            else self.path.decode("utf-8", "backslashreplace"),
             "block": self.block,
             "generation": self.generation,
             "peer": self.peer,
             **self.details,
         }
-        return self.kind.template.format(**words)
 
 
 SERVICE_READY = EventKind("SERVICE_READY", "6d1f0c5be0a84d0f8f0b6a2f5a1c7e01", Level.INFO, "ready: {what}")
@@ -313,6 +329,12 @@ STRAYS_FOUND = EventKind(
     "6d1f0c5be0a84d0f8f0b6a2f5a1c7e65",
     Level.INFO,
     "data servers hold blocks of {count} inodes that the meta-server does not know: in quarantine, removed after {days} days",
+)
+LINES_LEFT_OUT = EventKind(
+    "LINES_LEFT_OUT",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e70",
+    Level.WARNING,
+    "{count} more lines of the same kind were left out in {period_s:.0f} s, the first of them: {example}",
 )
 
 CONFIG_RELOADED = EventKind(

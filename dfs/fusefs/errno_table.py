@@ -12,7 +12,7 @@ import os
 from typing import Final
 
 from dfs.core import errors
-from dfs.core.events import UNEXPECTED, Event
+from dfs.core.events import REQUEST_FIELD, UNEXPECTED, Event
 from dfs.core.interfaces import CallContext, EventSink
 
 LOG = logging.getLogger(__name__)
@@ -88,9 +88,10 @@ def to_os_error(error: BaseException, operation: str, ctx: CallContext, events: 
 def _explain(error: BaseException, operation: str, ctx: CallContext, events: EventSink) -> int:
     if isinstance(error, errors.Interrupted):
         return errno.EINTR if error.reason == errors.EndReason.SIGNAL.value else errno.EIO
+    request = {REQUEST_FIELD: ctx.request_id}
     if type(error) in FAULTS:
-        LOG.warning("%s fails with EIO: %s [%s]", operation, error, ctx.request_id)
+        LOG.warning("%s fails with EIO: %s", operation, error, extra=request)
         return errno.EIO
-    LOG.error("%s fails with EIO [%s]", operation, ctx.request_id, exc_info=error)
+    LOG.error("%s fails with EIO", operation, exc_info=error, extra=request)
     events.emit(Event(UNEXPECTED, details={"what": f"{operation} raised {error!r}"}), ctx)
     return errno.EIO

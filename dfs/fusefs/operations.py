@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import fcntl
 import itertools
+import logging
 import os
 import re
 import stat
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
+from dfs.core.current_request import WorkingOn
 from dfs.core.errors import BadHandle
 from dfs.core.interfaces import EventSink
 from dfs.core.limits import NAME_BYTES_MAX
@@ -29,6 +31,8 @@ from dfs.fusefs.flock_struct import LockCall, to_owner, to_range, to_whole_range
 from dfs.fusefs.operation_context import OperationContext, OperationContexts
 from dfs.fusefs.page_cache import PageCache
 from dfs.fusefs.writes_in_progress import WritesInProgress
+
+LOG = logging.getLogger(__name__)
 
 HIDDEN_NAME: Final = re.compile(rb"\.fuse_hidden[0-9a-f]{16}")
 """What libfuse renames an open file to when its last name goes (hide_node in its fuse.c)."""
@@ -90,11 +94,13 @@ class Operations:
     def __call__(self, operation: str, *arguments: Any) -> Any:
         """Carry out one operation. Raises: OSError only."""
         ctx = self._contexts.begin(operation)
-        try:
-            return getattr(self, operation)(ctx, *arguments)
-        except BaseException as error:
-            # Whatever else left here would reach the program as an arbitrary errno.
-            raise to_os_error(error, operation, ctx, self._events) from error
+        with WorkingOn(ctx.request_id):
+            try:
+                LOG.debug("%s", operation)
+                return getattr(self, operation)(ctx, *arguments)
+            except BaseException as error:
+                # Whatever else left here would reach the program as an arbitrary errno.
+                raise to_os_error(error, operation, ctx, self._events) from error
 
     # --- the mount ------------------------------------------------------------------------------------------------------
 

@@ -1,30 +1,27 @@
 """Where log lines go: the journal with fields under systemd, plain lines on standard error everywhere else.
 
-Owns the root logger's one handler and the way extra fields travel on a log record (FIELDS). Promises: whatever the text, a log
-call neither raises nor breaks a line in two, except for tracebacks. Called by dfs/cli at start; JournalEvents is the services'
-EventSink. Never decides what is worth logging.
+Owns the root logger's one handler. A record's journal fields are its attributes in capitals: `extra={"DFS_SERVER": "2"}`.
+Promises: whatever the text, a log call neither raises nor breaks a line in two, except for tracebacks; a line that belongs to a
+user's operation carries its request identifier as DFS_REQUEST, whoever wrote it. Called by dfs/cli at start; JournalEvents is
+the services' EventSink. Never decides what is worth logging.
+
+python3-systemd is loaded only where standard error is the journal: everywhere else dfs works without it.
 """
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import sys
 import time
-from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
-from systemd import journal
-
-from dfs.core.events import Event
+from dfs.core.current_request import NO_REQUEST, current_request
+from dfs.core.events import LINES_LEFT_OUT, REQUEST_FIELD, Event
 from dfs.core.interfaces import CallContext
+from dfs.host.repetitions import LeftOut, RepetitionFilter
 
-FIELDS: Final = "journal_fields"
-"""Attribute of a log record that holds its further journal fields, a Mapping[str, str]."""
-REQUEST_FIELD: Final = "DFS_REQUEST"
-NO_REQUEST: Final = "-"
-_PRIORITIES: Final = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
-_DEBUG_PRIORITY: Final = 7
 _CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(32), 127)}
 
 log = logging.getLogger(__name__)
@@ -35,13 +32,11 @@ def setup_logging(level: str, program: str) -> None:
 
     Arguments: the least important level, of core.config.LogLevel; the program's name as it begins its lines.
     """
-    handler: logging.Handler
-    if is_journal_stream():
-        handler = JournalFieldsHandler(program)
-        handler.setFormatter(logging.Formatter("%(message)s"))
-    else:
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(PlainLines(program))
+    handler = _journal_handler(program) if is_journal_stream() else _plain_handler(program)
+    repetitions = RepetitionFilter(_tell_left_out)
+    handler.addFilter(add_request)
+    handler.addFilter(repetitions)
+    atexit.register(repetitions.tell_all)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 
@@ -60,6 +55,14 @@ def is_journal_stream() -> bool:
     return stream == f"{status.st_dev}:{status.st_ino}"
 
 
+def add_request(record: logging.LogRecord) -> bool:
+    """Let a record that was made while a user's operation is carried out name it; a filter that drops nothing."""
+    request = current_request()
+    if request != NO_REQUEST and REQUEST_FIELD not in record.__dict__:
+        setattr(record, REQUEST_FIELD, request)
+    return True
+
+
 class PlainLines(logging.Formatter):
     """`2026-03-01T12:00:00.000+0100 LEVEL program: message (request ID)`, then the traceback if there is one."""
 
@@ -73,34 +76,29 @@ class PlainLines(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         """Return the line; a file's name with a line end in it must not look like two lines."""
-        request = fields_of(record).get(REQUEST_FIELD)
+        request = getattr(record, REQUEST_FIELD, "")
         record.message = record.message.translate(_CONTROLS) + (f" (request {request})" if request else "")
         return super().formatMessage(record)
 
 
-class JournalFieldsHandler(logging.Handler):
-    """Sends each record to the journal with its level, origin and fields."""
+def _plain_handler(program: str) -> logging.Handler:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PlainLines(program))
+    return handler
 
-    def __init__(self, program: str) -> None:
-        super().__init__()
-        self._program = program
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Send one record."""
-        try:
-            journal.send(
-                _encodable(self.format(record)),
-                PRIORITY=str(priority_of(record.levelno)),
-                SYSLOG_IDENTIFIER=self._program,
-                LOGGER=record.name,
-                THREAD_NAME=record.threadName or "",
-                CODE_FILE=record.pathname,
-                CODE_LINE=record.lineno,
-                CODE_FUNC=record.funcName,
-                **{name: _encodable(value) for name, value in fields_of(record).items()},
-            )
-        except Exception:  # noqa: BLE001 - logging's own rule: a log call never breaks its caller
-            self.handleError(record)
+def _journal_handler(program: str) -> logging.Handler:
+    """Return what sends each record to the journal with its level, origin and fields."""
+    from systemd import journal
+
+    def send(message: str, /, **fields: Any) -> None:
+        """Send what the journal takes: JournalHandler offers all attributes of a record, whatever their names."""
+        shown = {name: _encodable(value) if isinstance(value, str) else value for name, value in fields.items() if name.isupper()}
+        journal.send(_encodable(message), **shown)
+
+    handler: logging.Handler = journal.JournalHandler(sender_function=send, SYSLOG_IDENTIFIER=program)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    return handler
 
 
 class JournalEvents:
@@ -111,7 +109,12 @@ class JournalEvents:
         fields = {"MESSAGE_ID": event.kind.message_id, **event.fields()}
         if ctx is not None and ctx.request_id not in ("", NO_REQUEST):
             fields[REQUEST_FIELD] = ctx.request_id
-        log.log(event.kind.level, "%s", _message(event), extra={FIELDS: fields})
+        log.log(event.kind.level, "%s", _message(event), extra=fields)
+
+
+def _tell_left_out(left_out: LeftOut) -> None:
+    details = {"count": left_out.count, "period_s": left_out.period_s, "example": left_out.example}
+    JournalEvents().emit(Event(LINES_LEFT_OUT, details=details))
 
 
 def _message(event: Event) -> str:
@@ -119,19 +122,7 @@ def _message(event: Event) -> str:
     try:
         return event.message()
     except (LookupError, ValueError, TypeError):
-        words = {**event.fields(), **event.details}
-        return f"{event.kind.name} " + ", ".join(f"{name} = {value}" for name, value in words.items())
-
-
-def fields_of(record: logging.LogRecord) -> Mapping[str, str]:
-    """Return the further journal fields of a record."""
-    fields: Mapping[str, str] = getattr(record, FIELDS, {})
-    return fields
-
-
-def priority_of(levelno: int) -> int:
-    """Return syslog's priority for a level of logging."""
-    return next((priority for level, priority in _PRIORITIES if levelno >= level), _DEBUG_PRIORITY)
+        return f"{event.kind.name} " + ", ".join(f"{name} = {value}" for name, value in event.fields().items())
 
 
 def _encodable(text: str) -> str:

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
+from dfs.core.current_request import WorkingOn
 from dfs.core.errors import BadRequest, DfsError, DiskError, RequestTooLarge, ServerFailed, StartError, UnknownMethod
 from dfs.core.interfaces import CallContext, raise_if_cancelled
 from dfs.core.limits import BODY_BYTES_MAX
@@ -56,28 +57,29 @@ class Dispatcher:
 
     def answer(self, document: Buffer, ctx: CallContext) -> Parts:
         """Carry out the call in `document` and return the document that answers it. Never raises."""
-        try:
-            name, parameters = codec.read_request(document)
-            answer = codec.write_answer(self._carry_out(name, parameters, ctx))
-        except Exception as error:  # noqa: BLE001 (the one place where a bug of a service ends)
-            return self.fault(error, ctx)
-        size_bytes = sum(map(len, answer))
-        if size_bytes > BODY_BYTES_MAX:
-            return self.fault(RequestTooLarge("bytes of the answer", size_bytes, BODY_BYTES_MAX), ctx)
-        return answer
+        with WorkingOn(ctx.request_id):
+            try:
+                name, parameters = codec.read_request(document)
+                logger.debug("%s", name)
+                answer = codec.write_answer(self._carry_out(name, parameters, ctx))
+            except Exception as error:  # noqa: BLE001 (the one place where a bug of a service ends)
+                return self.fault(error)
+            size_bytes = sum(map(len, answer))
+            if size_bytes > BODY_BYTES_MAX:
+                return self.fault(RequestTooLarge("bytes of the answer", size_bytes, BODY_BYTES_MAX))
+            return answer
 
-    def fault(self, error: Exception, ctx: CallContext | None) -> Parts:
+    def fault(self, error: Exception) -> Parts:
         """Return the document that reports an error; logs it if it is a bug or a failure of this machine."""
-        return codec.write_fault(self._fault(error, ctx))
+        return codec.write_fault(self._fault(error))
 
-    def _fault(self, error: Exception, ctx: CallContext | None) -> Fault:
-        request_id = "-" if ctx is None else ctx.request_id
+    def _fault(self, error: Exception) -> Fault:
         if isinstance(error, Malformed):
             error = BadRequest(str(error))
         elif isinstance(error, DiskError | StartError):
-            logger.error("request %s failed: %s", request_id, error)
+            logger.error("a request failed: %s", error)
         elif not isinstance(error, DfsError):
-            logger.error("request %s failed, a bug: %r", request_id, error, exc_info=error)
+            logger.error("a request failed, a bug: %r", error, exc_info=error)
             error = ServerFailed(self._name, f"a bug, see its log: {type(error).__name__}")
         return fault_of(error, self._name)
 
@@ -115,5 +117,5 @@ class Dispatcher:
                     return [self._carry_out(name, parameters, ctx)]
             raise BadRequest("expected a struct of methodName and params, got something else")
         except Exception as error:  # noqa: BLE001 (one call's failure is a value among the others')
-            fault = self._fault(error, ctx)
+            fault = self._fault(error)
             return {"faultCode": fault.code, "faultString": codec.carryable(fault.text)}

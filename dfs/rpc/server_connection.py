@@ -164,7 +164,7 @@ class ServerConnection:
             if self._identity is not None:
                 check_server(headers, self._identity())
         except DfsError as error:
-            return self._dispatcher.fault(error, None)
+            return self._dispatcher.fault(error)
         return self._dispatcher.answer(message.body, ctx)
 
     def _refusal(self, status: int, reason: str) -> bytes:

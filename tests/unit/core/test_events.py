@@ -7,7 +7,7 @@ import string
 
 import pytest
 
-from dfs.core.events import ALL_KINDS, Event, EventKind
+from dfs.core.events import ALL_KINDS, NO_GOOD_COPY, WRITE_WAITS, Event, EventKind
 from dfs.core.ids import BlockNo, Generation, Ino, ServerIndex
 
 OWN_FIELDS = {"server", "ino", "path", "block", "generation", "peer"}
@@ -33,8 +33,14 @@ def test_line_of_every_kind_renders_with_the_details_that_it_names(kind: EventKi
         details={name: 1.5 if name.endswith("_s") else name for name in wanted},
     )
     assert "{" not in event.message()
+    assert set(kind.fields()) <= set(event.fields())
 
 
 def test_journal_fields_are_those_that_apply_and_odd_names_are_readable() -> None:
     event = Event(ALL_KINDS[0], ino=Ino(42), path=b"/odd\xff", details={"what": "x"})
-    assert event.fields() == {"DFS_INO": "42", "DFS_PATH": "/odd\\xff"}
+    assert event.fields() == {"DFS_INO": "42", "DFS_PATH": "/odd\\xff", "DFS_WHAT": "x"}
+
+
+def test_path_that_is_not_known_is_shown_as_such_where_the_line_names_it() -> None:
+    assert Event(NO_GOOD_COPY, ino=Ino(42)).fields()["DFS_PATH"] == "?"
+    assert "DFS_PATH" not in Event(WRITE_WAITS, server=ServerIndex(1)).fields()

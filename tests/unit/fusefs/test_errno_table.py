@@ -13,7 +13,7 @@ import pytest
 
 from dfs.core import errors
 from dfs.core.contexts import PlainContext
-from dfs.core.events import UNEXPECTED
+from dfs.core.events import REQUEST_FIELD, UNEXPECTED
 from dfs.fusefs.errno_table import BUGS, ERRNO, FAULTS, to_os_error
 from tests.harness.recorded_events import RecordedEvents
 
@@ -101,4 +101,4 @@ def test_anything_else_is_eio_with_an_event_and_a_traceback(bug: BaseException, 
     assert [event.kind for event in events.events] == [UNEXPECTED]
     assert "mkdir" in events.events[0].message()
     assert "Traceback" in caplog.text
-    assert "a-1" in caplog.text
+    assert [getattr(record, REQUEST_FIELD) for record in caplog.records] == ["a-1"]

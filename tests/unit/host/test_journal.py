@@ -14,10 +14,12 @@ from collections.abc import Iterator
 import pytest
 
 from dfs.core.contexts import PlainContext
-from dfs.core.events import COPY_REPAIRED, NO_GOOD_COPY, Event, Level
+from dfs.core.current_request import WorkingOn
+from dfs.core.events import COPY_REPAIRED, LINES_LEFT_OUT, NO_GOOD_COPY, WRITE_WAITS, Event, Level
 from dfs.core.ids import BlockNo, Generation, Ino, ServerIndex
 from dfs.core.interfaces import EventSink
-from dfs.host.journal import JournalEvents, priority_of, setup_logging
+from dfs.host.journal import JournalEvents, setup_logging
+from dfs.host.repetitions import TOLD_MAX, RepetitionFilter
 
 EVENT = Event(
     NO_GOOD_COPY,
@@ -34,7 +36,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, str]]]:
     """Logging as under systemd; yields what the journal was given."""
     root, messages = logging.getLogger(), []
     handlers, level = root.handlers[:], root.level
-    monkeypatch.setattr("dfs.host.journal.journal.sendv", lambda *fields: messages.append(dict(f.split("=", 1) for f in fields)))
+    monkeypatch.setattr("systemd.journal.sendv", lambda *fields: messages.append(dict(f.split("=", 1) for f in fields)))
     status = os.fstat(2)
     monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
     root.handlers = []  # pytest's own must not be closed by setup_logging
@@ -123,7 +125,8 @@ def test_event_reaches_the_journal_once_with_all_its_fields(sent: list[dict[str,
         "DFS_REQUEST": "r-17",
     }
     assert expected.items() <= message.items()
-    assert all(isinstance(value, str) for value in message.values())
+    assert {"DFS_PRIMARY": "corrupt", "DFS_SECONDARY": "absent"}.items() <= message.items()
+    assert all(name.isupper() for name in message)
 
 
 def test_event_without_context_has_no_request_field(sent: list[dict[str, str]]) -> None:
@@ -134,7 +137,7 @@ def test_event_without_context_has_no_request_field(sent: list[dict[str, str]]) 
 
 def test_event_that_lacks_a_detail_of_its_template_is_told_nevertheless(sent: list[dict[str, str]]) -> None:
     JournalEvents().emit(Event(COPY_REPAIRED, server=ServerIndex(2), details={"role": "primary"}))
-    assert sent[0]["MESSAGE"] == "COPY_REPAIRED DFS_SERVER = 2, role = primary"
+    assert sent[0]["MESSAGE"] == "COPY_REPAIRED DFS_SERVER = 2, DFS_PATH = ?, DFS_ROLE = primary"
     assert sent[0]["MESSAGE_ID"] == COPY_REPAIRED.message_id
 
 
@@ -155,15 +158,46 @@ def test_journal_that_fails_does_not_break_the_caller(
     def fail(*_: object, **__: object) -> None:
         raise OSError("no journal")
 
-    monkeypatch.setattr("dfs.host.journal.journal.send", fail)
+    monkeypatch.setattr("systemd.journal.send", fail)
     JournalEvents().emit(EVENT)
     assert sent == []
     assert "no journal" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("level", "priority"),
-    [(Level.CRITICAL, 2), (Level.ERROR, 3), (Level.WARNING, 4), (Level.INFO, 6), (logging.DEBUG, 7), (35, 4), (60, 2), (5, 7)],
+    ("level", "priority"), [(Level.CRITICAL, "2"), (Level.ERROR, "3"), (Level.WARNING, "4"), (Level.INFO, "6")]
 )
-def test_priority_of_each_level_is_syslogs(level: int, priority: int) -> None:
-    assert priority_of(level) == priority
+def test_priority_of_each_level_is_syslogs(level: int, priority: str, sent: list[dict[str, str]]) -> None:
+    logging.getLogger("dfs").log(level, "x")
+    assert sent[0]["PRIORITY"] == priority
+
+
+def test_any_line_written_while_a_request_is_carried_out_names_it(sent: list[dict[str, str]]) -> None:
+    with WorkingOn("a1b2c3-7"):
+        logging.getLogger("dfs.data.disk.strips").warning("a torn record")
+        JournalEvents().emit(EVENT)
+    logging.getLogger("dfs.data.disk.strips").warning("another")
+    assert [message.get("DFS_REQUEST") for message in sent] == ["a1b2c3-7", "a1b2c3-7", None]
+
+
+def test_repetitions_are_counted_and_told_with_what_they_were(sent: list[dict[str, str]]) -> None:
+    event = Event(WRITE_WAITS, server=ServerIndex(1), details={"reason": "refused"})
+    for _ in range(TOLD_MAX + 5):
+        JournalEvents().emit(event)
+    (repetitions,) = (each for each in logging.getLogger().handlers[0].filters if isinstance(each, RepetitionFilter))
+    repetitions.tell_all()
+    assert [message["MESSAGE_ID"] for message in sent] == [WRITE_WAITS.message_id] * TOLD_MAX + [LINES_LEFT_OUT.message_id]
+    assert sent[-1]["DFS_COUNT"] == "5"
+    assert sent[-1]["DFS_EXAMPLE"] == "writing waits for server 1: refused"
+
+
+def test_process_that_ends_tells_what_it_left_out() -> None:
+    lines = standard_error_of("for number in range(30): log.warning('disk %d', number)")
+    assert len(lines) == TOLD_MAX + 1
+    assert "10 more lines of the same kind were left out" in lines[-1]
+    assert lines[-1].endswith(f"disk {TOLD_MAX}")
+
+
+def test_python3_systemd_is_loaded_under_systemd_only() -> None:
+    (line,) = standard_error_of("import sys\nlog.warning('systemd.journal' in sys.modules)")
+    assert line.endswith("WARNING dfs-data: False")
