@@ -50,6 +50,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str]) -> int:
+    options = make_dfsctl_parser().parse_args(argv)
+    run: Command = options.run
+    return run(options)
+
+
+def make_dfsctl_parser() -> OneLineParser:
+    """Return what reads dfsctl's arguments; `run` of its result carries the subcommand out."""
     parser = make_parser(PROGRAM, "Look at a dfs cluster and its disks.", EPILOG)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     status = commands.add_parser("status", help="how the cluster is doing", allow_abbrev=False)
@@ -85,9 +92,7 @@ def _run(argv: Sequence[str]) -> int:
     dump = commands.add_parser("dump-strip", help="what a strip file on a data server's disk says", allow_abbrev=False)
     dump.add_argument("file", type=Path, metavar="FILE")
     dump.set_defaults(run=lambda options: dump_strip(options.file))
-    options = parser.parse_args(argv)
-    run: Command = options.run
-    return run(options)
+    return parser
 
 
 def _add_configuration(commands: argparse._SubParsersAction[OneLineParser]) -> None:

@@ -37,14 +37,16 @@ class EventKind:
     level: Level
     template: str
     """Formatted with the event's fields and details."""
+    also: tuple[str, ...] = ()
+    """Fields that every event of the kind has besides those that its template names."""
 
-    def names(self) -> tuple[str, ...]:
-        """Return the names in the template, in order, each once: every event of the kind has them."""
-        return tuple(dict.fromkeys(name for _, name, _, _ in string.Formatter().parse(self.template) if name))
+    def names(self) -> frozenset[str]:
+        """Return the names of the fields and details that every event of the kind has; it may have others."""
+        return frozenset(self.also) | {name for _, name, _, _ in string.Formatter().parse(self.template) if name}
 
-    def fields(self) -> tuple[str, ...]:
-        """Return the journal fields that every event of the kind has; it may have others."""
-        return tuple(journal_field(name) for name in self.names())
+    def fields(self) -> frozenset[str]:
+        """Return the same as journal fields."""
+        return frozenset(journal_field(name) for name in self.names())
 
 
 def journal_field(name: str) -> str:
@@ -113,6 +115,7 @@ CORRUPT_RECORD = EventKind(
     "6d1f0c5be0a84d0f8f0b6a2f5a1c7e06",
     Level.ERROR,
     "inode {ino} block {block}: the {role} copy on this server does not verify; kept in {quarantine}",
+    also=("server",),
 )
 WRITE_WAITS = EventKind(
     "WRITE_WAITS",
@@ -165,6 +168,7 @@ JOURNAL_TORN = EventKind(
     "6d1f0c5be0a84d0f8f0b6a2f5a1c7e10",
     Level.WARNING,
     "{name}: {count} bytes after the last whole entry are left out (an unclean stop)",
+    also=("server",),
 )
 SERVER_REFUSED = EventKind(
     "SERVER_REFUSED",
@@ -184,6 +188,7 @@ UNCLEAN_START = EventKind(
     "6d1f0c5be0a84d0f8f0b6a2f5a1c7e14",
     Level.WARNING,
     "the last stop was not clean: {what}",
+    also=("server",),
 )
 
 MAP_PAGE_LOST = EventKind(
@@ -191,39 +196,49 @@ MAP_PAGE_LOST = EventKind(
     "6d1f0c5be0a84d0f8f0b6a2f5a1c7e20",
     Level.ERROR,
     "inode {ino}: the map page in slot {slot} of the {role} strip does not verify; its group is {group}, kept in {quarantine}",
+    also=("server",),
 )
 JOURNAL_DAMAGED = EventKind(
     "JOURNAL_DAMAGED",
     "6d1f0c5be0a84d0f8f0b6a2f5a1c7e21",
     Level.ERROR,
     "{name}: {count} synced bytes at {offset} do not verify, kept in {quarantine}; this server is not trusted until compared",
+    also=("server",),
 )
 FLOORS_LOST = EventKind(
     "FLOORS_LOST",
     "6d1f0c5be0a84d0f8f0b6a2f5a1c7e22",
     Level.ERROR,
     "a table of floors does not verify, kept in {quarantine}; this server is not trusted until compared",
+    also=("server",),
 )
 BLOCKS_UNREADABLE = EventKind(
     "BLOCKS_UNREADABLE",
     "6d1f0c5be0a84d0f8f0b6a2f5a1c7e23",
     Level.ERROR,
     "inode {ino} block {block}: the disk can't read the {role} copy on this server: {reason}",
+    also=("server",),
 )
 STRIP_UNREADABLE = EventKind(
     "STRIP_UNREADABLE",
     "6d1f0c5be0a84d0f8f0b6a2f5a1c7e2f",
     Level.ERROR,
     "inode {ino}: the disk can't read the {role} strip on this server: {reason}; it is read from the other copies, writing waits",
+    also=("server",),
 )
 DISK_TROUBLE = EventKind(
     "DISK_TROUBLE",
     "6d1f0c5be0a84d0f8f0b6a2f5a1c7e24",
     Level.ERROR,
     "the disk of this server takes no writes, journalled blocks can't be put in place: {reason}",
+    also=("server",),
 )
 DISK_GOES_ON = EventKind(
-    "DISK_GOES_ON", "6d1f0c5be0a84d0f8f0b6a2f5a1c7e25", Level.INFO, "the disk of this server takes writes again"
+    "DISK_GOES_ON",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e25",
+    Level.INFO,
+    "the disk of this server takes writes again",
+    also=("server",),
 )
 DATA_SERVER_FORMATTED = EventKind(
     "DATA_SERVER_FORMATTED",
@@ -236,12 +251,14 @@ NO_NEW_BLOCKS = EventKind(
     "6d1f0c5be0a84d0f8f0b6a2f5a1c7e30",
     Level.ERROR,
     "the disk of this server is full: {free} bytes free, {held} of them held in reserve; new blocks are refused",
+    also=("server",),
 )
 NEW_BLOCKS_FIT = EventKind(
     "NEW_BLOCKS_FIT",
     "6d1f0c5be0a84d0f8f0b6a2f5a1c7e31",
     Level.INFO,
     "the disk of this server takes new blocks again: {free} bytes free",
+    also=("server",),
 )
 
 REBUILD_STARTED = EventKind(
@@ -249,30 +266,35 @@ REBUILD_STARTED = EventKind(
     "6d1f0c5be0a84d0f8f0b6a2f5a1c7e40",
     Level.WARNING,
     "the {role} strips of this server are copied from server {peer}, which is {source}: {reason}",
+    also=("server",),
 )
 REBUILD_PROGRESS = EventKind(
     "REBUILD_PROGRESS",
     "6d1f0c5be0a84d0f8f0b6a2f5a1c7e41",
     Level.INFO,
     "copying the {role} strips from server {peer}: {progress}",
+    also=("server",),
 )
 REBUILD_FINISHED = EventKind(
     "REBUILD_FINISHED",
     "6d1f0c5be0a84d0f8f0b6a2f5a1c7e42",
     Level.INFO,
     "the {role} strips are {state}: {progress}",
+    also=("server", "peer"),
 )
 DATA_LOST = EventKind(
     "DATA_LOST",
     "6d1f0c5be0a84d0f8f0b6a2f5a1c7e43",
     Level.CRITICAL,
     "data is lost: {what}; reading it fails until it is overwritten or the loss is accepted (dfsctl lost, dfsctl accept-loss)",
+    also=("server",),
 )
 DISK_FAILED = EventKind(
     "DISK_FAILED",
     "6d1f0c5be0a84d0f8f0b6a2f5a1c7e44",
     Level.CRITICAL,
     "the disk of this server fails: {reason}; {what}",
+    also=("server",),
 )
 
 SCRUB_FINISHED = EventKind(
@@ -280,6 +302,7 @@ SCRUB_FINISHED = EventKind(
     "6d1f0c5be0a84d0f8f0b6a2f5a1c7e50",
     Level.INFO,
     "everything on this server was read: {blocks} blocks, {repaired} copies repaired, {damaged} damaged, {left} not compared",
+    also=("server",),
 )
 SCRUB_REPAIRED = EventKind(
     "SCRUB_REPAIRED",
@@ -292,6 +315,7 @@ SCRUB_LATE = EventKind(
     "6d1f0c5be0a84d0f8f0b6a2f5a1c7e52",
     Level.ERROR,
     "the scrub has not read all that is on this server for {days} days; raise scrub_mb_s, or see what is in its way: {reason}",
+    also=("server",),
 )
 META_WRITES_AGAIN = EventKind(
     "META_WRITES_AGAIN",
