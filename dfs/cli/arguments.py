@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NoReturn
 
 import dfs
+from dfs.cli.end_report import report_bug, report_end
 from dfs.core.errors import DfsError, ExitCode, UsageError
 from dfs.core.limits import SERVERS_MAX, SERVERS_MIN
 
@@ -55,7 +56,7 @@ def run_program(program: str, body: Callable[[], int]) -> int:
         code = body()
         sys.stdout.flush()  # here, where a reader that left can still be told from a bug
     except DfsError as error:
-        print(f"{program}: {one_line(str(error))}", file=sys.stderr)
+        report_end(program, error)
         return int(error.exit_code)
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)
@@ -66,14 +67,9 @@ def run_program(program: str, body: Callable[[], int]) -> int:
         return int(ExitCode.FAILED)
     except Exception as bug:  # noqa: BLE001 - the top of the program: a bug is shown whole, with the documented exit code
         traceback.print_exc()
-        print(f"{program}: a bug: {one_line(repr(bug))}", file=sys.stderr)
+        report_bug(program, bug)
         return int(ExitCode.FAILED)
     return code
-
-
-def one_line(text: str) -> str:
-    """Return `text` without line ends, so that a message stays one line in a terminal and in the journal."""
-    return " ".join(text.split())
 
 
 def parse_port(text: str) -> int:

@@ -77,7 +77,17 @@ def status_of(at: ServerAddress, answer: DataStatus | DfsError, shape: Shape) ->
         reason = f"primary {identity.primary}, secondary {identity.secondary}"
     reason = "; ".join(text for text in (reason, answer.trouble) if text)
     return ServerStatus(
-        at.server, at.address, True, reason, identity.primary, identity.secondary, answer.space, answer.progress, answer.scrub
+        index=at.server,
+        address=at.address,
+        reachable=True,
+        reason=reason,
+        primary=identity.primary,
+        secondary=identity.secondary,
+        space=answer.space,
+        progress=answer.progress,
+        scrub=answer.scrub,
+        wall_ns=answer.wall_ns,
+        release=answer.release,
     )
 
 

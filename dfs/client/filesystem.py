@@ -23,6 +23,7 @@ from dfs.client.blocks.written_blocks import WrittenBlocks
 from dfs.client.files import Files
 from dfs.client.locks import Locks
 from dfs.client.metadata.attribute_cache import AttributeCache
+from dfs.client.metadata.clock_watch import ClockWatch
 from dfs.client.metadata.grant_calls import GrantCalls
 from dfs.client.metadata.grants import Grants
 from dfs.client.metadata.handles import Handles
@@ -136,6 +137,7 @@ class FileSystem:
             grants=grants,
             closed=closed,
             recall=self._recalls.recall,
+            watch=ClockWatch(clock, events),
             clock=clock,
             random=random,
         )

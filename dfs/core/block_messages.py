@@ -144,6 +144,10 @@ class DataStatus:
     trouble: str = ""
     """What is wrong with the server's disk or its blocks, for people; empty when nothing is."""
     scrub: ScrubStatus = NO_SCRUB
+    wall_ns: int = 0
+    """Its machine's wall time when it answered."""
+    release: str = ""
+    """The release of dfs that it is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,10 @@ class ServerStatus:
     progress: str
     """Human words on recovery or rebuild; empty when idle."""
     scrub: ScrubStatus = NO_SCRUB
+    wall_ns: int = 0
+    """Its machine's wall time when it answered; 0: not told."""
+    release: str = ""
+    """The release of dfs that it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +98,7 @@ class MetaStatus:
     inodes: int
     reclaiming: int
     """Removed inodes whose strips are not yet confirmed dropped everywhere."""
+    wall_ns: int = 0
+    """Its machine's wall time when it answered; 0: not told."""
+    release: str = ""
+    """The release of dfs that it is."""

@@ -443,6 +443,14 @@ class StateError(StartError):
     exit_code = ExitCode.STATE
 
 
+class NotMounted(StateError):
+    """No disk is mounted where the state folder should be one."""
+
+
+class TooNew(StateError):
+    """The state was written by a newer release."""
+
+
 class PeerStartError(StartError):
     """A peer that is needed to start is not there or refuses."""
 

@@ -354,6 +354,50 @@ STRAYS_FOUND = EventKind(
     Level.INFO,
     "data servers hold blocks of {count} inodes that the meta-server does not know: in quarantine, removed after {days} days",
 )
+PORT_TAKEN = EventKind("PORT_TAKEN", "6d1f0c5be0a84d0f8f0b6a2f5a1c7e80", Level.ERROR, "{program} can't start: {reason}")
+FOLDER_NOT_MOUNTED = EventKind(
+    "FOLDER_NOT_MOUNTED", "6d1f0c5be0a84d0f8f0b6a2f5a1c7e81", Level.ERROR, "{program} can't start: {reason}"
+)
+FOLDER_UNUSABLE = EventKind("FOLDER_UNUSABLE", "6d1f0c5be0a84d0f8f0b6a2f5a1c7e82", Level.ERROR, "{program} can't start: {reason}")
+CONFIG_WRONG = EventKind("CONFIG_WRONG", "6d1f0c5be0a84d0f8f0b6a2f5a1c7e83", Level.ERROR, "{program} can't start: {reason}")
+PEER_MISSING = EventKind("PEER_MISSING", "6d1f0c5be0a84d0f8f0b6a2f5a1c7e84", Level.ERROR, "{program} ends: {reason}")
+MOUNT_POINT_UNUSABLE = EventKind(
+    "MOUNT_POINT_UNUSABLE", "6d1f0c5be0a84d0f8f0b6a2f5a1c7e85", Level.ERROR, "{program} can't start: {reason}"
+)
+STATE_TOO_NEW = EventKind("STATE_TOO_NEW", "6d1f0c5be0a84d0f8f0b6a2f5a1c7e86", Level.ERROR, "{program} can't start: {reason}")
+PROGRAM_FAILED = EventKind("PROGRAM_FAILED", "6d1f0c5be0a84d0f8f0b6a2f5a1c7e87", Level.ERROR, "{program} ends: {reason}")
+RELEASES_DIFFER = EventKind(
+    "RELEASES_DIFFER",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e88",
+    Level.WARNING,
+    "this mount is of dfs {own}, the meta-server of dfs {other}",
+)
+CLOCK_OFF = EventKind(
+    "CLOCK_OFF",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e89",
+    Level.WARNING,
+    "the clock of this machine is {off_s:.1f} s {direction} that of the meta-server",
+)
+MOUNT_CRASHED = EventKind(
+    "MOUNT_CRASHED",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e8a",
+    Level.WARNING,
+    "the mount {host}:{path} is back, but its former session {session} was never ended: it had crashed or was killed",
+)
+WRITE_STALLED = EventKind(
+    "WRITE_STALLED",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e8b",
+    Level.ERROR,
+    "writing has waited for server {server} for {waited_s:.0f} s and goes on waiting: {reason}",
+)
+DISK_NEARLY_FULL = EventKind(
+    "DISK_NEARLY_FULL",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e8c",
+    Level.WARNING,
+    "the disk of this server is nearly full: {free} of {total} bytes are left for new blocks",
+    also=("server",),
+)
+
 LINES_LEFT_OUT = EventKind(
     "LINES_LEFT_OUT",
     "6d1f0c5be0a84d0f8f0b6a2f5a1c7e70",

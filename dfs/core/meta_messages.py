@@ -155,6 +155,8 @@ class SessionOpened:
     data_servers: tuple[ServerAddress, ...]
     epoch: int
     """Number of meta's start. When a heartbeat answers another one, opens must be asserted again."""
+    release: str = ""
+    """The release of dfs that the meta-server is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,8 @@ class HeartbeatAnswer:
     recalls: tuple[Ino, ...]
     """Grants that another session waits for: end or abandon the write, forget the grant, yield."""
     data_servers: tuple[ServerAddress, ...]
+    wall_ns: int = 0
+    """The wall time of the meta-server's machine when it answered."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final, TypeVar, cast
 
+import dfs
 from dfs.core.block_messages import (
     AcceptLoss,
     AskMoment,
@@ -303,7 +304,15 @@ class DataService:
     def _show(self, ctx: CallContext, request: ShowData) -> DataStatus:
         identity = self._identification.current.identity
         trouble = self._describe_trouble()
-        return DataStatus(identity, self._space(), self._rebuilding.describe(), trouble, self._scrubbing.status())
+        return DataStatus(
+            identity,
+            self._space(),
+            self._rebuilding.describe(),
+            trouble,
+            self._scrubbing.status(),
+            self._clock.wall_ns(),
+            dfs.__version__,
+        )
 
     def _scrub(self, ctx: CallContext, request: Scrub) -> ScrubOrder:
         self._formatted()

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from dfs.core.errors import StateError
+from dfs.core.errors import NotMounted, StateError
 
 LOCK_NAME: Final = "lock"
 """File in the state folder that is locked with flock(2) and carries the pid of its holder."""
@@ -57,10 +57,10 @@ def lock_state_folder(folder: Path, *, require_mount: bool = False) -> StateFold
 
     Arguments: `require_mount`: the folder must be a mount point; nothing is made then, because an empty folder where a disk
     should be mounted would fill the root disk (design section 4).
-    Raises: StateError, naming the folder and, if it is in use, the process that uses it.
+    Raises: NotMounted; StateError, naming the folder and, if it is in use, the process that uses it.
     """
     if require_mount and not os.path.ismount(folder):
-        raise StateError(f"{folder} to be a mount point (require_mount = yes)", "no disk mounted there")
+        raise NotMounted(f"{folder} to be a mount point (require_mount = yes)", "no disk mounted there")
     try:
         _make(folder)
     except OSError as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final, TypeVar, cast
 
+import dfs
 from dfs.core.cluster_messages import MetaStatus, Shape
 from dfs.core.errors import Stopping, UnknownMethod
 from dfs.core.events import META_READ_ONLY, Event
@@ -126,6 +127,8 @@ class MetaService:
             mounts=parts.sessions.statuses(),
             inodes=inodes,
             reclaiming=reclaiming,
+            wall_ns=self._host.clock.wall_ns(),
+            release=dfs.__version__,
         )
 
     def _on_store_failure(self, failure: StoreFailure) -> None:

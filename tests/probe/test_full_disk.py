@@ -34,7 +34,7 @@ def cramped(make_cluster: Callable[..., Cluster]) -> Iterator[Cluster]:
     state = cluster.state_folder(1)
     state.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", state], check=True)
-    cluster.allow("the disk of this server is full", "fails with ENOSPC")
+    cluster.allow("the disk of this server is full", "the disk of this server is nearly full", "fails with ENOSPC")
     cluster.start(mounts=1)
     try:
         yield cluster
@@ -80,6 +80,9 @@ def test_program_gets_enospc_and_the_file_keeps_what_was_acknowledged(cramped: C
     path = cramped.mount().path / "file"
     acknowledged = fill(path)
     assert acknowledged > DISK_BYTES // 2
+    log = cramped.data(1).log_text()
+    assert log.count("the disk of this server is nearly full") == 1
+    assert log.index("is nearly full") < log.index("the disk of this server is full")
     assert path.stat().st_size == acknowledged
     assert path.read_bytes() == content(acknowledged)
     assert (remount(cramped) / "file").read_bytes() == content(acknowledged)

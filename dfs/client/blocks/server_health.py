@@ -1,7 +1,8 @@
 """Which data servers are known to be down: one book for readers and writers.
 
 A server that failed is not tried before its backoff ends; the delay doubles with each further failure. One event when an outage
-is first felt by writing or by reading, one when it is over. Called by reader.py, replication.py and repairing.py.
+is first felt by writing or by reading, one when writing has waited long, one when it is over. Called by reader.py, replication.py
+and repairing.py.
 """
 
 from __future__ import annotations
@@ -9,13 +10,17 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 from dfs.client.blocks.backoff import delay_s
 from dfs.core.errors import DfsError, PeerError
-from dfs.core.events import READ_BOTH_COPIES, READ_ONE_COPY, WRITE_GOES_ON, WRITE_WAITS, Event, EventKind
+from dfs.core.events import READ_BOTH_COPIES, READ_ONE_COPY, WRITE_GOES_ON, WRITE_STALLED, WRITE_WAITS, Event, EventKind
 from dfs.core.ids import ServerIndex
 from dfs.core.interfaces import POLL_S, CallContext, Clock, EventSink, Random, Tasks, raise_if_cancelled
 from dfs.core.limits import RETRY_DELAY_S_MAX
+
+STALL_S: Final = 60.0
+"""A write that has waited for so long is no hiccup: somebody must look."""
 
 
 class Purpose(enum.Enum):
@@ -38,6 +43,7 @@ class _Outage:
     """Whether a caller is trying the server now; the others do not wait for the outcome."""
     felt_by: set[Purpose] = field(default_factory=set)
     reason: str = ""
+    is_stall_told: bool = False
 
 
 class ServerHealth:
@@ -121,11 +127,25 @@ class ServerHealth:
         wanted = list(servers)
         while True:
             raise_if_cancelled(ctx)
+            self._tell_stall(ctx, wanted)
             with self._mutex:
                 due_in_s = min((self._due_in_s(server) for server in wanted), default=0.0)
                 if due_in_s <= 0:
                     return
                 self._changed.wait(min(due_in_s, POLL_S))
+
+    def _tell_stall(self, ctx: CallContext, servers: Iterable[ServerIndex]) -> None:
+        """Report, once per outage, that writing has waited for STALL_S."""
+        now_s = self._clock.monotonic_s()
+        for server in servers:
+            with self._mutex:
+                outage = self._outages.get(server)
+                if outage is None or outage.is_stall_told or Purpose.WRITE not in outage.felt_by:
+                    continue
+                waited_s, reason = now_s - outage.began_s, outage.reason
+                outage.is_stall_told = waited_s >= STALL_S
+            if waited_s >= STALL_S:
+                self._events.emit(Event(WRITE_STALLED, server=server, details={"waited_s": waited_s, "reason": reason}), ctx)
 
     def _due_in_s(self, server: ServerIndex) -> float:
         outage = self._outages.get(server)

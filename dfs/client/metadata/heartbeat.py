@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from dfs.client.blocks.patience import Patience
+from dfs.client.metadata.clock_watch import ClockWatch
 from dfs.client.metadata.grants import Grants
 from dfs.client.metadata.handles import Handles
 from dfs.client.metadata.lease import Lease
@@ -65,6 +66,7 @@ class HeartbeatTask:
         grants: Grants,
         closed: ClosedFiles,
         recall: Callable[[tuple[Ino, ...]], None],
+        watch: ClockWatch,
         clock: Clock,
         random: Random,
     ) -> None:
@@ -74,6 +76,7 @@ class HeartbeatTask:
         self._grants = grants
         self._closed = closed
         self._recall = recall
+        self._watch = watch
         self._clock = clock
         self._random = random
 
@@ -104,7 +107,7 @@ class HeartbeatTask:
         known = self._grants.recalls()
         told = self._session.context(GuardedContext(ctx, lambda: not set(known) <= set(self._grants.recalls())))
         closed = self._closed.take()
-        sent_s = self._clock.monotonic_s()
+        sent_s, sent_ns = self._clock.monotonic_s(), self._clock.wall_ns()
         is_heard = False
         try:
             answer = self._meta.try_once(told, Heartbeat(closed, known))
@@ -122,6 +125,7 @@ class HeartbeatTask:
                 self._closed.add(closed)
         if told.session == self._session.number:
             self._lease.renew(sent_s)
+        self._watch.note(ctx, sent_ns, answer.wall_ns)
         self._session.learn(ctx, answer)
         if answer.recalls:
             self._recall(answer.recalls)

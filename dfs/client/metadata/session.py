@@ -11,6 +11,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import dfs
 from dfs.client.metadata.attribute_cache import AttributeCache
 from dfs.client.metadata.grants import Grants
 from dfs.client.metadata.handles import Handles
@@ -22,7 +23,7 @@ from dfs.client.settings import MountSettings
 from dfs.core.cluster_messages import ServerAddress, Shape
 from dfs.core.contexts import DerivedContext
 from dfs.core.errors import DuplicateRefused, EndReason, Interrupted, NotFound, PeerStartError, SessionExpired, StaleFile
-from dfs.core.events import LEASE_LOST, Event
+from dfs.core.events import LEASE_LOST, RELEASES_DIFFER, Event
 from dfs.core.ids import NO_SESSION, OpId, SessionId
 from dfs.core.interfaces import POLL_S, CallContext, DataServers, EventSink, Random, Tasks, raise_if_cancelled
 from dfs.core.limits import BATCH_INODES_MAX
@@ -190,6 +191,8 @@ class Session:
             except SessionExpired:
                 self._nonce = b""  # opened long ago, and expired since
         self._set_addresses(opened.data_servers, opened.shape.cluster)
+        if opened.release not in ("", dfs.__version__):
+            self._events.emit(Event(RELEASES_DIFFER, details={"own": dfs.__version__, "other": opened.release}), ctx)
         self._assert_opens(ctx, opened.session)
         self._epoch = opened.epoch
         with self._mutex:

@@ -15,7 +15,7 @@ from typing import Final
 
 from dfs.core.cluster_messages import Space
 from dfs.core.errors import DiskFull
-from dfs.core.events import NEW_BLOCKS_FIT, NO_NEW_BLOCKS, Event
+from dfs.core.events import DISK_NEARLY_FULL, NEW_BLOCKS_FIT, NO_NEW_BLOCKS, Event
 from dfs.core.ids import ServerIndex
 from dfs.core.interfaces import Disk, EventSink, Tasks
 
@@ -23,6 +23,10 @@ RESERVE_BYTES_MAX: Final = 192 << 20
 """Room for a journal of the usual size: two segments, each up to twice over its size, and what their blocks need in place."""
 DISK_SHARE: Final = 8
 """At most one part in so many of a small disk."""
+NEARLY_FULL_SHARE: Final = 20
+"""A disk with less than one part in so many left for new blocks is nearly full,"""
+NEARLY_FULL_BYTES_MAX: Final = 10 << 30
+"""if that is less than this, too."""
 SEGMENT_SHARE: Final = 6
 """A segment of the journal takes at most one part in so many of the reserve."""
 
@@ -30,6 +34,11 @@ SEGMENT_SHARE: Final = 6
 def reserve_bytes(total_bytes: int) -> int:
     """Return how much of a disk of that size is held back."""
     return min(RESERVE_BYTES_MAX, total_bytes // DISK_SHARE)
+
+
+def nearly_full_bytes(total_bytes: int) -> int:
+    """Return what a disk of that size must have left for new blocks not to be nearly full."""
+    return min(NEARLY_FULL_BYTES_MAX, total_bytes // NEARLY_FULL_SHARE)
 
 
 class Reserve:
@@ -49,6 +58,7 @@ class Reserve:
         self._draining_bytes = 0
         """Claimed by those that the checkpoint under way puts in place."""
         self._is_full = False
+        self._is_nearly_full = False
         self.journal_bytes: Callable[[], int] = lambda: 0
         """What the journal takes of the reserve now; set by whoever puts the store together."""
 
@@ -65,10 +75,12 @@ class Reserve:
         wanted = in_place_bytes + journalled_bytes
         if not wanted or self._take(wanted, journalled_bytes):
             return
-        free_bytes = self._disk.space().free_bytes
+        space = self._disk.space()
+        free_bytes = space.free_bytes
         with self._mutex:
             owed = self._held_bytes - self.journal_bytes() + self._promised_bytes + self._draining_bytes
-            self._budget_bytes = free_bytes - owed
+            left_bytes = self._budget_bytes = free_bytes - owed
+        self._tell_nearly_full(max(0, left_bytes), space.total_bytes)
         self._tell(free_bytes, is_full=not self._take(wanted, journalled_bytes))
 
     def roll(self) -> None:
@@ -94,6 +106,16 @@ class Reserve:
             self._budget_bytes -= wanted
             self._promised_bytes += journalled_bytes
             return True
+
+    def _tell_nearly_full(self, left_bytes: int, total_bytes: int) -> None:
+        """Report that little is left for new blocks, once until there is twice as much again."""
+        limit_bytes = nearly_full_bytes(total_bytes)
+        if left_bytes < limit_bytes and not self._is_nearly_full:
+            self._is_nearly_full = True
+            details = {"free": left_bytes, "total": total_bytes}
+            self._events.emit(Event(DISK_NEARLY_FULL, server=self._server, details=details))
+        elif left_bytes > 2 * limit_bytes:
+            self._is_nearly_full = False
 
     def _tell(self, free_bytes: int, *, is_full: bool) -> None:
         """Report a change, and refuse if there is no room."""

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from dfs.core.block_messages import Identity
 from dfs.core.cluster_messages import RoleState, Shape
-from dfs.core.errors import DiskMissing, NotFormatted, StateError, WrongServer
+from dfs.core.errors import DiskMissing, NotFormatted, StateError, TooNew, WrongServer
 from dfs.core.ids import ServerIndex
 from dfs.core.interfaces import Disk, Random, Tasks
 from dfs.core.placement import Role
@@ -76,7 +76,7 @@ def parse_superblock(raw: bytes) -> Superblock:
         members = json.loads(raw)
         stored_sum = members.pop("crc32")
         if members.pop("format") != FORMAT:
-            raise StateError(f"a superblock of format {FORMAT}", "another one; was it written by a newer release?")
+            raise TooNew(f"a superblock of format {FORMAT}", "another one; was it written by a newer release?")
         if stored_sum != _sum({"format": FORMAT, **members}):
             raise StateError("a superblock with a right checksum", "a wrong one")
         primary, secondary = RoleState(members.pop("primary")), RoleState(members.pop("secondary"))

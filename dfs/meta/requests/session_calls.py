@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+import dfs
 from dfs.core.errors import BadRequest
-from dfs.core.events import SESSION_EXPIRED, Event
+from dfs.core.events import MOUNT_CRASHED, SESSION_EXPIRED, Event
 from dfs.core.ids import NO_OP, SessionId
 from dfs.core.interfaces import CallContext, Clock, EventSink
 from dfs.core.limits import HEARTBEAT_PARK_S, PATH_BYTES_MAX
@@ -84,12 +85,16 @@ class SessionCalls:
         if len(request.host) > _HOST_CHARACTERS_MAX or len(request.mount_path) > PATH_BYTES_MAX:
             raise BadRequest(f"host or mount_path: expected at most {_HOST_CHARACTERS_MAX} and {PATH_BYTES_MAX}")
         self._formatter.ensure(ctx, request.data_servers)
+        crashed = self._sessions.find(request.host, request.mount_path)
         session = self._store.change(lambda tx: self._open(tx, request))
+        if crashed is not None and crashed != session:
+            path = request.mount_path.decode("utf-8", "backslashreplace")
+            self._events.emit(Event(MOUNT_CRASHED, details={"session": crashed, "host": request.host, "path": path}), ctx)
         self._sessions.heard(session)
         self._sessions.answered(session)
         shape = self._cluster.shape
         assert shape is not None
-        return SessionOpened(session, shape, self._cluster.addresses, self._epoch)
+        return SessionOpened(session, shape, self._cluster.addresses, self._epoch, dfs.__version__)
 
     def _open(self, tx: Transaction, request: OpenSession) -> SessionId:
         row = tx.one("SELECT session FROM session WHERE nonce = ?", request.nonce)
@@ -123,7 +128,7 @@ class SessionCalls:
         self._sessions.require_some(session)
         if ctx.cancelled() is None:
             self._sessions.answered(session)
-        return HeartbeatAnswer(self._epoch, self._recalls.of(session), self._cluster.addresses)
+        return HeartbeatAnswer(self._epoch, self._recalls.of(session), self._cluster.addresses, self._clock.wall_ns())
 
     def assert_opens(self, ctx: CallContext, request: AssertOpens) -> Done:
         """Note what a session has open after our restart."""

@@ -109,6 +109,12 @@ class Sessions:
                 raise SessionExpired(session)
             live.answered_s = self._clock.monotonic_s()
 
+    def find(self, host: str, path: bytes) -> SessionId | None:
+        """Return the newest session of a mount there, if one is alive."""
+        with self._mutex:
+            found = [number for number, live in self._live.items() if (live.row.host, live.row.path) == (host, path)]
+        return max(found, default=None)
+
     def add(self, tx: Transaction, row: SessionRow) -> None:
         """Let a session call, whose row is written in `tx`."""
         with self._mutex:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
-from dfs.core.errors import ReadOnly, StateError, Stopping
+from dfs.core.errors import ReadOnly, StateError, Stopping, TooNew
 from dfs.core.interfaces import POLL_S, Tasks
 from dfs.meta.state.schema import APPLICATION_ID, MIGRATIONS
 
@@ -406,7 +406,7 @@ def _migrate(connection: sqlite3.Connection, path: str) -> None:
     if application != APPLICATION_ID and (application or version or tables):
         raise StateError(f"{path} to be the database of a meta-server", f"application id {application:#x}")
     if version > len(MIGRATIONS):
-        raise StateError(f"{path} of version {len(MIGRATIONS)} or older", f"version {version}")
+        raise TooNew(f"{path} of version {len(MIGRATIONS)} or older", f"version {version}")
     for number in range(version, len(MIGRATIONS)):
         script = MIGRATIONS[number]
         connection.executescript(

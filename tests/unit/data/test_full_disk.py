@@ -9,9 +9,9 @@ import pytest
 from dfs.core.block_messages import CopyState, ShowData
 from dfs.core.cuts import Cut
 from dfs.core.errors import DiskFull, NoSpace
-from dfs.core.events import NEW_BLOCKS_FIT, NO_NEW_BLOCKS
+from dfs.core.events import DISK_NEARLY_FULL, NEW_BLOCKS_FIT, NO_NEW_BLOCKS
 from dfs.core.ids import Ticket
-from dfs.data.disk.reserve import RESERVE_BYTES_MAX, reserve_bytes
+from dfs.data.disk.reserve import RESERVE_BYTES_MAX, nearly_full_bytes, reserve_bytes
 from tests.harness.memory_disk import MemoryDisk
 from tests.unit.data.one_server import CONTEXT, OneServer, P, S, generation
 
@@ -47,6 +47,7 @@ def test_full_disk_refuses_new_blocks_and_keeps_what_was_acknowledged(blocks: li
     for ino in taken:
         assert [block.data for block in server.get(ino, P, 0, len(blocks))] == blocks
     assert len(server.events.of(NO_NEW_BLOCKS)) == 1
+    assert server.events.of(DISK_NEARLY_FULL)
 
 
 @pytest.mark.parametrize("blocks", [RUN, [BLOCK]], ids=["in place", "journalled"])
@@ -75,6 +76,24 @@ def test_full_disk_still_repairs_truncates_and_removes_and_then_takes_new_blocks
     server.put(9_999, generation(4), (S, 1, RUN))
     assert server.one(9_999, S, 1).data == BLOCK
     assert len(server.events.of(NEW_BLOCKS_FIT)) == 1
+
+
+def test_disk_is_called_nearly_full_once_until_there_is_room_again() -> None:
+    disk = MemoryDisk()
+    disk.total_bytes = disk.free_bytes = 1 << 30
+    server = OneServer(disk)
+    disk.free_bytes = reserve_bytes(1 << 30) + nearly_full_bytes(1 << 30) - 1
+    for ino in (10, 11):
+        server.put(ino, generation(2), (P, 0, RUN))
+        server.checkpoint()
+    (event,) = server.events.of(DISK_NEARLY_FULL)
+    assert event.details == {"free": nearly_full_bytes(1 << 30) - 1, "total": 1 << 30}
+    disk.free_bytes = 1 << 30
+    server.put(12, generation(2), (P, 0, RUN))
+    server.checkpoint()
+    disk.free_bytes = reserve_bytes(1 << 30) + 100_000
+    server.put(13, generation(2), (P, 0, RUN))
+    assert len(server.events.of(DISK_NEARLY_FULL)) == 2
 
 
 def test_reserve_takes_little_of_a_small_disk_and_no_more_than_needed_of_a_large_one() -> None:
