@@ -19,6 +19,7 @@ from dfs.cli.cluster_file import NAME, parse_servers, write_cluster
 from dfs.cli.configuration import add_config_option, config_path, find_drop_ins, read_config
 from dfs.cli.damage import result_of
 from dfs.cli.data import parse_index
+from dfs.cli.diagnose import observe, show_diagnosis
 from dfs.cli.dump_strip import dump_strip
 from dfs.cli.ls_blocks import PREFIX, find_place, list_blocks, show
 from dfs.cli.restore import restore_backup, restore_meta
@@ -34,12 +35,16 @@ from dfs.host.clock import SystemClock
 
 PROGRAM: Final = "dfsctl"
 EPILOG: Final = """\
-Exit status of status: 0 healthy, 1 degraded, 2 data at risk (two neighbouring servers are not healthy). Of fsck: 0 clean,
-1 everything that was found is repaired, 2 damage is left, as always without --repair. Of ls-blocks: 0 both copies of all
-blocks are good, 1 some are not. Of lost: 0 nothing is lost, 1 something is. Of dump-strip: 0 everything verifies,
-1 something does not. Of scrub --wait: 0 nothing was found or all of it repaired, 1 damage is left or some copies could not
-be compared. All: 2 wrong usage, 3 wrong configuration, 4 a file or folder that can't be used, 5 a server that is
-needed does not answer."""
+Exit status:
+  status       0 healthy, 1 degraded, 2 data at risk (two neighbouring servers are not healthy)
+  diagnose     0 healthy, 1 something is wrong, 2 data can't be read
+  fsck         0 clean, 1 everything that was found is repaired, 2 damage is left, as always without --repair
+  ls-blocks    0 both copies of all blocks are good, 1 some are not
+  lost         0 nothing is lost, 1 something is
+  dump-strip   0 everything verifies, 1 something does not
+  scrub --wait 0 nothing was found or all of it repaired, 1 damage is left or some copies could not be compared
+  all          2 wrong usage, 3 wrong configuration, 4 a file or folder that can't be used, 5 a server that is needed does
+               not answer"""
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -62,6 +67,9 @@ def make_dfsctl_parser() -> OneLineParser:
     status = commands.add_parser("status", help="how the cluster is doing", allow_abbrev=False)
     _add_cluster(status, _status)
     status.add_argument("--json", action="store_true", help="for programs: one JSON object")
+    diagnosis = commands.add_parser("diagnose", help="what is wrong, and what cures it", allow_abbrev=False)
+    _add_cluster(diagnosis, _diagnose)
+    diagnosis.add_argument("--json", action="store_true", help="for programs: one JSON object")
     blocks = commands.add_parser("ls-blocks", help="where a file's blocks are and whether they verify", allow_abbrev=False)
     blocks.add_argument("path", metavar="PATH", help=f"a file below a mount, or {PREFIX}PATH from the root of the file system")
     _add_cluster(blocks, _ls_blocks)
@@ -168,6 +176,12 @@ def _status(options: argparse.Namespace) -> int:
     report = ask_cluster(PlainContext(), address, meta, servers)
     print(to_json(report) if options.json else to_text(report))
     return report.health()
+
+
+def _diagnose(options: argparse.Namespace) -> int:
+    address, meta, servers = _connect(options)
+    seen = observe(PlainContext(), SystemClock(), address, meta, servers)
+    return show_diagnosis(seen, as_json=options.json)
 
 
 def _ls_blocks(options: argparse.Namespace) -> int:

@@ -1,0 +1,205 @@
+"""What the journal's events tell, and which later event of the same program takes each of them back. Pure. Called by judging.py."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from dfs.cli.diagnosis.findings import Depth, Finding, Harm
+from dfs.cli.diagnosis.observations import META, Entry, blocks_subject, disk_subject, server_subject, unit_subject
+from dfs.core import events
+from dfs.core.events import EventKind
+
+ERRORS_SHOWN_MAX: Final = 3
+
+Subject = Callable[[Entry], str]
+
+
+def _writer(entry: Entry) -> str:
+    """The program that wrote the line; without a unit, the server that the line names."""
+    found = unit_subject(entry.unit)
+    return found if found != entry.unit or "DFS_SERVER" not in entry.fields else server_subject(entry.fields["DFS_SERVER"])
+
+
+def _named_server(entry: Entry) -> str:
+    """The data server that the line tells of, whoever wrote it."""
+    return server_subject(entry.fields.get("DFS_SERVER", "?"))
+
+
+def _meta(entry: Entry) -> str:
+    return META
+
+
+def _mount(entry: Entry) -> str:
+    return f"mount {entry.fields.get('DFS_PATH', '?')}"
+
+
+def _blocks(entry: Entry) -> str:
+    return blocks_subject(entry.fields["DFS_SERVER"]) if "DFS_SERVER" in entry.fields else "blocks"
+
+
+def _disk(entry: Entry) -> str:
+    return disk_subject(entry.fields.get("DFS_SERVER", "?"))
+
+
+@dataclass(frozen=True, slots=True)
+class EventRule:
+    """What one kind of event means as long as it is not over."""
+
+    kind: EventKind
+    situation: str
+    harm: Harm
+    depth: Depth
+    subject: Subject
+    ended_by: tuple[EventKind, ...] = ()
+    """Events about the same subject that take it back."""
+    cures: tuple[str, ...] = ()
+    """Besides the line that shows its explanation; @DFS_...@ is replaced by the event's field."""
+
+
+_READY: Final = (events.SERVICE_READY,)
+_KERNEL: Final = ("journalctl -k -p warning -n 50",)
+_SCRUB: Final = ("dfsctl scrub --server @DFS_SERVER@ --wait",)
+_SCRUBBED: Final = (events.SCRUB_FINISHED,)
+"""Takes damage back if it found none."""
+
+RULES: Final[tuple[EventRule, ...]] = (
+    EventRule(events.PORT_TAKEN, "port-taken", Harm.WAITING, Depth.CAUSE, _writer, _READY, ('systemctl list-units --all "dfs-*"',)),
+    EventRule(
+        events.FOLDER_NOT_MOUNTED,
+        "folder-not-mounted",
+        Harm.WAITING,
+        Depth.CAUSE,
+        _writer,
+        _READY,
+        ("systemctl list-units --type=mount --all", "systemctl restart dfs.target"),
+    ),
+    EventRule(events.FOLDER_UNUSABLE, "folder-unusable", Harm.WAITING, Depth.CAUSE, _writer, _READY, _KERNEL),
+    EventRule(events.CONFIG_WRONG, "config-wrong", Harm.WAITING, Depth.CAUSE, _writer, _READY, ("systemctl restart dfs.target",)),
+    EventRule(events.STATE_TOO_NEW, "releases-differ", Harm.WAITING, Depth.CAUSE, _writer, _READY, ("dfsctl --version",)),
+    EventRule(events.PEER_MISSING, "peer-missing", Harm.WAITING, Depth.EFFECT, _writer, _READY, ("dfsctl status",)),
+    EventRule(events.MOUNT_POINT_UNUSABLE, "mount-point-unusable", Harm.WAITING, Depth.CAUSE, _writer, _READY),
+    EventRule(events.PROGRAM_FAILED, "program-failed", Harm.WAITING, Depth.CAUSE, _writer, _READY, _KERNEL),
+    EventRule(events.SERVER_REFUSED, "address-wrong", Harm.WAITING, Depth.CAUSE, _writer, _READY, ("dfsctl status",)),
+    EventRule(
+        events.WRITE_STALLED,
+        "write-stalled",
+        Harm.WAITING,
+        Depth.EFFECT,
+        _named_server,
+        (events.WRITE_GOES_ON, events.SERVICE_STOPPED),
+        ("dfsctl status",),
+    ),
+    EventRule(
+        events.WRITE_WAITS,
+        "write-stalled",
+        Harm.WAITING,
+        Depth.EFFECT,
+        _named_server,
+        (events.WRITE_GOES_ON, events.SERVICE_STOPPED),
+        ("dfsctl status",),
+    ),
+    EventRule(
+        events.READ_ONE_COPY,
+        "server-down",
+        Harm.AT_RISK,
+        Depth.EFFECT,
+        _named_server,
+        (events.READ_BOTH_COPIES, events.SERVICE_STOPPED),
+        ("dfsctl status",),
+    ),
+    EventRule(events.META_WAITS, "mount-waiting", Harm.STOPPED, Depth.EFFECT, _meta, (events.META_GOES_ON,), ("dfsctl status",)),
+    EventRule(events.MOUNT_CRASHED, "client-crashed", Harm.NOTE, Depth.STATE, _mount),
+    EventRule(events.SESSION_EXPIRED, "client-crashed", Harm.NOTE, Depth.STATE, _mount),
+    EventRule(events.LEASE_LOST, "lease-lost", Harm.NOTE, Depth.STATE, _writer),
+    EventRule(events.META_ROLLED_BACK, "meta-rolled-back", Harm.AT_RISK, Depth.STATE, _meta, (events.META_ROLLBACK_ACCEPTED,)),
+    EventRule(
+        events.META_READ_ONLY, "meta-read-only", Harm.STOPPED, Depth.STATE, _meta, (events.META_WRITES_AGAIN, *_READY), _KERNEL
+    ),
+    EventRule(events.META_DISK_FULL, "disk-full", Harm.WAITING, Depth.STATE, _meta, (events.META_DISK_FITS, *_READY)),
+    EventRule(events.NO_NEW_BLOCKS, "disk-full", Harm.WAITING, Depth.STATE, _disk, (events.NEW_BLOCKS_FIT, *_READY)),
+    EventRule(events.DISK_TROUBLE, "disk-fails", Harm.AT_RISK, Depth.CAUSE, _named_server, (events.DISK_GOES_ON, *_READY), _KERNEL),
+    EventRule(events.DISK_FAILED, "disk-fails", Harm.AT_RISK, Depth.CAUSE, _named_server, _READY, _KERNEL),
+    EventRule(events.DATA_LOST, "data-lost", Harm.LOST, Depth.STATE, _named_server, (), ("dfsctl lost",)),
+    EventRule(
+        events.NO_GOOD_COPY, "blocks-corrupt", Harm.LOST, Depth.STATE, _blocks, (), ("dfsctl lost --everywhere", "dfsctl fsck")
+    ),
+    EventRule(events.COPIES_DIFFER, "blocks-corrupt", Harm.AT_RISK, Depth.STATE, _blocks, (), ("dfsctl fsck",)),
+    EventRule(events.CORRUPT_RECORD, "blocks-corrupt", Harm.SOON, Depth.STATE, _blocks, _SCRUBBED, _SCRUB),
+    EventRule(events.BLOCKS_UNREADABLE, "blocks-corrupt", Harm.SOON, Depth.STATE, _blocks, _SCRUBBED, (*_KERNEL, *_SCRUB)),
+    EventRule(events.STRIP_UNREADABLE, "blocks-corrupt", Harm.AT_RISK, Depth.STATE, _blocks, _SCRUBBED, (*_KERNEL, *_SCRUB)),
+    EventRule(events.MAP_PAGE_LOST, "blocks-corrupt", Harm.SOON, Depth.STATE, _blocks, _SCRUBBED, _SCRUB),
+    EventRule(events.JOURNAL_DAMAGED, "disk-fails", Harm.SOON, Depth.STATE, _named_server, _SCRUBBED, (*_KERNEL, *_SCRUB)),
+    EventRule(events.FLOORS_LOST, "disk-fails", Harm.SOON, Depth.STATE, _named_server, _SCRUBBED, (*_KERNEL, *_SCRUB)),
+    EventRule(events.SCRUB_LATE, "scrub-late", Harm.SOON, Depth.STATE, _named_server, _SCRUBBED, _SCRUB),
+    EventRule(events.CLOCK_OFF, "clock-off", Harm.SOON, Depth.STATE, _writer, _READY, ("systemctl status systemd-timesyncd",)),
+    EventRule(events.RELEASES_DIFFER, "releases-differ", Harm.SOON, Depth.STATE, _writer, _READY),
+    EventRule(events.UNEXPECTED, "bug", Harm.SOON, Depth.STATE, _writer),
+)
+"""Events that stand for a trouble. INFO events, and warnings that say what another one says better, stand for none."""
+_RULE_OF: Final = {rule.kind.message_id: rule for rule in RULES}
+
+
+def judge_journal(entries: Sequence[Entry]) -> Iterator[Finding]:
+    """Yield, for each trouble that the journal tells of and that nothing later takes back, one finding."""
+    open_troubles: dict[tuple[str, str, str], list[Entry]] = {}
+    for entry in entries:
+        for key in [key for key in open_troubles if _ends(entry, key)]:
+            del open_troubles[key]
+        rule = _RULE_OF.get(entry.message_id)
+        if rule is not None:
+            open_troubles.setdefault((entry.message_id, rule.subject(entry), entry.unit), []).append(entry)
+    for (message_id, subject, _), told in open_troubles.items():
+        yield _finding(_RULE_OF[message_id], subject, told)
+    yield from _errors(entries)
+
+
+def _ends(entry: Entry, key: tuple[str, str, str]) -> bool:
+    """Tell whether a line takes back a trouble that the same program told before."""
+    message_id, subject, unit = key
+    rule = _RULE_OF[message_id]
+    if entry.unit != unit or not any(entry.message_id == kind.message_id for kind in rule.ended_by):
+        return False
+    if entry.message_id == events.SCRUB_FINISHED.message_id and entry.fields.get("DFS_DAMAGED", "0") != "0":
+        return False
+    is_about_all = entry.message_id in (events.SERVICE_READY.message_id, events.SERVICE_STOPPED.message_id)
+    return is_about_all or rule.subject(entry) == subject
+
+
+def _errors(entries: Sequence[Entry]) -> Iterator[Finding]:
+    """Yield the last errors that are no events, one finding per program."""
+    by_unit: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if not entry.message_id:
+            by_unit.setdefault(entry.unit, []).append(entry)
+    for unit, told in by_unit.items():
+        seen = tuple(_shown(entry) for entry in told[-ERRORS_SHOWN_MAX:])
+        title = f"{unit} has logged {len(told)} errors within a day"
+        cures = (f'journalctl -u "{unit}" -p err --since -1d',)
+        yield Finding("errors-logged", f"log of {unit}", Harm.NOTE, Depth.EFFECT, title, seen, cures)
+
+
+def _shown(entry: Entry) -> str:
+    line = entry.message.partition("\n")[0]
+    return f"journal of {entry.unit}, {datetime.fromtimestamp(entry.at_s, UTC):%Y-%m-%d %H:%M:%S} UTC: {line}"
+
+
+def _finding(rule: EventRule, subject: str, told: list[Entry]) -> Finding:
+    last = told[-1]
+    times = () if len(told) == 1 else (f"it was told {len(told)} times within a day",)
+    return Finding(
+        situation=rule.situation,
+        subject=subject,
+        harm=rule.harm,
+        depth=rule.depth,
+        title=last.message,
+        evidence=(_shown(last), *times),
+        cures=(*(_fill(cure, last) for cure in rule.cures), f"journalctl -x MESSAGE_ID={rule.kind.message_id} -n 1"),
+    )
+
+
+def _fill(cure: str, entry: Entry) -> str:
+    return re.sub("@([A-Z_]+)@", lambda match: entry.fields.get(match[1], "N"), cure)
