@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from dfs.cli import fsck, lost
+from dfs.cli import fsck, lost, stop_safety
 from dfs.cli.arguments import OneLineParser, make_parser, parse_address, run_program
 from dfs.cli.backup import BACKUP_TIMEOUT_S, back_up
 from dfs.cli.cluster_file import NAME, parse_servers, write_cluster
@@ -38,6 +38,7 @@ EPILOG: Final = """\
 Exit status:
   status       0 healthy, 1 degraded, 2 data at risk (two neighbouring servers are not healthy)
   diagnose     0 healthy, 1 something is wrong, 2 data can't be read
+  safe-to-stop 0 safe, 1 something could not be read while it is stopped
   fsck         0 clean, 1 everything that was found is repaired, 2 damage is left, as always without --repair
   ls-blocks    0 both copies of all blocks are good, 1 some are not
   lost         0 nothing is lost, 1 something is
@@ -70,6 +71,10 @@ def make_dfsctl_parser() -> OneLineParser:
     diagnosis = commands.add_parser("diagnose", help="what is wrong, and what cures it", allow_abbrev=False)
     _add_cluster(diagnosis, _diagnose)
     diagnosis.add_argument("--json", action="store_true", help="for programs: one JSON object")
+    stop = commands.add_parser("safe-to-stop", help="whether a data server may be stopped without harm", allow_abbrev=False)
+    stop.add_argument("server", type=parse_index, metavar="N", help="which data server, from 0")
+    _add_cluster(stop, _safe_to_stop)
+    stop.add_argument("--json", action="store_true", help="for programs: one JSON object")
     blocks = commands.add_parser("ls-blocks", help="where a file's blocks are and whether they verify", allow_abbrev=False)
     blocks.add_argument("path", metavar="PATH", help=f"a file below a mount, or {PREFIX}PATH from the root of the file system")
     _add_cluster(blocks, _ls_blocks)
@@ -182,6 +187,13 @@ def _diagnose(options: argparse.Namespace) -> int:
     address, meta, servers = _connect(options)
     seen = observe(PlainContext(), SystemClock(), address, meta, servers)
     return show_diagnosis(seen, as_json=options.json)
+
+
+def _safe_to_stop(options: argparse.Namespace) -> int:
+    address, meta, servers = _connect(options)
+    safety = stop_safety.judge_stop(ask_cluster(PlainContext(), address, meta, servers), options.server)
+    print(stop_safety.to_json(safety) if options.json else stop_safety.to_text(safety))
+    return safety.exit_code()
 
 
 def _ls_blocks(options: argparse.Namespace) -> int:

@@ -97,3 +97,31 @@ def test_status_of_a_meta_that_hangs_is_5_in_bounded_time(healthy: Cluster) -> N
     assert dfsctl("status", "--config", healthy.config_file).returncode == 5
     assert time.monotonic() - began < ANSWER_S_MAX
     healthy.meta.resume()
+
+
+def test_safe_to_stop_is_true_to_what_readers_then_see(make_cluster: Callable[..., Cluster]) -> None:
+    cluster = make_cluster(n=4)
+    cluster.start(mounts=1)
+    path, content = cluster.mount().path / "file", bytes(range(256)) * 100
+    path.write_bytes(content)
+    config = ("--config", cluster.config_file)
+    assert dfsctl("safe-to-stop", 4, *config).returncode == 2
+    safe = dfsctl("safe-to-stop", 1, *config)
+    assert (safe.returncode, safe.stderr) == (0, "")
+    cluster.data(1).stop()
+    cluster.allow("does not answer", "waiting for meta-server")
+    assert path.read_bytes() == content
+    assert dfsctl("safe-to-stop", 3, *config).returncode == 0
+    unsafe = dfsctl("safe-to-stop", 2, "--json", *config)
+    assert unsafe.returncode == 1
+    assert [loss["twin"] for loss in json.loads(unsafe.stdout)["losses"]] == [1]
+    cluster.data(3).stop()
+    assert path.read_bytes() == content
+    assert dfsctl("safe-to-stop", 0, *config).returncode == 1
+    cluster.data(1).start()
+    cluster.data(3).start()
+    cluster.wait_ready()
+    wait_until(lambda: dfsctl("safe-to-stop", 2, *config).returncode == 0, "the neighbours to be back")
+    cluster.meta.stop()
+    assert dfsctl("safe-to-stop", 2, *config).returncode == 5
+    cluster.meta.start()

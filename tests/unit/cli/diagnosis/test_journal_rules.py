@@ -4,6 +4,8 @@ Method: journals made up of the events themselves.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from dfs.cli.diagnosis.findings import Finding, Harm, exit_code
@@ -116,3 +118,9 @@ def test_disk_that_is_full_is_one_finding_with_both_witnesses() -> None:
     full = seen(away(3), state="disk full: 5 bytes free")
     found = [each for each in ranked(entry(events.META_DISK_FULL, META), cluster=full) if each.situation == "disk-full"]
     assert [len(each.evidence) for each in found] == [2]
+
+
+def test_documentation_explains_every_situation_of_the_journal() -> None:
+    text = (Path(__file__).resolve().parents[4] / "docs" / "journal.md").read_text()
+    others = {"peer-missing", "program-failed", "lease-lost", "scrub-late", "bug"}
+    assert {rule.situation for rule in RULES if f"`{rule.situation}`" not in text} <= others
