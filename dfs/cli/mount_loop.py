@@ -1,12 +1,15 @@
 """The main thread of a mount: wait until someone wants the mount to end, then end it in bounded time.
 
-SIGTERM, SIGINT and SIGHUP unmount; `fusermount -u` and `umount` have unmounted already. Composed by dfs/cli/mount.py; the client
-service is started before and stopped after it by the caller.
+SIGTERM, SIGINT and SIGHUP unmount; `fusermount -u` and `umount` have unmounted already. SIGUSR1 says that the machine is going
+down: the mount stays, but nothing waits long any more. Composed by dfs/cli/mount.py; the client service is started before and
+stopped after it by the caller.
 """
 
 from __future__ import annotations
 
+import logging
 import signal
+from collections.abc import Callable
 from types import FrameType
 from typing import Final
 
@@ -16,7 +19,11 @@ from dfs.fusefs.mounting import Mount
 from dfs.host.notify import SystemdNotify
 from dfs.host.stop_request import StopRequest
 
+LOG = logging.getLogger(__name__)
+
 WATCHDOGS_PER_PERIOD: Final = 3
+SHUTDOWN_SIGNAL: Final = signal.SIGUSR1
+"""Sent by dfs-shutdown.service."""
 
 
 def serve_until_unmounted(mount: Mount, stop: StopRequest, notify: SystemdNotify, events: EventSink, what: str) -> bool:
@@ -27,18 +34,28 @@ def serve_until_unmounted(mount: Mount, stop: StopRequest, notify: SystemdNotify
     Result: whether all operations have ended; if not, the process must end without waiting for them.
     Raises: MountPointError.
     """
+    is_going_down = False
 
     def note_hangup(number: int, frame: FrameType | None) -> None:
         stop.request()
 
+    def note_shutdown(number: int, frame: FrameType | None) -> None:
+        nonlocal is_going_down
+        is_going_down = True
+
     # Before libfuse looks: it would install a handler of its own, which this thread never hears of.
     signal.signal(signal.SIGHUP, note_hangup)
+    signal.signal(SHUTDOWN_SIGNAL, note_shutdown)
     mount.start()
     try:
         notify.ready()
         notify.status(what)
         events.emit(Event(SERVICE_READY, details={"what": what}))
-        _wait_for_end(mount, stop, notify)
+        _wait_for_end(mount, stop, notify, lambda: is_going_down)
+        if is_going_down and not stop.is_requested() and not mount.wait(0):
+            LOG.info("the machine is going down: what still waits for a server ends with EIO after shutdown_grace")
+            mount.end_waits()
+            _wait_for_end(mount, stop, notify)
         notify.stopping()
     finally:
         ended = mount.stop()
@@ -46,9 +63,10 @@ def serve_until_unmounted(mount: Mount, stop: StopRequest, notify: SystemdNotify
     return ended
 
 
-def _wait_for_end(mount: Mount, stop: StopRequest, notify: SystemdNotify) -> None:
+def _wait_for_end(mount: Mount, stop: StopRequest, notify: SystemdNotify, is_over: Callable[[], bool] = lambda: False) -> None:
+    """Wait until the mount ends, shall end, or `is_over` says so."""
     period_s = notify.watchdog_s()
-    while not stop.is_requested() and not mount.wait(0):
+    while not stop.is_requested() and not mount.wait(0) and not is_over():
         stop.wait(None if period_s is None else period_s / WATCHDOGS_PER_PERIOD)
         if period_s is not None:
             notify.watchdog()

@@ -83,7 +83,7 @@ class FileSystem:
         self._grants = grants = Grants(clock, tasks)
         handles, lock_table = Handles(tasks), LockTable(tasks)
         self._handles = handles
-        cache = AttributeCache(clock, tasks, settings.attr_timeout_s)
+        cache = AttributeCache(clock, tasks, settings.attr_timeout_s, entry_timeout_s=settings.entry_timeout_s)
         self._session = session = Session(
             settings=settings,
             meta=patient,

@@ -15,6 +15,10 @@ class MountSettings:
     data_servers: tuple[str, ...] = ()
     """host:port of all data servers in order of index; empty: those that the meta-server knows."""
     attr_timeout_s: float = 1.0
-    """How long attributes and names are believed without asking again, 0 or more."""
+    """How long attributes are believed without asking again, 0 or more."""
     start_timeout_s: float = 30.0
     """How long start() waits for the meta-server and, for a new file system, for all data servers."""
+    entry_timeout_s: float | None = None
+    """How long names are believed to lead to the same inode, 0 or more; longer than attributes has no effect. None: as long as
+    attributes.
+    """

@@ -21,6 +21,7 @@ from dfs.core.limits import BLOCK_SIZES
 DATA_PORT_BASE: Final = 9100
 """Data server i listens at DATA_PORT_BASE + i by default."""
 ATTR_TIMEOUT_S_MAX: Final = 3600.0
+SHUTDOWN_GRACE_S_MAX: Final = 60.0
 SCRUB_MB_S_MAX: Final = 10_000.0
 BYTES_PER_MB: Final = 1_000_000
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -104,6 +105,13 @@ def parse_attr_timeout_s(text: str) -> float:
     """Return a number of seconds."""
     if not _DECIMAL.fullmatch(text) or float(text) > ATTR_TIMEOUT_S_MAX:
         raise Unfit(f"a number of seconds from 0 to {ATTR_TIMEOUT_S_MAX:.0f}")
+    return float(text)
+
+
+def parse_shutdown_grace(text: str) -> float:
+    """Return a number of seconds."""
+    if not _DECIMAL.fullmatch(text) or float(text) > SHUTDOWN_GRACE_S_MAX:
+        raise Unfit(f"a number of seconds from 0 to {SHUTDOWN_GRACE_S_MAX:.0f}")
     return float(text)
 
 
@@ -222,6 +230,14 @@ class MountConfig:
     )
     allow_other: bool = field(
         default=True, metadata=_key("yes or no", parse_yes_no, "Let users other than the one who mounted use the files.")
+    )
+    shutdown_grace: float = field(
+        default=3.0,
+        metadata=_key(
+            "seconds",
+            parse_shutdown_grace,
+            "How long a write may still wait for a server when the machine or the mount is told to stop; then it fails.",
+        ),
     )
 
 

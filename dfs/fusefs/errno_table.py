@@ -87,6 +87,8 @@ def to_os_error(error: BaseException, operation: str, ctx: CallContext, events: 
 
 def _explain(error: BaseException, operation: str, ctx: CallContext, events: EventSink) -> int:
     if isinstance(error, errors.Interrupted):
+        if error.reason == errors.EndReason.DEADLINE.value:
+            LOG.warning("%s fails with EIO: no end of it within the timeo of this soft mount [%s]", operation, ctx.request_id)
         return errno.EINTR if error.reason == errors.EndReason.SIGNAL.value else errno.EIO
     request = {REQUEST_FIELD: ctx.request_id}
     if type(error) in FAULTS:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
@@ -21,7 +22,7 @@ from dfs.core.interfaces import EventSink
 from dfs.fusefs.binding import Binding
 from dfs.fusefs.filesystem_api import FileSystemApi
 from dfs.fusefs.mount_point import check_mount_point, find_device, is_device_mounted, show, unmount
-from dfs.fusefs.operation_context import OperationContexts
+from dfs.fusefs.operation_context import HARD, OperationContexts, OperationTerms
 from dfs.fusefs.operations import IO_SIZE_BYTES, Operations
 from dfs.fusefs.page_cache import PageCache, opener_below
 
@@ -33,6 +34,7 @@ WAKE_INTERVAL_S: Final = 0.1
 MOUNT_TIMEOUT_S: Final = 10.0
 UNMOUNT_TIMEOUT_S: Final = 2.0
 """For an orderly unmount, which waits for the kernel's last questions."""
+IDLE_POLL_S: Final = 0.05
 END_TIMEOUT_S: Final = 5.0
 """For operations in progress to notice that the mount ends."""
 
@@ -45,6 +47,13 @@ class MountOptions:
     """What `mount` and `df` show as device."""
     allow_other: bool
     """Whether other users than the one who mounts may use it."""
+    flags: tuple[str, ...] = ()
+    """Options of mount(8) that the kernel minds: "ro", "noexec", ... Without "suid" and "dev" it honours neither."""
+    is_freed_on_crash: bool = False
+    """Whether the mount point is freed when this process dies, rather than left to answer with errors."""
+    terms: OperationTerms = HARD
+    shutdown_grace_s: float = 0.0
+    """How long operations in progress may go on when the mount or the machine is told to end."""
 
 
 def to_libfuse(options: MountOptions) -> dict[str, str | int | bool]:
@@ -53,10 +62,12 @@ def to_libfuse(options: MountOptions) -> dict[str, str | int | bool]:
     The kernel keeps no attributes or names by itself: a fresh open must see the size that another mount just wrote. The
     client's own cache knows when to ask. hard_remove stays off: it breaks fstat of an open file that is unlinked.
     """
-    return {
+    flags: dict[str, str | int | bool] = dict.fromkeys(options.flags, True)
+    return flags | {
         "fsname": options.source.replace(",", "\\,"),
         "subtype": "dfs",
         "allow_other": options.allow_other,
+        "auto_unmount": options.is_freed_on_crash,
         "default_permissions": True,
         "use_ino": True,
         "big_writes": True,
@@ -117,7 +128,7 @@ class Mount:
         self._on_end = on_end
         self._changed = threading.Condition()
         self._session = _Session(binding, self._changed)
-        self._contexts = OperationContexts(binding, request_prefix)
+        self._contexts = OperationContexts(binding, request_prefix, terms=options.terms)
         self._filesystem = filesystem
         self._events = events
         self._mount_point = mount_point
@@ -148,8 +159,12 @@ class Mount:
         with self._changed:
             return self._changed.wait_for(lambda: self._ended, timeout_s)
 
+    def end_waits(self) -> None:
+        """Let operations wait no longer than `shutdown_grace_s` from now on, then end with EIO: the machine is going down."""
+        self._contexts.end_waits(self._options.shutdown_grace_s)
+
     def stop(self) -> bool:
-        """Unmount: in order if no file is open, else at once, ending operations in progress with EIO.
+        """Unmount: in order if no file is open, else after `shutdown_grace_s`, ending operations in progress with EIO.
 
         Result: whether libfuse's threads have ended, so that the client service may be stopped.
         """
@@ -159,11 +174,18 @@ class Mount:
             return True
         if not self.wait(0):
             LOG.info("%s is in use: unmounting it under its users", show(self._mount_point))
+        self._wait_until_idle()
         self._contexts.end_all()
         if self._end_loop():
             return True
         unmount(self._mount_point, lazily=True, timeout_s=UNMOUNT_TIMEOUT_S)
         return self.wait(0)
+
+    def _wait_until_idle(self) -> None:
+        """Give operations in progress their time to end well."""
+        end_s = time.monotonic() + self._options.shutdown_grace_s
+        while not self._contexts.is_idle() and time.monotonic() < end_s and not self.wait(IDLE_POLL_S):
+            continue
 
     def _end_loop(self) -> bool:
         """Tell libfuse to end, until it has; it then unmounts lazily by itself."""

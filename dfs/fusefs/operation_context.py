@@ -1,8 +1,8 @@
 """The context of each FUSE operation: on whose behalf it runs and whether its answer is still wanted (I7).
 
-Owns request identifiers, the callers' groups (remembered for a second) and the decision to end an operation: a signal that ends
-its caller, or the end of this mount. Made by operations.py at every call from the kernel; lease, session and deadlines belong to
-the client service.
+Owns request identifiers, the callers' identities (groups remembered for a second, root mapped where the mount says so) and the
+decision to end an operation: a signal that ends its caller, the time that a soft mount gives it, the end of the machine or of this
+mount. Made by operations.py at every call from the kernel; lease and session belong to the client service.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import itertools
 import threading
 import time
 from collections.abc import Callable
-from typing import Final, Protocol
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol
 
 from dfs.core.errors import EndReason
 from dfs.core.ids import NO_OP, NO_SESSION, OpId, SessionId
@@ -38,10 +39,39 @@ class CallInProgress(Protocol):
         """Tell whether any signal was announced to the caller."""
 
 
+@dataclass(frozen=True, slots=True)
+class OperationTerms:
+    """What the options of a mount say of all its operations."""
+
+    timeout_s: float | None = None
+    """Soft mounts: an operation that has not ended after so long ends with EIO. None: it waits for ever."""
+    root_as: Caller | None = None
+    """Whose permissions root's calls have; None: root's own."""
+
+
+HARD: Final = OperationTerms()
+
+
+class _WaitsEnd(NamedTuple):
+    """From when on nothing may wait long any more, and how long."""
+
+    since_s: float
+    grace_s: float
+
+
 class OperationContexts:
     """Makes the contexts of one mount, and ends them all when the mount ends."""
 
-    def __init__(self, binding: CallInProgress, prefix: str, monotonic_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        binding: CallInProgress,
+        prefix: str,
+        monotonic_s: Callable[[], float] = time.monotonic,
+        terms: OperationTerms = HARD,
+    ) -> None:
+        self._terms = terms
+        self._waits_end: _WaitsEnd | None = None
+        self._in_progress: set[OperationContext] = set()
         self._binding = binding
         self._prefix = prefix
         self._monotonic_s = monotonic_s
@@ -51,9 +81,19 @@ class OperationContexts:
         self._is_mounted: Callable[[], bool] = _always
 
     def begin(self, operation: str) -> OperationContext:
-        """Return the context of a call from the kernel; called on the thread that answers it."""
+        """Return the context of a call from the kernel, in progress until `finish`; called on the thread that answers it."""
         request_id = f"{self._prefix}-{next(self._numbers):x}"
-        return OperationContext(self, self._binding.caller(), request_id, operation in CLOSING, self._monotonic_s())
+        ctx = OperationContext(self, self._binding.caller(), request_id, operation in CLOSING, self._monotonic_s())
+        self._in_progress.add(ctx)
+        return ctx
+
+    def finish(self, ctx: OperationContext) -> None:
+        """Note that an operation is answered."""
+        self._in_progress.discard(ctx)
+
+    def is_idle(self) -> bool:
+        """Tell whether no operation is in progress."""
+        return not self._in_progress
 
     def watch_mount(self, is_mounted: Callable[[], bool]) -> None:
         """Say how to find out whether the file system is still mounted somewhere."""
@@ -62,6 +102,22 @@ class OperationContexts:
     def is_abandoned(self, begun_s: float) -> bool:
         """Tell whether write-back that began then has waited long enough on a file system that is no longer mounted."""
         return self._monotonic_s() - begun_s > WRITE_BACK_PATIENCE_S and not self._is_mounted()
+
+    def end_waits(self, grace_s: float) -> None:
+        """Let no operation, present or future, wait longer than `grace_s` seconds from now on: the machine is going down."""
+        self._waits_end = _WaitsEnd(self._monotonic_s(), grace_s)
+
+    def overdue(self, begun_s: float, *, waits_for_others: bool) -> EndReason | None:
+        """Tell why an operation that began then has lasted too long, if it has.
+
+        `waits_for_others`: it waits for another program's lock, not for a server, and so may take any time on a soft mount.
+        """
+        limit, timeout_s = self._waits_end, self._terms.timeout_s
+        if limit is not None and self._monotonic_s() - max(begun_s, limit.since_s) > limit.grace_s:
+            return EndReason.SHUTDOWN
+        if timeout_s is not None and not waits_for_others and self._monotonic_s() - begun_s > timeout_s:
+            return EndReason.DEADLINE
+        return None
 
     def end_all(self) -> None:
         """Ask all operations, present and future, to end with EndReason.SHUTDOWN."""
@@ -76,7 +132,13 @@ class OperationContexts:
         """Tell whether the kernel announced a signal; only on the thread that answers the call."""
         return self._binding.interrupted()
 
-    def groups_of(self, raw: RawCaller) -> tuple[int, ...]:
+    def caller_of(self, raw: RawCaller) -> Caller:
+        """Return on whose behalf a call is carried out."""
+        if raw.uid == 0 and self._terms.root_as is not None:
+            return self._terms.root_as
+        return Caller(raw.uid, raw.gid, self._groups_of(raw))
+
+    def _groups_of(self, raw: RawCaller) -> tuple[int, ...]:
         """Return the caller's supplementary groups. Root's are never asked for: it may do everything anyway."""
         if raw.uid == 0 or raw.pid == 0:
             return ()
@@ -94,7 +156,7 @@ class OperationContexts:
 class OperationContext:
     """A CallContext for one call from the kernel."""
 
-    __slots__ = ("_begun_s", "_caller", "_contexts", "_owner", "_raw", "_request_id", "_watch_exit")
+    __slots__ = ("_begun_s", "_caller", "_contexts", "_owner", "_raw", "_request_id", "_waits_for_others", "_watch_exit")
 
     def __init__(self, contexts: OperationContexts, raw: RawCaller, request_id: str, watch_exit: bool, begun_s: float) -> None:
         self._contexts = contexts
@@ -103,6 +165,7 @@ class OperationContext:
         # A task that exits closes its files when its signals are spent: only its exit flag tells that nobody waits for the flush.
         self._watch_exit = watch_exit
         self._begun_s = begun_s
+        self._waits_for_others = False
         self._owner = threading.get_ident()
         self._caller: Caller | None = None
 
@@ -120,7 +183,7 @@ class OperationContext:
     def caller(self) -> Caller:
         """Who made the system call."""
         if self._caller is None:
-            self._caller = Caller(self._raw.uid, self._raw.gid, self._contexts.groups_of(self._raw))
+            self._caller = self._contexts.caller_of(self._raw)
         return self._caller
 
     @property
@@ -135,13 +198,20 @@ class OperationContext:
 
     @property
     def deadline_s(self) -> float | None:
-        """System calls have no deadline."""
+        """System calls have no deadline that servers should know of."""
         return None
 
+    def wait_for_others(self) -> None:
+        """Note that from now on the operation waits for another program's lock, which may take any time."""
+        self._waits_for_others = True
+
     def cancelled(self) -> EndReason | None:
-        """Tell whether the mount ends or the caller is to die. A thread that libfuse did not call learns the former only."""
+        """Tell whether the mount or its patience ends or the caller is to die; the last only on the thread that libfuse called."""
         if self._contexts.ending:
             return EndReason.SHUTDOWN
+        overdue = self._contexts.overdue(self._begun_s, waits_for_others=self._waits_for_others)
+        if overdue is not None:
+            return overdue
         if threading.get_ident() != self._owner:
             # libfuse keeps the call in progress per thread; asking elsewhere would crash it.
             return None

@@ -101,6 +101,8 @@ class Operations:
             except BaseException as error:
                 # Whatever else left here would reach the program as an arbitrary errno.
                 raise to_os_error(error, operation, ctx, self._events) from error
+            finally:
+                self._contexts.finish(ctx)
 
     # --- the mount ------------------------------------------------------------------------------------------------------
 
@@ -293,6 +295,8 @@ class Operations:
         self._lock(ctx, info, owner, to_whole_range(operation, ctx.pid), wait=not operation & fcntl.LOCK_NB)
 
     def _lock(self, ctx: OperationContext, info: FileInfo, owner: LockOwner, wanted: LockRange, *, wait: bool) -> None:
+        if wait:
+            ctx.wait_for_others()
         self._filesystem.lock(ctx, info.fh, owner, wanted, wait=wait)
         self._pages.freshen(ctx, info.fh, self._filesystem.content_version(ctx, info.fh))
 

@@ -76,6 +76,7 @@ class Cluster:
         block_size: int = 512,
         log_level: str = "info",
         attr_timeout_s: float = 1.0,
+        shutdown_grace: float = 3.0,
         meta_host: str = LOOPBACK,
         data_hosts: Sequence[str] = (),
     ) -> None:
@@ -84,6 +85,7 @@ class Cluster:
         self.n = n
         self.block_size = block_size
         self.attr_timeout_s = attr_timeout_s
+        self.shutdown_grace = shutdown_grace
         self.config_file = folder / "dfs.conf"
         self.meta_host = meta_host
         self.data_hosts = tuple(data_hosts) or (LOOPBACK,) * n
@@ -99,7 +101,7 @@ class Cluster:
 
     def _config_text(self, log_level: str) -> str:
         parts = [f"[cluster]\nname = test\nblock_size = {self.block_size}", f"[log]\nlevel = {log_level}"]
-        parts.append(f"[mount]\nattr_timeout_s = {self.attr_timeout_s}")
+        parts.append(f"[mount]\nattr_timeout_s = {self.attr_timeout_s}\nshutdown_grace = {self.shutdown_grace}")
         parts.append(f"[meta]\naddress = {self.meta_address}\nstate = {self.folder}/meta")
         parts += [
             f"[data:{index}]\naddress = {host}:{port}\nstate = {self.state_folder(index)}"
@@ -120,11 +122,11 @@ class Cluster:
         """Return data server `index`."""
         return self._data[index]
 
-    def mount(self, number: int = 0) -> MountProgram:
-        """Return mount `number`, which stands in FOLDER/mnt<number>."""
+    def mount(self, number: int = 0, options: str = "") -> MountProgram:
+        """Return mount `number`, which stands in FOLDER/mnt<number>; `options` of mount.dfs(8) count when it is first named."""
         if number not in self._mounts:
             path = self.folder / f"mnt{number}"
-            command = module_command("dfs.cli.mount", path, "--config", self.config_file)
+            command = module_command("dfs.cli.mount", path, "--config", self.config_file, *(["-o", options] if options else []))
             log_file = self.folder / "log" / f"mount{number}.log"
             self._mounts[number] = MountProgram(f"mount{number}", command, log_file, self.folder, path)
         return self._mounts[number]

@@ -1,9 +1,9 @@
 """What this mount has lately seen of names and inodes, so that a repeated stat makes no call.
 
-An entry is believed for attr_timeout_s from when it was asked for, because the answer to a call that had to be repeated may be
-old; one of an inode that is being settled not at all. Own changes replace or drop what they touch. An answer that was asked for
-before an own change and arrives after it is not kept: the caller takes a `Moment` before asking. Names that do not exist are not
-remembered. Bounded: the oldest entries go first. Memory only; its mutex is innermost.
+Attributes are believed for attr_timeout_s and names for entry_timeout_s, from when they were asked for, because the answer to a
+call that had to be repeated may be old; attributes of an inode that is being settled not at all. Own changes replace or drop what
+they touch. An answer that was asked for before an own change and arrives after it is not kept: the caller takes a `Moment` before
+asking. Names that do not exist are not remembered. Bounded: the oldest entries go first. Memory only; its mutex is innermost.
 """
 
 from __future__ import annotations
@@ -39,9 +39,17 @@ class _Inode:
 class AttributeCache:
     """Names and attributes with an expiry date."""
 
-    def __init__(self, clock: Clock, tasks: Tasks, attr_timeout_s: float, entries_max: int = ENTRIES_MAX) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        tasks: Tasks,
+        attr_timeout_s: float,
+        entries_max: int = ENTRIES_MAX,
+        entry_timeout_s: float | None = None,
+    ) -> None:
         self._clock = clock
         self._timeout_s = attr_timeout_s
+        self._name_timeout_s = attr_timeout_s if entry_timeout_s is None else entry_timeout_s
         self._entries_max = entries_max
         self._mutex = tasks.mutex()
         self._names: dict[bytes, tuple[Ino, float]] = {}
@@ -85,7 +93,7 @@ class AttributeCache:
             expires_s = asked.at_s + self._timeout_s
             self._put_attributes(attributes.ino, attributes, expires_s, asked)
             if path is not None and self._names_changed <= asked.changes:
-                self._put_name(path, attributes.ino, expires_s)
+                self._put_name(path, attributes.ino, asked)
             return self._last_change(self._inodes.get(attributes.ino)) <= asked.changes
 
     def learn_listing(self, asked: Moment, entries: list[tuple[bytes, Attributes]]) -> None:
@@ -95,7 +103,7 @@ class AttributeCache:
             for path, attributes in entries:
                 self._put_attributes(attributes.ino, attributes, expires_s, asked)
                 if self._names_changed <= asked.changes:
-                    self._put_name(path, attributes.ino, expires_s)
+                    self._put_name(path, attributes.ino, asked)
 
     def changed(self, asked: Moment, attributes: Attributes, path: bytes | None = None) -> None:
         """Keep what meta answered to an own change of an inode, and of the name `path` if one was made."""
@@ -108,7 +116,7 @@ class AttributeCache:
             kept = None if overlapped or attributes.is_settling else attributes
             self._put_inode(attributes.ino, _Inode(kept, expires_s if kept else 0.0, self._changes))
             if path is not None:
-                self._put_name(path, attributes.ino, expires_s)
+                self._put_name(path, attributes.ino, asked)
 
     def touched(self, ino: Ino, time_ns: int) -> None:
         """Note that an own change of a name in a folder gave it this time stamp; what else is believed of it stays."""
@@ -169,8 +177,8 @@ class AttributeCache:
             oldest = self._inodes.pop(next(iter(self._inodes)))
             self._evicted = max(self._evicted, oldest.changed)
 
-    def _put_name(self, path: bytes, ino: Ino, expires_s: float) -> None:
+    def _put_name(self, path: bytes, ino: Ino, asked: Moment) -> None:
         self._names.pop(path, None)
-        self._names[path] = (ino, expires_s)
+        self._names[path] = (ino, asked.at_s + self._name_timeout_s)
         if len(self._names) > self._entries_max:
             del self._names[next(iter(self._names))]

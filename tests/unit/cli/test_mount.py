@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dfs.cli.mount import main, main_distributedfs, plan_configured, plan_original
+from dfs.cli.mount import main, main_distributedfs
+from dfs.cli.mount_plan import plan_configured, plan_original
 from dfs.core.config import LogLevel
 from dfs.core.errors import ConfigError, ExitCode, UsageError
 

@@ -15,7 +15,7 @@ import pytest
 from dfs.core.errors import EndReason
 from dfs.core.interfaces import Caller
 from dfs.fusefs.binding import RawCaller
-from dfs.fusefs.operation_context import GROUPS_TTL_S, WRITE_BACK_PATIENCE_S, OperationContexts
+from dfs.fusefs.operation_context import GROUPS_TTL_S, WRITE_BACK_PATIENCE_S, OperationContexts, OperationTerms
 
 
 class FakeBinding:
@@ -152,3 +152,57 @@ def test_request_ids_are_short_and_all_different() -> None:
     ids = [contexts.begin("read").request_id for _ in range(1000)]
     assert len(set(ids)) == 1000
     assert all(name.startswith("ab12cd-") and len(name) <= 20 for name in ids)
+
+
+def test_soft_mount_ends_an_operation_that_lasts_too_long_but_no_wait_for_a_lock() -> None:
+    time = Time()
+    contexts = OperationContexts(FakeBinding(RawCaller(0, 0, os.getpid())), "m", time, OperationTerms(timeout_s=30))
+    write, lock = contexts.begin("write"), contexts.begin("lock")
+    lock.wait_for_others()
+    time.now_s += 30
+    assert write.cancelled() is None
+    time.now_s += 1
+    assert write.cancelled() is EndReason.DEADLINE
+    assert lock.cancelled() is None
+    assert contexts.begin("write").cancelled() is None
+
+
+def test_hard_mount_waits_for_ever() -> None:
+    time = Time()
+    ctx = OperationContexts(FakeBinding(RawCaller(0, 0, os.getpid())), "m", time).begin("write")
+    time.now_s += 1e6
+    assert ctx.cancelled() is None
+
+
+def test_at_shutdown_every_operation_has_the_grace_from_then_on_and_no_more() -> None:
+    time = Time()
+    contexts = OperationContexts(FakeBinding(RawCaller(0, 0, os.getpid())), "m", time)
+    old = contexts.begin("write")
+    old.wait_for_others()
+    time.now_s += 1000
+    contexts.end_waits(3)
+    time.now_s += 2
+    new = contexts.begin("write")
+    time.now_s += 2
+    assert old.cancelled() is EndReason.SHUTDOWN
+    assert new.cancelled() is None
+    time.now_s += 2
+    assert new.cancelled() is EndReason.SHUTDOWN
+
+
+def test_squashed_root_is_somebody_else_and_others_stay_who_they_are() -> None:
+    nobody = Caller(65534, 65534)
+    terms = OperationTerms(root_as=nobody)
+    assert OperationContexts(FakeBinding(RawCaller(0, 0, 0)), "m", terms=terms).begin("mkdir").caller == nobody
+    assert OperationContexts(FakeBinding(RawCaller(5, 0, 0)), "m", terms=terms).begin("mkdir").caller == Caller(5, 0)
+    assert OperationContexts(FakeBinding(RawCaller(0, 0, 0)), "m").begin("mkdir").caller == Caller(0, 0)
+
+
+def test_operations_are_in_progress_from_begin_to_finish() -> None:
+    contexts = OperationContexts(FakeBinding(RawCaller(0, 0, 0)), "m")
+    assert contexts.is_idle()
+    one, other = contexts.begin("read"), contexts.begin("read")
+    contexts.finish(one)
+    assert not contexts.is_idle()
+    contexts.finish(other)
+    assert contexts.is_idle()

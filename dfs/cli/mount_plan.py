@@ -1,0 +1,146 @@
+"""What a mount program is asked for: command lines turned into one plan, which cluster is mounted where and on what terms.
+
+Owns the arguments of `dfs-mount` and `distributedFS.py`, and which counts where an option of the mount and the configuration both
+speak. Called by dfs/cli/mount.py, which carries the plan out. Mounts nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from dfs.cli.arguments import OneLineParser, check_data_ports, make_parser, parse_address, parse_port
+from dfs.cli.configuration import add_config_option, read_config
+from dfs.cli.mount_helper.options import RETRY_S, MountWishes, parse_options, split_options
+from dfs.cli.mount_helper.source import find_source
+from dfs.core.config import Config, LogLevel, MountConfig
+from dfs.core.errors import UsageError
+from dfs.fusefs.mounting import MountOptions
+from dfs.fusefs.operation_context import OperationTerms
+
+PROGRAM: Final = "dfs-mount"
+SCRIPT: Final = "distributedFS.py"
+HELPER: Final = "mount.dfs"
+START_TIMEOUT_S: Final = 30.0
+"""Who starts a mount in the foreground sees that it waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class MountPlan:
+    """What is to be mounted where, and how."""
+
+    program: str
+    """Its name as its log lines begin."""
+    level: LogLevel
+    mount_point: bytes
+    meta_address: str
+    data_servers: tuple[str, ...]
+    """host:port in order of index; empty: those that the meta-server knows."""
+    mount: MountConfig
+    source: str = ""
+    """What `mount` and `df` show as device; empty: the meta-server's address."""
+    wishes: MountWishes = field(default_factory=MountWishes)
+    start_timeout_s: float = START_TIMEOUT_S
+    """For how long the meta-server is tried."""
+    ready_fd: int | None = None
+    """Where to tell that it is live before it goes into the background; None: it stays in the foreground."""
+    is_freed_on_crash: bool = False
+    """Whether the mount point is freed when the client dies."""
+
+    def options(self) -> MountOptions:
+        """Return what the boundary to the kernel must know of this."""
+        wishes = self.wishes
+        return MountOptions(
+            source=self.source or self.meta_address,
+            allow_other=self.mount.allow_other if wishes.allow_other is None else wishes.allow_other,
+            flags=wishes.flags,
+            is_freed_on_crash=self.is_freed_on_crash,
+            terms=OperationTerms(wishes.timeout_s, wishes.nobody if wishes.is_root_squashed else None),
+            shutdown_grace_s=self.mount.shutdown_grace,
+        )
+
+    def attr_timeout_s(self) -> float:
+        """Return how long attributes are believed."""
+        given_s = self.wishes.attr_timeout_s
+        return self.mount.attr_timeout_s if given_s is None else given_s
+
+
+def plan_configured(argv: Sequence[str]) -> MountPlan:
+    """Return what `dfs-mount` is asked for. Raises: UsageError, ConfigError."""
+    options = _parser().parse_args(argv)
+    wishes = parse_options(split_options(options.options))
+    point = os.fsencode(options.folder)
+    if options.source is None:
+        return _plan_in_foreground(options.config or wishes.config, options.meta, point, wishes)
+    if options.config is not None or options.meta is not None:
+        raise UsageError(expected="either --source, or --config and --meta", got="both")
+    plan = _plan_source(options.source, point, wishes)
+    if options.ready_fd is None:
+        return plan
+    return replace(plan, program=HELPER, ready_fd=options.ready_fd, is_freed_on_crash=options.free_on_crash)
+
+
+def _parser() -> OneLineParser:
+    parser = make_parser(PROGRAM, "Mount a dfs file system and stay in the foreground until it is unmounted.")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="mount point: an empty folder")
+    add_config_option(parser)
+    parser.add_argument(
+        "--meta",
+        type=parse_address,
+        metavar="HOST:PORT",
+        help="the meta-server; without --config no configuration is read and the meta-server knows the data servers",
+    )
+    parser.add_argument("--source", metavar="SOURCE", help="what to mount, as in fstab: HOST:PORT, NAME, or config=FILE")
+    parser.add_argument("-o", dest="options", default="", metavar="OPTIONS", help="options of mount.dfs(8), with commas between")
+    # For mount.dfs alone.
+    parser.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--free-on-crash", action="store_true", help=argparse.SUPPRESS)
+    return parser
+
+
+def _plan_in_foreground(config_file: Path | None, meta: str | None, point: bytes, wishes: MountWishes) -> MountPlan:
+    """Return the plan for --config and --meta."""
+    start_timeout_s = START_TIMEOUT_S if wishes.retry_s is None else wishes.retry_s
+    if meta is not None and config_file is None:
+        plan = MountPlan(PROGRAM, LogLevel.INFO, point, meta, (), MountConfig())
+    else:
+        config = read_config(config_file)
+        plan = MountPlan(PROGRAM, config.log.level, point, meta or config.meta.address, _servers(config), config.mount)
+    return replace(plan, wishes=wishes, start_timeout_s=start_timeout_s)
+
+
+def _plan_source(source: str, point: bytes, wishes: MountWishes) -> MountPlan:
+    """Return the plan for what fstab or mount(8) names."""
+    found = find_source(source, wishes.config)
+    mount = MountConfig() if found.config is None else found.config.mount
+    # mount(8) may be called by anybody: others than root let others in only if they say so, and /etc/fuse.conf lets them.
+    mount = replace(mount, allow_other=mount.allow_other and os.geteuid() == 0)
+    level = LogLevel.INFO if found.config is None else found.config.log.level
+    servers = () if found.config is None else _servers(found.config)
+    start_timeout_s = RETRY_S if wishes.retry_s is None else wishes.retry_s
+    return MountPlan(PROGRAM, level, point, found.meta_address, servers, mount, source, wishes, start_timeout_s)
+
+
+def _servers(config: Config) -> tuple[str, ...]:
+    return tuple(server.address for server in config.servers)
+
+
+def plan_original(argv: Sequence[str]) -> MountPlan:
+    """Return what `distributedFS.py` is asked for. Raises: UsageError."""
+    parser = make_parser(SCRIPT, "Mount a dfs file system whose servers listen on loopback; stays in the foreground.")
+    parser.add_argument("folder", type=Path, metavar="MOUNTPOINT", help="an empty folder")
+    parser.add_argument("meta_port", type=parse_port, metavar="META_PORT", help="port of the meta-server")
+    parser.add_argument(
+        "data_ports", type=parse_port, nargs="*", metavar="DATA_PORT", help="ports of all data servers, in order of index"
+    )
+    options = parser.parse_args(argv)
+    ports = check_data_ports(options.data_ports, meta_port=options.meta_port)
+    # Like the servers' own commands, it is for one person on one machine: others are let in only where the mounter is root.
+    mount = MountConfig(allow_other=os.geteuid() == 0)
+    data_servers = tuple(f"127.0.0.1:{port}" for port in ports)
+    meta_address = f"127.0.0.1:{options.meta_port}"
+    return MountPlan(SCRIPT, LogLevel.INFO, os.fsencode(options.folder), meta_address, data_servers, mount)
