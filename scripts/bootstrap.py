@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -32,7 +33,11 @@ def run(module: str, function: str, needs: Sequence[tuple[str, ...]] = ()) -> No
         program = os.path.basename(sys.argv[0])
         sys.exit(f"{program}: expected {lacking}, got Python {sys.version.split()[0]} without it; `make up` installs it")
     sys.path.insert(0, CHECKOUT)
-    sys.exit(getattr(importlib.import_module(module), function)(sys.argv[1:]))
+    # Ctrl-C while modules are loaded ends the program as it ends any other, without a traceback.
+    handler = signal.signal(signal.SIGINT, signal.SIG_DFL) if signal.getsignal(signal.SIGINT) != signal.SIG_IGN else signal.SIG_IGN
+    program = getattr(importlib.import_module(module), function)
+    signal.signal(signal.SIGINT, handler)
+    sys.exit(program(sys.argv[1:]))
 
 
 def lacks(needs: Sequence[tuple[str, ...]]) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from dfs.cli.arguments import run_program
@@ -28,6 +28,7 @@ from dfs.host.clock import SystemClock
 from dfs.host.journal import JournalEvents, setup_logging
 from dfs.host.notify import SystemdNotify
 from dfs.host.randomness import SystemRandom
+from dfs.host.service import Notify
 from dfs.host.stop_request import StopRequest
 from dfs.host.tasks import ThreadTasks, end_process
 from dfs.rpc.client import DataServersClient, MetaClient
@@ -47,16 +48,22 @@ def main_distributedfs(argv: Sequence[str]) -> int:
     return run_program(SCRIPT, lambda: run_mount(plan_original(argv)))
 
 
-def run_mount(plan: MountPlan) -> int:
+def _log_here(plan: MountPlan) -> None:
+    setup_logging(plan.level.value, plan.program)
+
+
+def run_mount(plan: MountPlan, notify: Notify | None = None, begin_log: Callable[[MountPlan], None] = _log_here) -> int:
     """Mount, serve, unmount, and return the exit status.
 
+    Arguments: the plan, who is told how it goes (None: systemd), and what makes this process' log.
     Raises: MountPointError; PeerStartError if the servers are not there in time or belong to another file system.
     """
     binding = load_binding()
     point = check_mount_point(plan.mount_point)
-    setup_logging(plan.level.value, plan.program)
+    begin_log(plan)
     keep_freed_memory()
-    stop, clock, notify, events, random = StopRequest(), SystemClock(), SystemdNotify(), JournalEvents(), SystemRandom()
+    notify = notify or SystemdNotify()
+    stop, clock, events, random = StopRequest(), SystemClock(), JournalEvents(), SystemRandom()
     prefix = random.token_bytes(PREFIX_BYTES).hex()
     filesystem = FileSystem(
         settings=MountSettings(

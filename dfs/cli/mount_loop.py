@@ -16,7 +16,7 @@ from typing import Final
 from dfs.core.events import SERVICE_READY, SERVICE_STOPPED, Event
 from dfs.core.interfaces import EventSink
 from dfs.fusefs.mounting import Mount
-from dfs.host.notify import SystemdNotify
+from dfs.host.service import Notify
 from dfs.host.stop_request import StopRequest
 
 LOG = logging.getLogger(__name__)
@@ -26,10 +26,10 @@ SHUTDOWN_SIGNAL: Final = signal.SIGUSR1
 """Sent by dfs-shutdown.service."""
 
 
-def serve_until_unmounted(mount: Mount, stop: StopRequest, notify: SystemdNotify, events: EventSink, what: str) -> bool:
+def serve_until_unmounted(mount: Mount, stop: StopRequest, notify: Notify, events: EventSink, what: str) -> bool:
     """Mount, serve, unmount; nothing is mounted afterwards.
 
-    Arguments: a mount whose end calls `stop.wake`, the wish to end, systemd, where events go, and what is mounted
+    Arguments: a mount whose end calls `stop.wake`, the wish to end, who supervises, where events go, and what is mounted
     where, in words.
     Result: whether all operations have ended; if not, the process must end without waiting for them.
     Raises: MountPointError.
@@ -63,7 +63,7 @@ def serve_until_unmounted(mount: Mount, stop: StopRequest, notify: SystemdNotify
     return ended
 
 
-def _wait_for_end(mount: Mount, stop: StopRequest, notify: SystemdNotify, is_over: Callable[[], bool] = lambda: False) -> None:
+def _wait_for_end(mount: Mount, stop: StopRequest, notify: Notify, is_over: Callable[[], bool] = lambda: False) -> None:
     """Wait until the mount ends, shall end, or `is_over` says so."""
     period_s = notify.watchdog_s()
     while not stop.is_requested() and not mount.wait(0) and not is_over():

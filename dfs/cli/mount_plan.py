@@ -6,7 +6,6 @@ speak. Called by dfs/cli/mount.py, which carries the plan out. Mounts nothing.
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -24,7 +23,6 @@ from dfs.fusefs.operation_context import OperationTerms
 
 PROGRAM: Final = "dfs-mount"
 SCRIPT: Final = "distributedFS.py"
-HELPER: Final = "mount.dfs"
 START_TIMEOUT_S: Final = 30.0
 """Who starts a mount in the foreground sees that it waits."""
 
@@ -46,8 +44,6 @@ class MountPlan:
     wishes: MountWishes = field(default_factory=MountWishes)
     start_timeout_s: float = START_TIMEOUT_S
     """For how long the meta-server is tried."""
-    ready_fd: int | None = None
-    """Where to tell that it is live before it goes into the background; None: it stays in the foreground."""
     is_freed_on_crash: bool = False
     """Whether the mount point is freed when the client dies."""
 
@@ -78,10 +74,7 @@ def plan_configured(argv: Sequence[str]) -> MountPlan:
         return _plan_in_foreground(options.config or wishes.config, options.meta, point, wishes)
     if options.config is not None or options.meta is not None:
         raise UsageError(expected="either --source, or --config and --meta", got="both")
-    plan = _plan_source(options.source, point, wishes)
-    if options.ready_fd is None:
-        return plan
-    return replace(plan, program=HELPER, ready_fd=options.ready_fd, is_freed_on_crash=options.free_on_crash)
+    return plan_source(options.source, point, wishes)
 
 
 def _parser() -> OneLineParser:
@@ -96,9 +89,6 @@ def _parser() -> OneLineParser:
     )
     parser.add_argument("--source", metavar="SOURCE", help="what to mount, as in fstab: HOST:PORT, NAME, or config=FILE")
     parser.add_argument("-o", dest="options", default="", metavar="OPTIONS", help="options of mount.dfs(8), with commas between")
-    # For mount.dfs alone.
-    parser.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--free-on-crash", action="store_true", help=argparse.SUPPRESS)
     return parser
 
 
@@ -113,8 +103,8 @@ def _plan_in_foreground(config_file: Path | None, meta: str | None, point: bytes
     return replace(plan, wishes=wishes, start_timeout_s=start_timeout_s)
 
 
-def _plan_source(source: str, point: bytes, wishes: MountWishes) -> MountPlan:
-    """Return the plan for what fstab or mount(8) names."""
+def plan_source(source: str, point: bytes, wishes: MountWishes) -> MountPlan:
+    """Return the plan for what fstab or mount(8) names. Raises: UsageError, ConfigError."""
     found = find_source(source, wishes.config)
     mount = MountConfig() if found.config is None else found.config.mount
     # mount(8) may be called by anybody: others than root let others in only if they say so, and /etc/fuse.conf lets them.

@@ -35,8 +35,7 @@ def absolute(path: Path) -> Path:
 
 def find_mount(path: Path) -> MountedAt | None:
     """Return what is mounted at exactly `path`, or None."""
-    wanted = os.fsencode(absolute(path))
-    return next((mounted for mounted in reversed(mount_point.list_mounts()) if mounted.point == wanted), None)
+    return mount_point.find_mount(os.fsencode(absolute(path)))
 
 
 def find_mount_above(path: str) -> MountedAt | None:

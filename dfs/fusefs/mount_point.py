@@ -18,6 +18,9 @@ FUSE_DEVICE: Final = Path("/dev/fuse")
 UNMOUNT_PROGRAMS: Final = ("fusermount", "fusermount3")
 """Debian 12's fuse3 brings both names, older packages the first only."""
 _ESCAPE: Final = re.compile(rb"\\([0-7]{3})")
+_FLAGS_FIELD: Final = 5
+_AUTOMOUNT: Final = b"autofs"
+"""Type of what stands where systemd mounts on first access."""
 _DEVICE_FIELD: Final = 2
 _POINT_FIELD: Final = 4
 _LINKS_MAX: Final = 40
@@ -28,7 +31,10 @@ def check_mount_point(path: bytes) -> bytes:
 
     Raises: MountPointError unless it exists, is a folder, is empty and not mounted on, and this machine has FUSE.
     """
-    point = _resolve(path)
+    point = resolve_point(path)
+    if find_mount(point) is not None and not is_automount(point):
+        remedy = "fusermount -u frees it, with -uz if its process is gone"
+        raise MountPointError(expected="a mount point that is free", got=f"{show(point)} mounted already ({remedy})")
     try:
         names = os.listdir(point)
     except FileNotFoundError as error:
@@ -53,7 +59,9 @@ class MountedAt(NamedTuple):
     type: bytes
     """File system type, "fuse.dfs" for ours."""
     source: bytes
-    """What is mounted; the meta-server's address for ours."""
+    """What is mounted; what mount(8) was given, or the meta-server's address, for ours."""
+    flags: frozenset[bytes]
+    """The kernel's, of the mount and of the file system: b"ro", b"nosuid", ..."""
 
 
 def list_mounts() -> list[MountedAt]:
@@ -70,13 +78,27 @@ def parse_mountinfo(text: bytes) -> list[MountedAt]:
 def _parse_line(line: bytes) -> MountedAt:
     fields, _, source = line.partition(b" - ")
     parts = fields.split(b" ")
-    kind, named = source.split(b" ")[:2]
-    return MountedAt(_ESCAPE.sub(_unescape, parts[_POINT_FIELD]), parts[_DEVICE_FIELD], kind, _ESCAPE.sub(_unescape, named))
+    kind, named, *inner = source.split(b" ")
+    flags = frozenset(b",".join([parts[_FLAGS_FIELD], *inner]).split(b","))
+    point, shown = (_ESCAPE.sub(_unescape, text) for text in (parts[_POINT_FIELD], named))
+    return MountedAt(point, parts[_DEVICE_FIELD], kind, shown, flags)
+
+
+def find_mount(point: bytes) -> MountedAt | None:
+    """Return what is mounted at exactly `point`, the uppermost, or None."""
+    return next((mounted for mounted in reversed(list_mounts()) if mounted.point == point), None)
 
 
 def find_device(point: bytes) -> bytes | None:
     """Return the device that is mounted at `point`, or None."""
-    return next((mounted.device for mounted in reversed(list_mounts()) if mounted.point == point), None)
+    mounted = find_mount(point)
+    return None if mounted is None else mounted.device
+
+
+def is_automount(point: bytes) -> bool:
+    """Tell whether an automount waits at `point` for its first access, nothing being mounted on it yet."""
+    mounted = find_mount(point)
+    return mounted is not None and mounted.type == _AUTOMOUNT
 
 
 def is_device_mounted(device: bytes) -> bool:
@@ -111,16 +133,16 @@ def show(path: bytes) -> str:
     return os.fsdecode(path).encode("utf-8", "backslashreplace").decode()
 
 
-def _resolve(path: bytes) -> bytes:
-    """Follow symbolic links down to the last component, asking the list of mounts before each look."""
+def resolve_point(path: bytes) -> bytes:
+    """Return the absolute path that a mount point's name leads to, without symbolic links, and never looking at what is mounted.
+
+    Raises: MountPointError for a circle of links.
+    """
     taken = {mounted.point for mounted in list_mounts()}
     for _ in range(_LINKS_MAX):
         folder, name = os.path.split(os.path.abspath(path))
         point = os.path.join(os.path.realpath(folder), name)
-        if point in taken:
-            remedy = "fusermount -u frees it, with -uz if its process is gone"
-            raise MountPointError(expected="a mount point that is free", got=f"{show(point)} mounted already ({remedy})")
-        if not os.path.islink(point):
+        if point in taken or not os.path.islink(point):
             return point
         path = os.path.join(os.path.dirname(point), os.readlink(point))
     raise MountPointError(expected="a mount point", got=f"a circle of links at {show(path)}")

@@ -9,6 +9,7 @@ starts or stops the client service.
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 import time
@@ -19,7 +20,7 @@ from typing import Final
 
 from dfs.core.errors import MountPointError
 from dfs.core.interfaces import EventSink
-from dfs.fusefs.binding import Binding
+from dfs.fusefs.binding import NAME_ENCODING, Binding
 from dfs.fusefs.filesystem_api import FileSystemApi
 from dfs.fusefs.mount_point import check_mount_point, find_device, is_device_mounted, show, unmount
 from dfs.fusefs.operation_context import HARD, OperationContexts, OperationTerms
@@ -64,7 +65,7 @@ def to_libfuse(options: MountOptions) -> dict[str, str | int | bool]:
     """
     flags: dict[str, str | int | bool] = dict.fromkeys(options.flags, True)
     return flags | {
-        "fsname": options.source.replace(",", "\\,"),
+        "fsname": os.fsencode(options.source).decode(NAME_ENCODING).replace(",", "\\,"),
         "subtype": "dfs",
         "allow_other": options.allow_other,
         "auto_unmount": options.is_freed_on_crash,

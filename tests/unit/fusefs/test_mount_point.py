@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dfs.core.errors import MountPointError
 from dfs.fusefs import mount_point
-from dfs.fusefs.mount_point import MountedAt, check_mount_point, find_device, is_device_mounted, parse_mountinfo, show
+from dfs.fusefs.mount_point import MountedAt, check_mount_point, find_device, is_automount, is_device_mounted, parse_mountinfo, show
 
 PATHS = st.lists(st.binary(min_size=1, max_size=20).filter(lambda name: not set(name) & {0, 47}), min_size=1, max_size=4).map(
     lambda names: b"/" + b"/".join(names)
@@ -32,7 +32,7 @@ def line(point: bytes, device: bytes = b"0:47") -> bytes:
 @given(points=st.lists(PATHS, max_size=5))
 def test_any_mount_point_is_read_back(points: list[bytes]) -> None:
     assert parse_mountinfo(b"".join(line(point) for point in points)) == [
-        MountedAt(point, b"0:47", b"fuse.dfs", b"127.0.0.1:9000") for point in points
+        MountedAt(point, b"0:47", b"fuse.dfs", b"127.0.0.1:9000", frozenset({b"rw", b"noatime", b"user_id=0"})) for point in points
     ]
 
 
@@ -45,6 +45,22 @@ def test_device_on_top_is_found_and_gone_when_unmounted(tmp_path: Path, monkeypa
     assert is_device_mounted(b"0:40")
     table.write_bytes(line(b"/mnt", b"0:40"))
     assert not is_device_mounted(b"0:41")
+
+
+def test_waiting_automount_is_a_free_mount_point_and_one_that_is_mounted_on_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, point = tmp_path / "mountinfo", tmp_path / "mnt"
+    point.mkdir()
+    monkeypatch.setattr(mount_point, "MOUNTINFO", table)
+    waiting = b"40 35 0:50 / %s rw shared:1 - autofs systemd-1 rw,fd=55\n" % escape(bytes(point))
+    table.write_bytes(waiting)
+    assert is_automount(bytes(point))
+    assert check_mount_point(bytes(point)) == bytes(point)
+    table.write_bytes(waiting + line(bytes(point)))
+    assert not is_automount(bytes(point))
+    with pytest.raises(MountPointError, match="mounted already"):
+        check_mount_point(bytes(point))
 
 
 def test_mount_point_is_resolved_through_links_and_dots(tmp_path: Path) -> None:
