@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
-from dfs.cli.mount_table import MOUNT_TYPE, find_mount_above
+from dfs.cli.mount_table import find_mount_above
 from dfs.core.block_messages import COPY_FORMAT, Blocks, Copy, CopyState, Get, Run, unpack_copies
 from dfs.core.errors import DfsError, ExitCode, UsageError
 from dfs.core.ids import ROOT_INO, BlockNo, Ino, ServerIndex
@@ -24,6 +24,7 @@ from dfs.core.limits import REQUEST_BLOCKS_MAX
 from dfs.core.meta_messages import Attributes, Lookup, ShowMeta
 from dfs.core.placement import Role
 from dfs.core.plan import blocks_of, plan_range
+from dfs.fusefs.mount_point import MOUNT_TYPE
 
 PREFIX: Final = "dfs:/"
 UNREACHABLE: Final = "unreachable"

@@ -21,7 +21,7 @@ from dfs.client.settings import MountSettings
 from dfs.core.contexts import PlainContext
 from dfs.core.errors import EndReason, ExitCode, Interrupted, PeerStartError, WrongServer
 from dfs.fusefs.binding import load_binding
-from dfs.fusefs.mount_point import check_mount_point, show
+from dfs.fusefs.mount_point import MOUNT_TYPE, check_mount_point, find_mount, show, unmount
 from dfs.fusefs.mounting import Mount
 from dfs.host.allocator import keep_freed_memory
 from dfs.host.clock import SystemClock
@@ -36,11 +36,16 @@ from dfs.rpc.client import DataServersClient, MetaClient
 LOG = logging.getLogger(__name__)
 
 PREFIX_BYTES: Final = 3
+DETACH: Final = "--detach"
+DETACH_TIMEOUT_S: Final = 10.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Mount the file system that the configuration describes, and return the exit status."""
-    return run_program(PROGRAM, lambda: run_mount(plan_configured(sys.argv[1:] if argv is None else argv)))
+    """Mount the file system that the configuration describes, or free a mount point, and return the exit status."""
+    words = sys.argv[1:] if argv is None else argv
+    if list(words[:1]) == [DETACH] and len(words) == 2:
+        return run_program(PROGRAM, lambda: detach(os.fsencode(words[1])))
+    return run_program(PROGRAM, lambda: run_mount(plan_configured(words)))
 
 
 def main_distributedfs(argv: Sequence[str]) -> int:
@@ -101,6 +106,18 @@ def run_mount(plan: MountPlan, notify: Notify | None = None, begin_log: Callable
         LOG.critical("expected all operations to end with the mount, got some that do not; the process ends as it is")
         end_process()
     return ExitCode.DONE
+
+
+def detach(point: bytes) -> int:
+    """Take a dfs off the tree at `point` if one is uppermost there, alive or dead, and return the exit status.
+
+    Raises: MountPointError if this system has no fusermount.
+    """
+    mounted = find_mount(point)
+    # Anything else there is not ours: below a dead dfs an automount may wait, which must stay.
+    if mounted is None or mounted.type != MOUNT_TYPE or unmount(point, lazily=True, timeout_s=DETACH_TIMEOUT_S):
+        return ExitCode.DONE
+    return ExitCode.FAILED
 
 
 def _end_reason(stop: StopRequest) -> EndReason | None:

@@ -15,6 +15,7 @@ from typing import Final
 from dfs.cli.arguments import OneLineParser, check_data_ports, make_parser, parse_address, parse_port
 from dfs.cli.configuration import add_config_option, read_config
 from dfs.cli.mount_helper.options import RETRY_S, MountWishes, parse_options, split_options
+from dfs.cli.mount_helper.parameters import read_parameters
 from dfs.cli.mount_helper.source import find_source
 from dfs.core.config import Config, LogLevel, MountConfig
 from dfs.core.errors import UsageError
@@ -23,6 +24,7 @@ from dfs.fusefs.operation_context import OperationTerms
 
 PROGRAM: Final = "dfs-mount"
 SCRIPT: Final = "distributedFS.py"
+EPILOG: Final = "dfs-mount --detach DIR frees a mount point whose client is gone."
 START_TIMEOUT_S: Final = 30.0
 """Who starts a mount in the foreground sees that it waits."""
 
@@ -68,8 +70,13 @@ class MountPlan:
 def plan_configured(argv: Sequence[str]) -> MountPlan:
     """Return what `dfs-mount` is asked for. Raises: UsageError, ConfigError."""
     options = _parser().parse_args(argv)
-    wishes = parse_options(split_options(options.options))
     point = os.fsencode(options.folder)
+    if options.service:
+        if options.source or options.options or options.config or options.meta:
+            raise UsageError(expected="nothing but DIR beside --service", got="more")
+        parameters = read_parameters(os.path.abspath(point))
+        return plan_source(parameters.source, point, parse_options(parameters.words))
+    wishes = parse_options(split_options(options.options))
     if options.source is None:
         return _plan_in_foreground(options.config or wishes.config, options.meta, point, wishes)
     if options.config is not None or options.meta is not None:
@@ -78,7 +85,7 @@ def plan_configured(argv: Sequence[str]) -> MountPlan:
 
 
 def _parser() -> OneLineParser:
-    parser = make_parser(PROGRAM, "Mount a dfs file system and stay in the foreground until it is unmounted.")
+    parser = make_parser(PROGRAM, "Mount a dfs file system and stay in the foreground until it is unmounted.", EPILOG)
     parser.add_argument("folder", type=Path, metavar="DIR", help="mount point: an empty folder")
     add_config_option(parser)
     parser.add_argument(
@@ -88,6 +95,7 @@ def _parser() -> OneLineParser:
         help="the meta-server; without --config no configuration is read and the meta-server knows the data servers",
     )
     parser.add_argument("--source", metavar="SOURCE", help="what to mount, as in fstab: HOST:PORT, NAME, or config=FILE")
+    parser.add_argument("--service", action="store_true", help="mount what mount(8) asked dfs-mount@.service for; takes only DIR")
     parser.add_argument("-o", dest="options", default="", metavar="OPTIONS", help="options of mount.dfs(8), with commas between")
     return parser
 

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from dfs.fusefs import mount_point
-from dfs.fusefs.mount_point import MountedAt
+from dfs.fusefs.mount_point import MOUNT_TYPE, MountedAt
 
-MOUNT_TYPE: Final = b"fuse.dfs"
 UNMOUNT_TIMEOUT_S: Final = 10.0
 
 

@@ -19,6 +19,7 @@ UNMOUNT_PROGRAMS: Final = ("fusermount", "fusermount3")
 """Debian 12's fuse3 brings both names, older packages the first only."""
 _ESCAPE: Final = re.compile(rb"\\([0-7]{3})")
 _FLAGS_FIELD: Final = 5
+MOUNT_TYPE: Final = b"fuse.dfs"
 _AUTOMOUNT: Final = b"autofs"
 """Type of what stands where systemd mounts on first access."""
 _DEVICE_FIELD: Final = 2

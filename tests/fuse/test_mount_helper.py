@@ -5,14 +5,17 @@ Method: the real mount(8) in a mount namespace of the test's own, where it finds
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from dfs.cli.mount_helper.unit_names import client_unit, parameters_file
 from tests.harness.cluster import Cluster, free_ports
 from tests.harness.own_mounts import HELPERS, OwnMounts
 from tests.harness.waiting import wait_until
@@ -168,8 +171,9 @@ def test_name_that_no_configuration_has_fails_the_mount(own: OwnMounts, point: P
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 def test_interrupted_mount_leaves_no_client_behind(own: OwnMounts, silent: str, point: Path, number: signal.Signals) -> None:
-    helper = own.start(HELPERS / "mount.dfs", silent, point, "-o", "retry=1h")
-    wait_until(lambda: len(own.clients()) == 2, "the helper and its client")
+    log = point.parent / "log"
+    helper = own.start(HELPERS / "mount.dfs", silent, point, "-o", f"retry=1h,log={log}")
+    wait_until(lambda: log.exists() and "waiting for" in log.read_text(), "the client to wait")
     helper.send_signal(number)
     _, told = helper.communicate(timeout=20)
     assert helper.returncode == INTERRUPTED
@@ -197,3 +201,54 @@ def test_remount_changes_what_is_named_and_keeps_the_other_flags(own: OwnMounts,
 def test_remount_of_what_is_not_mounted_fails(own: OwnMounts, cluster: Cluster, point: Path) -> None:
     done = own.run(HELPERS / "mount.dfs", cluster.meta_address, point, "-o", "remount,ro")
     assert_one_line(done, FAILED, "a dfs mounted on", "got nothing")
+
+
+# --- where systemd runs --------------------------------------------------------------------------------------------------------
+
+
+def test_client_is_handed_to_its_service_with_what_it_needs_to_know(own: OwnMounts, cluster: Cluster, point: Path) -> None:
+    systemd = own.pretend_systemd()
+    done = systemd.mount("-s", "-t", "dfs", "-o", "noexec,_netdev,nonsense=1,soft,timeo=20s", cluster.meta_address, point)
+    assert done.returncode == 0, done.stderr
+    unit = client_unit(os.fsencode(point))
+    assert systemd.asked() == [f"start {unit}"]
+    parameters = own.run("cat", parameters_file(os.fsencode(point))).stdout
+    assert json.loads(parameters) == {"source": cluster.meta_address, "options": ["rw", "noexec", "soft", "timeo=20s"]}
+    assert {"noexec", "nosuid", "nodev"} <= own.flags(point)
+    mounted = own.mounted(point)
+    assert mounted is not None
+    assert mounted.source == cluster.meta_address.encode()
+
+
+def test_service_that_fails_is_stopped_and_its_last_words_are_told(own: OwnMounts, silent: str, point: Path) -> None:
+    systemd = own.pretend_systemd()
+    done = systemd.mount("-t", "dfs", "-o", "retry=1s", silent, point)
+    assert_one_line(done, FAILED, silent, "Connection refused")
+    unit = client_unit(os.fsencode(point))
+    assert systemd.asked() == [f"start {unit}", f"stop {unit}"]
+    assert own.mounted(point) is None
+
+
+def test_what_is_wrong_is_refused_before_systemd_is_asked(own: OwnMounts, cluster: Cluster, point: Path) -> None:
+    systemd = own.pretend_systemd()
+    assert_one_line(systemd.mount("-t", "dfs", "-o", "nonsense=1", cluster.meta_address, point), USAGE, "nonsense")
+    (point / "file").touch()
+    assert_one_line(systemd.mount("-t", "dfs", cluster.meta_address, point), FAILED, "an empty folder")
+    assert systemd.asked() == []
+
+
+def test_mount_of_a_client_that_was_killed_is_taken_away_and_nothing_else_is(own: OwnMounts, cluster: Cluster, point: Path) -> None:
+    assert own.run("mount", "-t", "tmpfs", "none", point).returncode == 0
+    inner = point / "inner"
+    assert own.run("mkdir", inner).returncode == 0
+    assert own.run("mount", "-t", "dfs", cluster.meta_address, inner).returncode == 0
+    (client,) = own.clients()
+    os.kill(client, signal.SIGKILL)
+    wait_until(lambda: own.clients() == [], "the client to be gone")
+    assert "not connected" in own.run("ls", inner).stderr
+    detach = (sys.executable, "-m", "dfs.cli.mount", "--detach")
+    for _ in range(2):
+        assert own.run("env", f"PYTHONPATH={HELPERS.parent}", *detach, inner).returncode == 0
+        assert own.mounted(inner) is None
+    assert own.run("env", f"PYTHONPATH={HELPERS.parent}", *detach, point).returncode == 0
+    assert own.mounted(point) is not None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -27,9 +28,34 @@ ln -s {helpers}/mount.dfs {helpers}/mount.fuse.dfs over/upper
 mount -t overlay none -o "lowerdir=$(realpath /sbin),upperdir=$PWD/over/upper,workdir=$PWD/over/work" "$(realpath /sbin)"
 touch fstab
 mount --bind fstab /etc/fstab
+mount -t tmpfs none /run
 touch ready
 exec sleep infinity
 """
+
+
+class FakeSystemd:
+    """What the helper takes for systemd: starts the client as dfs-mount@.service says, and notes what it was asked for."""
+
+    def __init__(self, folder: Path, own: OwnMounts) -> None:
+        self._folder, self._own = folder, own
+        folder.mkdir()
+        own.cover("/usr/bin")
+        for name in ("systemctl", "journalctl"):
+            program = folder / name
+            command = f"{sys.executable} -m tests.harness.fake_systemd {shlex.quote(str(folder))} {name}"
+            program.write_text(f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(HELPERS.parent))} exec {command} "$@"\n')
+            program.chmod(0o755)
+            assert own.run("cp", program, "/usr/bin").returncode == 0
+
+    def mount(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        """Mount as an administrator does; the helper finds the fake."""
+        return self._own.run("mount", *arguments)
+
+    def asked(self) -> list[str]:
+        """Return the commands that systemctl was given."""
+        noted = self._folder / "asked"
+        return noted.read_text().splitlines() if noted.exists() else []
 
 
 class OwnMounts:
@@ -54,6 +80,21 @@ class OwnMounts:
         wait_until(lambda: len(self.processes()) <= 1, "the clients to end with their mounts")
         self._process.kill()
         self._process.wait()
+
+    def pretend_systemd(self) -> FakeSystemd:
+        """Let the helper believe that systemd runs this machine: what it calls is tests/harness/fake_systemd.py."""
+        assert self.run("mkdir", "-p", "/run/systemd/system").returncode == 0
+        return FakeSystemd(self._folder / "systemd", self)
+
+    def cover(self, target: str) -> None:
+        """Let what is written below `target` from now on be seen in the namespace alone."""
+        done = self.run(
+            "sh",
+            "-c",
+            f"cd {shlex.quote(str(self._folder))}/over && mkdir -p u w &&"
+            f" mount -t overlay none -o lowerdir={target},upperdir=$PWD/u,workdir=$PWD/w {target}",
+        )
+        assert done.returncode == 0, done.stderr
 
     def fstab(self, *lines: str) -> None:
         """Let these be the lines of /etc/fstab."""
@@ -117,4 +158,4 @@ def _runs_helper(pid: int) -> bool:
         arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
         return False
-    return any(os.path.basename(argument) in (b"mount.dfs", b"mount.fuse.dfs") for argument in arguments)
+    return any(os.path.basename(argument) in (b"mount.dfs", b"mount.fuse.dfs", b"dfs.cli.mount") for argument in arguments)

@@ -94,7 +94,7 @@ def parse_options(words: Iterable[str], *, sloppy: bool = False) -> MountWishes:
             flags = (flags - {_OPPOSITE[word]}) | {word}
         elif name in _OPTIONS:
             wishes = _apply(wishes, name, equals, value)
-        elif not (is_for_others(word) or sloppy):
+        elif not (is_known(word) or sloppy):
             raise UsageError(expected="an option that mount.dfs(8) names (or -s to leave out those it does not)", got=repr(word))
     if wishes.timeo_s is not None and not wishes.is_soft:
         raise UsageError(expected="soft beside timeo: a hard mount waits for ever", got="timeo alone")
@@ -105,6 +105,11 @@ def parse_options(words: Iterable[str], *, sloppy: bool = False) -> MountWishes:
 def split_options(text: str) -> list[str]:
     """Return the options in a list that is separated by commas."""
     return [word for word in text.split(",") if word]
+
+
+def is_known(word: str) -> bool:
+    """Tell whether an option is one that mount.dfs(8) names, or is not ours to mind."""
+    return word in _OPPOSITE or word.partition("=")[0] in _OPTIONS or is_for_others(word)
 
 
 def is_for_others(word: str) -> bool:

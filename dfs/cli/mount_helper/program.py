@@ -7,7 +7,6 @@ remount, or have the client started and return when its mount is live. Writes on
 from __future__ import annotations
 
 import enum
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -16,8 +15,10 @@ from typing import Final
 
 from dfs.cli.arguments import one_line
 from dfs.cli.mount_helper.command_line import HelperCall, parse_helper_call
+from dfs.cli.mount_helper.hand_over import can_hand_over, hand_over, is_asked_by_systemd
 from dfs.cli.mount_helper.in_place import mount_in_place
-from dfs.cli.mount_helper.options import parse_options
+from dfs.cli.mount_helper.options import is_for_others, is_known, parse_options
+from dfs.cli.mount_helper.parameters import MountParameters
 from dfs.cli.mount_helper.remount import remount
 from dfs.cli.mount_helper.unit_names import mount_unit
 from dfs.cli.mount_plan import MountPlan, plan_source
@@ -66,20 +67,27 @@ def carry_out(call: HelperCall) -> MountCode:
     plan = replace(plan_source(call.source, resolve_point(call.folder), wishes), program=PROGRAM)
     if call.is_verbose:
         print(f"{PROGRAM}: {call.source} on {show(plan.mount_point)} ({','.join(call.words)})")
-    return _outcome(mount_in_place(_prepare(plan)))
-
-
-def _prepare(plan: MountPlan) -> MountPlan:
-    """Return the plan for a client of our own, once its mount point is known to be usable from here. Raises: MountPointError."""
     if is_automount(plan.mount_point):
-        # Whoever else looks into a waiting automount makes systemd mount it, and waits for that: here, for itself.
-        if os.getpgrp() != os.getpgid(1):
-            got = f"an automount, which mounts on first access or by `systemctl start {mount_unit(plan.mount_point)}`"
-            raise MountPointError(expected=f"a mount point that is free at {show(plan.mount_point)}", got=got)
-        # It would not mount again over one that is dead.
-        plan = replace(plan, is_freed_on_crash=True)
+        return _outcome(mount_in_place(_prepare_automount(plan)))
     check_mount_point(plan.mount_point)
-    return plan
+    if not can_hand_over(plan.mount_point):
+        return _outcome(mount_in_place(plan))
+    # What this helper leaves out, the service must not meet.
+    words = [word for word in call.words if is_known(word) and not is_for_others(word)]
+    hand_over(plan.mount_point, MountParameters(call.source, tuple(words)), keeps_trying=is_asked_by_systemd())
+    return MountCode.DONE
+
+
+def _prepare_automount(plan: MountPlan) -> MountPlan:
+    """Return the plan for a mount where an automount waits: by this process, for whoever else looks there makes systemd mount it,
+    and waits for that. Raises: MountPointError if this process is none that may look.
+    """
+    if not is_asked_by_systemd():
+        got = f"an automount, which mounts on first access or by `systemctl start {mount_unit(plan.mount_point)}`"
+        raise MountPointError(expected=f"a mount point that is free at {show(plan.mount_point)}", got=got)
+    check_mount_point(plan.mount_point)
+    # An automount does not mount again over one that is dead.
+    return replace(plan, is_freed_on_crash=True)
 
 
 def _outcome(code: int) -> MountCode:

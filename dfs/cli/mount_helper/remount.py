@@ -14,7 +14,7 @@ from typing import Final
 
 from dfs.cli.mount_helper.options import KERNEL_PAIRS
 from dfs.core.errors import MountPointError
-from dfs.fusefs.mount_point import find_mount, show
+from dfs.fusefs.mount_point import MOUNT_TYPE, find_mount, show
 
 _MS_REMOUNT: Final = 0x20
 _BITS: Final = {
@@ -39,7 +39,7 @@ def remount(point: bytes, words: Iterable[str]) -> None:
     Raises: MountPointError if no dfs is mounted there; OSError if the kernel refuses.
     """
     mounted = find_mount(point)
-    if mounted is None or mounted.type != b"fuse.dfs":
+    if mounted is None or mounted.type != MOUNT_TYPE:
         got = "nothing" if mounted is None else mounted.type.decode(errors="replace")
         raise MountPointError(expected=f"a dfs mounted on {show(point)}", got=got)
     flags = _MS_REMOUNT | merge_flags(mounted.flags, words)
