@@ -13,6 +13,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Final
 
+from dfs.cli.mount_watchdog import MountWatchdog
 from dfs.core.events import SERVICE_READY, SERVICE_STOPPED, Event
 from dfs.core.interfaces import EventSink
 from dfs.fusefs.mounting import Mount
@@ -21,7 +22,6 @@ from dfs.host.stop_request import StopRequest
 
 LOG = logging.getLogger(__name__)
 
-WATCHDOGS_PER_PERIOD: Final = 3
 SHUTDOWN_SIGNAL: Final = signal.SIGUSR1
 """Sent by dfs-shutdown.service."""
 
@@ -47,26 +47,29 @@ def serve_until_unmounted(mount: Mount, stop: StopRequest, notify: Notify, event
     signal.signal(signal.SIGHUP, note_hangup)
     signal.signal(SHUTDOWN_SIGNAL, note_shutdown)
     mount.start()
+    period_s = notify.watchdog_s()
+    watchdog = None if period_s is None else MountWatchdog(notify, mount.is_alive, period_s)
     try:
+        if watchdog is not None:
+            watchdog.start()
         notify.ready()
         notify.status(what)
         events.emit(Event(SERVICE_READY, details={"what": what}))
-        _wait_for_end(mount, stop, notify, lambda: is_going_down)
+        _wait_for_end(mount, stop, lambda: is_going_down)
         if is_going_down and not stop.is_requested() and not mount.wait(0):
             LOG.info("the machine is going down: what still waits for a server ends with EIO after shutdown_grace")
             mount.end_waits()
-            _wait_for_end(mount, stop, notify)
+            _wait_for_end(mount, stop)
         notify.stopping()
     finally:
+        if watchdog is not None:
+            watchdog.stop()
         ended = mount.stop()
         events.emit(Event(SERVICE_STOPPED, details={"what": what}))
     return ended
 
 
-def _wait_for_end(mount: Mount, stop: StopRequest, notify: Notify, is_over: Callable[[], bool] = lambda: False) -> None:
+def _wait_for_end(mount: Mount, stop: StopRequest, is_over: Callable[[], bool] = lambda: False) -> None:
     """Wait until the mount ends, shall end, or `is_over` says so."""
-    period_s = notify.watchdog_s()
     while not stop.is_requested() and not mount.wait(0) and not is_over():
-        stop.wait(None if period_s is None else period_s / WATCHDOGS_PER_PERIOD)
-        if period_s is not None:
-            notify.watchdog()
+        stop.wait(None)

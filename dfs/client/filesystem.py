@@ -188,6 +188,14 @@ class FileSystem:
         """The client session that counts now."""
         return self._session.number
 
+    def check(self) -> int:
+        """Prove that the client works, whatever the servers do: take the locks that every operation takes.
+
+        Result: how many inodes it has the write grant of, or must still tell meta something about.
+        """
+        self._inodes.ino_at(b"/")
+        return len(self._grants.inodes())
+
     def _ending(self) -> EndReason | None:
         return EndReason.SHUTDOWN if self._is_stopping else None
 

@@ -83,6 +83,9 @@ class FileSystemApi(Protocol):
     def release(self, ctx: CallContext, handle: int) -> object:
         """Forget a handle: its last descriptor is closed."""
 
+    def check(self) -> int:
+        """Prove that the client works, without asking any server: return a number."""
+
     def statfs(self, ctx: CallContext) -> FileSystemSpace:
         """Return space and number of inodes."""
 

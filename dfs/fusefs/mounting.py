@@ -26,6 +26,7 @@ from dfs.fusefs.mount_point import check_mount_point, find_device, is_device_mou
 from dfs.fusefs.operation_context import HARD, OperationContexts, OperationTerms
 from dfs.fusefs.operations import IO_SIZE_BYTES, Operations
 from dfs.fusefs.page_cache import PageCache, opener_below
+from dfs.fusefs.self_call import ask
 
 LOG = logging.getLogger(__name__)
 
@@ -133,6 +134,7 @@ class Mount:
         self._filesystem = filesystem
         self._events = events
         self._mount_point = mount_point
+        self._device: bytes | None = None
         self._options = options
         self._ended = False
         self._failure: Exception | None = None
@@ -151,7 +153,7 @@ class Mount:
         if not begun:
             got = "a refusal of libfuse (its own message says why)"
             raise MountPointError(expected=f"to mount on {show(self._mount_point)}", got=got) from failure
-        device = find_device(self._mount_point)
+        self._device = device = find_device(self._mount_point)
         if device is not None:
             self._contexts.watch_mount(lambda: is_device_mounted(device))
 
@@ -159,6 +161,12 @@ class Mount:
         """Wait until it is unmounted, and tell whether it is."""
         with self._changed:
             return self._changed.wait_for(lambda: self._ended, timeout_s)
+
+    def is_alive(self, timeout_s: float) -> bool:
+        """Tell whether the mount answers within `timeout_s` seconds, asked as programs ask. Where its name does not lead to it any
+        more (it was unmounted lazily, or something is mounted over it) nobody can ask, and it is believed.
+        """
+        return find_device(self._mount_point) != self._device or ask(self._mount_point, timeout_s)
 
     def end_waits(self) -> None:
         """Let operations wait no longer than `shutdown_grace_s` from now on, then end with EIO: the machine is going down."""

@@ -30,6 +30,7 @@ from dfs.fusefs.filesystem_api import FileSystemApi
 from dfs.fusefs.flock_struct import LockCall, to_owner, to_range, to_whole_range
 from dfs.fusefs.operation_context import OperationContext, OperationContexts
 from dfs.fusefs.page_cache import PageCache
+from dfs.fusefs.self_call import ALIVE
 from dfs.fusefs.writes_in_progress import WritesInProgress
 
 LOG = logging.getLogger(__name__)
@@ -257,7 +258,9 @@ class Operations:
     # --- extended attributes ----------------------------------------------------------------------------------------------
 
     def getxattr(self, ctx: OperationContext, path: str, name: bytes) -> bytes:
-        """Return a value."""
+        """Return a value; that of ALIVE is an answer of this mount, not of a file."""
+        if name == ALIVE:
+            return b"%d" % self._filesystem.check()
         return self._filesystem.getxattr(ctx, _name(path), name)
 
     def listxattr(self, ctx: OperationContext, path: str) -> tuple[bytes, ...]:

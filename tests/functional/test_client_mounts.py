@@ -510,3 +510,12 @@ def test_stat_that_meets_a_commit_on_the_way_shows_what_was_committed(cluster: L
     assert mount.meta.before_answer is None, "no Lookup was made"
     assert shown.mtime_ns > 5
     assert shown.content.size_bytes == 17
+
+
+def test_proof_that_the_client_works_asks_no_server(cluster: LocalCluster) -> None:
+    mount = cluster.mount()
+    cluster.meta_wire.is_down = True
+    with mount.counting() as calls:
+        assert mount.fs.check() == 0
+    assert not calls
+    cluster.meta_wire.is_down = False

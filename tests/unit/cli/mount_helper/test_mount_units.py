@@ -1,4 +1,4 @@
-"""Goal: the units of a mount say what its programs mean, and none of their directives hides the mount. Method: read them as text."""
+"""Goal: the units of a mount say what its programs mean, and no directive hides the mount. Method: read them as text."""
 
 from __future__ import annotations
 
