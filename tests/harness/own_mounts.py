@@ -84,6 +84,9 @@ class OwnMounts:
     def pretend_systemd(self) -> FakeSystemd:
         """Let the helper believe that systemd runs this machine: what it calls is tests/harness/fake_systemd.py."""
         assert self.run("mkdir", "-p", "/run/systemd/system").returncode == 0
+        assert (
+            self.run("cp", HELPERS.parent / "packaging" / "systemd" / "dfs-mount@.service", "/run/systemd/system").returncode == 0
+        )
         return FakeSystemd(self._folder / "systemd", self)
 
     def cover(self, target: str) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from dfs.cli.mount_table import is_mounted, unmount
 from tests.harness.cluster import is_answering
-from tests.harness.leftovers import marked_environment
+from tests.harness.leftovers import find_processes, marked_environment
 from tests.harness.program import ROOT
 from tests.harness.waiting import wait_until
 from tests.probe.test_make import Checkout
@@ -119,6 +119,7 @@ def test_every_command_of_the_readme_is_one_that_is_run_here() -> None:
         "fusermount",
         "python3 -c",
         "scripts/corrupt.py",
+        "scripts/mount.dfs",
     )
     for command in commands():
         assert command.removeprefix(".venv/bin/").startswith(known), command
@@ -157,6 +158,12 @@ def test_commands_by_hand_and_by_configuration_bring_up_a_mount_that_works(manua
         manual.use_mount(b"configured" if configured else b"by hand")
         manual.run(next(command for command in commands() if command.startswith("fusermount")))
         assert manual.services.pop().wait(30) == 0
+        for command in commands() if configured else []:
+            if command.startswith("scripts/mount.dfs"):
+                manual.run(command)
+                assert (manual.point / "file").read_bytes() == b"configured"
+                manual.run("umount /mnt/dfs")
+                wait_until(lambda: not any("mount.dfs" in line for _, line in find_processes()), "the client to end")
         manual.end()
         wait_until(lambda: not is_answering(manual.base), "the servers to end")
 

@@ -20,6 +20,13 @@ from dfs.core.errors import StartError
 
 BOOTED: Final = Path("/run/systemd/system")
 """There if systemd runs this machine (sd_booted(3))."""
+UNIT: Final = "dfs-mount@.service"
+UNIT_FOLDERS: Final = (
+    Path("/etc/systemd/system"),
+    Path("/run/systemd/system"),
+    Path("/usr/lib/systemd/system"),
+    Path("/lib/systemd/system"),
+)
 SERVICE_PROGRAM: Final = "dfs-mount"
 """How the service's lines in the journal are marked."""
 
@@ -29,8 +36,9 @@ class MountFailed(StartError):
 
 
 def can_hand_over(point: bytes) -> bool:
-    """Tell whether systemd can have the client for a mount at `point`, asked by this process."""
-    return os.geteuid() == 0 and BOOTED.is_dir() and has_short_names(point)
+    """Tell whether systemd can have the client for a mount at `point`, asked by this process: it runs, and dfs is installed."""
+    is_installed = any((folder / UNIT).exists() for folder in UNIT_FOLDERS)
+    return os.geteuid() == 0 and BOOTED.is_dir() and is_installed and has_short_names(point)
 
 
 def is_asked_by_systemd() -> bool:
