@@ -60,6 +60,9 @@ class WhenLive:
         os.write(self._ready_fd, _LIVE)
         os.close(self._ready_fd)
 
+    def reloading(self) -> None:
+        """Nobody listens."""
+
     def status(self, text: str) -> None:
         """Nobody listens."""
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from dfs.cli.arguments import one_line
+from dfs.cli.end_report import one_line
 from dfs.cli.mount_helper.command_line import HelperCall, parse_helper_call
 from dfs.cli.mount_helper.hand_over import can_hand_over, hand_over, is_asked_by_systemd
 from dfs.cli.mount_helper.in_place import mount_in_place
