@@ -104,9 +104,7 @@ install-files: man
 	for page in $(MAN); do install -D -m 644 -t "$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}" $$page || exit; done
 	for program in dfsctl dfs-meta dfs-data dfs-mount; do \
 		install -D -m 644 packaging/completion/dfs "$(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$program" || exit; done
-ifneq ($(wildcard packaging/dfs.catalog),)
 	install -D -m 644 -t "$(DESTDIR)$(PREFIX)/lib/systemd/catalog" packaging/dfs.catalog
-endif
 ifneq ($(wildcard packaging/systemd/dfs-generator),)
 	install -D -m 755 -t "$(DESTDIR)$(PREFIX)/lib/systemd/system-generators" packaging/systemd/dfs-generator
 endif

@@ -25,6 +25,7 @@ HOLDS = {
         f"/{UNITS}/dfs.target",
         "/usr/bin/dfsctl",
         "/usr/lib/python3/dist-packages/dfs/cli/dfsctl.py",
+        "/usr/lib/systemd/catalog/dfs.catalog",
         "/usr/lib/sysusers.d/dfs.conf",
         "/usr/lib/tmpfiles.d/dfs.conf",
         "/usr/share/bash-completion/completions/dfsctl",
@@ -48,7 +49,6 @@ HOLDS = {
 }
 """What each package must have; Debian 13 puts units below /usr."""
 OPTIONAL = {
-    "packaging/dfs.catalog": ("dfs-common", "/usr/lib/systemd/catalog/dfs.catalog"),
     "packaging/systemd/dfs-generator": ("dfs-client", "/usr/lib/systemd/system-generators/dfs-generator"),
     "packaging/systemd/dfs-mount@.service": ("dfs-client", f"/{UNITS}/dfs-mount@.service"),
     "packaging/systemd/dfs-shutdown.service": ("dfs-client", f"/{UNITS}/dfs-shutdown.service"),
