@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from dfs.cli.arguments import run_program
+from dfs.cli.mount_helper.shutdown import end_waits
 from dfs.cli.mount_loop import serve_until_unmounted
 from dfs.cli.mount_plan import PROGRAM, SCRIPT, MountPlan, plan_configured, plan_original
 from dfs.client.filesystem import FileSystem
@@ -37,12 +38,15 @@ LOG = logging.getLogger(__name__)
 
 PREFIX_BYTES: Final = 3
 DETACH: Final = "--detach"
+END_WAITS: Final = "--end-waits"
 DETACH_TIMEOUT_S: Final = 10.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Mount the file system that the configuration describes, or free a mount point, and return the exit status."""
+    """Mount what the arguments describe, or do one of the services' small errands, and return the exit status."""
     words = sys.argv[1:] if argv is None else argv
+    if list(words) == [END_WAITS]:
+        return run_program(PROGRAM, end_waits)
     if list(words[:1]) == [DETACH] and len(words) == 2:
         return run_program(PROGRAM, lambda: detach(os.fsencode(words[1])))
     return run_program(PROGRAM, lambda: run_mount(plan_configured(words)))

@@ -24,7 +24,10 @@ from dfs.fusefs.operation_context import OperationTerms
 
 PROGRAM: Final = "dfs-mount"
 SCRIPT: Final = "distributedFS.py"
-EPILOG: Final = "dfs-mount --detach DIR frees a mount point whose client is gone."
+EPILOG: Final = (
+    "dfs-mount --detach DIR frees a mount point whose client is gone. dfs-mount --end-waits tells all clients of a machine that\n"
+    "is stopping that nothing may wait long any more."
+)
 START_TIMEOUT_S: Final = 30.0
 """Who starts a mount in the foreground sees that it waits."""
 

@@ -77,6 +77,8 @@ def _last_words(unit: str, since_s: int) -> str:
     query = ["journalctl", "--quiet", "--output=cat", "--no-pager", "--lines=1", f"--since=@{since_s}"]
     matches = [f"--unit={unit}", f"--identifier={SERVICE_PROGRAM}"]
     try:
+        # What a program said last may still be on its way into the journal.
+        subprocess.run(["journalctl", "--sync"], capture_output=True, check=False)
         return subprocess.run([*query, *matches], capture_output=True, text=True, check=False).stdout.strip()
     except FileNotFoundError:
         return ""  # no journalctl: systemctl's own words do

@@ -59,7 +59,8 @@ def test_failed_service_is_stopped_and_its_last_line_told_where_a_person_waits(s
     systemd.does("journalctl", "echo 'dfs-mount: expected the meta-server, got silence'")
     with pytest.raises(MountFailed, match="got silence"):
         systemd.hand_over()
-    start, ask, stop = systemd.asked()
+    start, sync, ask, stop = systemd.asked()
+    assert sync == "journalctl --sync"
     assert (start, stop) == (f"systemctl start -- {UNIT}", f"systemctl stop -- {UNIT}")
     assert f"--unit={UNIT}" in ask
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from dfs.cli.mount_loop import SHUTDOWN_SIGNAL
+from dfs.cli.mount import END_WAITS
 from dfs.core.config import SHUTDOWN_GRACE_S_MAX
 from dfs.core.errors import ExitCode
 
@@ -33,8 +33,7 @@ def test_client_has_time_for_the_longest_grace() -> None:
     assert int(stop_s) > SHUTDOWN_GRACE_S_MAX
 
 
-def test_shutdown_sends_the_signal_that_clients_know_and_only_when_the_machine_goes_down() -> None:
+def test_shutdown_tells_clients_at_once_and_in_no_order() -> None:
     unit = (UNITS / "dfs-shutdown.service").read_text()
-    assert f"--signal={SHUTDOWN_SIGNAL.name} " in unit
-    assert "is-system-running" in unit
+    assert f"ExecStop=/usr/bin/dfs-mount {END_WAITS}\n" in unit
     assert not re.search(r"^(After|Before)=", unit, re.MULTILINE)
