@@ -189,7 +189,7 @@ def build_parts(host: Host, store: Store) -> Parts:
         lambda: workers.settler.wake(),
     )
     snapshots = SnapshotSender(store, cluster, host.servers, clock)
-    care = _take_care(host, store, cluster, numbers, session_calls, lambda: workers)
+    care = _take_care(host, store, cluster, numbers, session_calls, removal, lambda: workers)
     steps = _Steps(
         expirer=session_calls.expire,
         settler=Settler(store, cluster, host.servers, grants, recalls).step,
@@ -221,7 +221,13 @@ def build_parts(host: Host, store: Store) -> Parts:
 
 
 def _take_care(
-    host: Host, store: Store, cluster: Cluster, numbers: Numbers, session_calls: SessionCalls, workers: Callable[[], Workers]
+    host: Host,
+    store: Store,
+    cluster: Cluster,
+    numbers: Numbers,
+    session_calls: SessionCalls,
+    removal: Removal,
+    workers: Callable[[], Workers],
 ) -> Care:
     """Build what takes care; `workers` is asked when something is to be woken, later."""
     clock, events = host.clock, host.events
@@ -234,7 +240,7 @@ def _take_care(
     )
     marks = Marks(store, cluster, host.servers, numbers, rollback, clock)
     return Care(
-        room=Room(host.look, store, events, lambda: workers().room.wake()),
+        room=Room(host.look, store, events, lambda: workers().room.wake(), removal.reap_left),
         rollback=rollback,
         marks=marks,
         backups=Backups(store, host.tasks, clock, lambda: _backed_up(workers(), marks)),

@@ -55,12 +55,16 @@ class Removal:
     def reap(self, inos: list[Ino]) -> int:
         """Remove those orphans that nobody has open any more; return how many. In transactions of its own.
 
-        A read-only store leaves them to the next start: a close or a heartbeat must not fail for that.
+        A read-only store leaves them to reap_left() or the next start: a close or a heartbeat must not fail for that.
         """
         try:
             return sum(self._store.change(partial(self._reap, inos=part)) for part in _parts(inos))
         except ReadOnly:
             return 0
+
+    def reap_left(self) -> None:
+        """Remove the orphans that were closed while the store was read-only. Called when it no longer is."""
+        self.reap(self._opens.unused_orphans())
 
     def _reap(self, tx: Transaction, inos: list[Ino]) -> int:
         reaped = 0

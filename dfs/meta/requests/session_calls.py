@@ -77,6 +77,8 @@ class SessionCalls:
         self._clock = clock
         self._events = events
         self._epoch = epoch
+        self._dead: dict[SessionId, None] = {}
+        """Sessions that live no more and of which something may be left, because the store was read-only."""
 
     def open_session(self, ctx: CallContext, request: OpenSession) -> SessionOpened:
         """Open a session, or answer the one that has this nonce; formats a new file system first."""
@@ -143,13 +145,15 @@ class SessionCalls:
         return Done()
 
     def expire(self, ctx: CallContext) -> bool:
-        """End the sessions whose lease ran out. Runs every EXPIRY_TICK_S."""
+        """End the sessions whose lease ran out. Runs every EXPIRY_TICK_S. Raises: ReadOnly; the rest is done the next time."""
         for expired in self._sessions.take_expired(EXPIRY_TICK_S):
             row = expired.row
             path = row.path.decode("utf-8", "backslashreplace")
             details = {"session": row.session, "host": row.host, "path": path, "silent_s": expired.silent_s}
             self._events.emit(Event(SESSION_EXPIRED, details=details), ctx)
-            self._bury(row.session)
+            self._dead[row.session] = None
+        for session in list(self._dead):
+            self._bury(session)
         return True
 
     def end_all(self) -> None:
@@ -159,10 +163,14 @@ class SessionCalls:
 
     def _end(self, session: SessionId) -> None:
         if self._sessions.remove(session) is not None:
+            self._dead[session] = None
             self._bury(session)
 
     def _bury(self, session: SessionId) -> None:
-        """Do away with what is left of a session that lives no more. Grants are settled before they are free."""
+        """Do away with what is left of a session that lives no more. Grants are settled before they are free.
+
+        Raises: ReadOnly; then expire() does it once changes are served again. Done twice it does no harm.
+        """
 
         def work(tx: Transaction) -> None:
             self._grants.fence_all(tx, session)
@@ -171,6 +179,7 @@ class SessionCalls:
 
         self._locks.end(session)
         self._store.change(work)
+        self._dead.pop(session, None)
         self._on_fence()
         self._removal.reap(self._opens.end(session))
         self._recalls.wake_all()

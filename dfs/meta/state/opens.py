@@ -96,6 +96,11 @@ class Opens:
                 self._count_down(ino, free)
             return free + self._returned(session)
 
+    def unused_orphans(self) -> list[Ino]:
+        """Return the inodes without names that nobody has open: what could not be removed when it was closed. As for drop."""
+        with self._mutex:
+            return [] if self._returning else sorted(self._orphans - self._users.keys())
+
     def is_waiting(self) -> bool:
         """Tell whether sessions from before the start have yet to say what they have open."""
         return bool(self._returning)

@@ -36,12 +36,17 @@ def no_limit() -> Space:
 class Room:
     """The room on one meta-server's disk."""
 
-    def __init__(self, look: Look, store: Store, events: EventSink, on_refusal: Callable[[], None]) -> None:
-        """Arguments: `look`: measures the disk; `on_refusal`: called when step() has something to tell."""
+    def __init__(
+        self, look: Look, store: Store, events: EventSink, on_refusal: Callable[[], None], on_recovery: Callable[[], None]
+    ) -> None:
+        """Arguments: `look`: measures the disk; `on_refusal`: called when step() has something to tell; `on_recovery`: when
+        changes are served again.
+        """
         self._look = look
         self._store = store
         self._events = events
         self._on_refusal = on_refusal
+        self._on_recovery = on_recovery
         self._is_full = False
         """As last told."""
 
@@ -56,6 +61,7 @@ class Room:
         failure = self._store.failure
         if failure is not None and failure.is_full and self._store.recover():
             self._events.emit(Event(META_WRITES_AGAIN), ctx)
+            self._on_recovery()
         short = self._shortage()
         is_full = short is not None
         if is_full != self._is_full:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from dfs.core.block_messages import Drop
-from dfs.core.errors import DuplicateRefused, NotFound, SessionExpired, StaleFile
+from dfs.core.errors import DuplicateRefused, GrantBusy, NotFound, SessionExpired, StaleFile
 from dfs.core.events import SESSION_EXPIRED
-from dfs.core.ids import ROOT_INO, Ino, OpId
+from dfs.core.ids import ROOT_INO, Generation, Ino, OpId
 from dfs.core.limits import HEARTBEAT_PARK_S, LEASE_META_S
 from dfs.core.meta_messages import (
+    Acquire,
     AssertOpens,
     Create,
     EndSession,
@@ -22,6 +23,7 @@ from dfs.core.meta_messages import (
     ShowMeta,
     Unlink,
 )
+from dfs.meta.state.store import StoreFailure
 from tests.harness.beside import beside
 from tests.harness.waiting import wait_until
 from tests.unit.meta.conftest import FakeContext, MetaUnderTest, heartbeat_of
@@ -147,6 +149,37 @@ def test_heartbeat_parked_when_the_session_ends_says_so(meta: MetaUnderTest) -> 
 
 
 # --- what it has open ------------------------------------------------------------------------------------------------------
+
+
+def test_session_that_ends_while_nothing_can_be_written_is_settled_afterwards(meta: MetaUnderTest) -> None:
+    silent, heard = meta.mount(), meta.mount()
+    ino = silent.create(b"f").attributes.ino
+    parts = meta.running()
+    parts.store._failure = StoreFailure("told to be", is_full=False)
+    meta.age(LEASE_META_S + 2, heard)
+    wait_until(lambda: not parts.sessions.is_live(silent.session))
+    parts.store._failure = None
+
+    def is_free() -> bool:
+        try:
+            return bool(heard.call(Acquire(heard.op(), ino, Generation(0))).ticket)
+        except GrantBusy:
+            return False
+
+    meta.until(is_free)
+
+
+def test_orphan_closed_while_nothing_can_be_written_is_removed_when_changes_are_served_again(meta: MetaUnderTest) -> None:
+    mount = meta.mount()
+    ino = mount.create(b"f").attributes.ino
+    opened_by = OpId(mount.ops[0])
+    mount.call(Unlink(mount.op(), ROOT_INO, b"f", False))
+    parts = meta.running()
+    parts.store._failure = StoreFailure("told to be full", is_full=True)
+    heartbeat_of(mount, OpenFile(ino, opened_by))
+    parts.workers.room.wake()
+    meta.until(lambda: parts.store.failure is None)
+    meta.until(lambda: not exists(meta, ino))
 
 
 def test_file_unlinked_while_open_lives_until_the_last_close(meta: MetaUnderTest) -> None:
