@@ -8,8 +8,10 @@ the supervision here: a service that can't go on is ended and started again.
 from __future__ import annotations
 
 import random
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 from unittest import mock
@@ -44,18 +46,64 @@ COMMIT_S_MEAN = 0.001
 SEGMENT_BYTES = 64 << 10
 
 
+@dataclass
+class MetaDisk:
+    """The disk under the meta-server's database, as far as SQLite tells of it: what a commit says."""
+
+    refusal: int | None = None
+    """SQLITE_FULL or SQLITE_IOERR, with which every commit ends; None: it works."""
+    is_written_all_the_same: bool = False
+    """Whether what such a commit should have written is there in the end, which nobody can know."""
+
+    def commit(self, write: Callable[[], Any]) -> Any:
+        """Carry a commit out, or refuse it. Raises: sqlite3.OperationalError."""
+        if self.refusal is None:
+            return write()
+        if self.is_written_all_the_same:
+            write()
+        error = sqlite3.OperationalError("told to refuse")
+        error.sqlite_errorcode = self.refusal
+        raise error
+
+
+class MetaConnection:
+    """A connection to the database on such a disk."""
+
+    def __init__(self, connection: sqlite3.Connection, disk: MetaDisk) -> None:
+        self._connection = connection
+        self._disk = disk
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        """Do what sqlite3.Connection.execute does; refuse what would be durable."""
+        if sql == "COMMIT" or sql.startswith("INSERT OR REPLACE INTO probe"):
+            cursor: sqlite3.Cursor = self._disk.commit(lambda: self._connection.execute(sql, *values))
+            return cursor
+        return self._connection.execute(sql, *values)
+
+
+class MetaTasks(SimulatedTasks):
+    """Concurrency of the meta-server's process, which finds its disk there."""
+
+    def __init__(self, process: Process, disk: MetaDisk) -> None:
+        super().__init__(process)
+        self.disk = disk
+
+
 class SimulatedStore(Store):
-    """The meta-server's store, trusted as SQLite is, whose commits take time and whose files a kill closes."""
+    """The meta-server's store, trusted as SQLite is, whose commits take time and may fail, and whose files a kill closes."""
 
     def __init__(self, path: str, tasks: Tasks, on_failure: Callable[[StoreFailure], None]) -> None:
-        assert isinstance(tasks, SimulatedTasks)
-        self._process = tasks.process
+        assert isinstance(tasks, MetaTasks)
+        self._process, self._disk = tasks.process, tasks.disk
         super().__init__(path, tasks, on_failure)
 
     def _connect(self) -> Any:
         connection = super()._connect()
         self._process.at_death.append(connection.close)
-        return connection
+        return MetaConnection(connection, self._disk)
 
     def _lead(self, batch: list[_Job[Any]]) -> None:
         self._process.baton.pass_on()
@@ -116,6 +164,7 @@ class MetaMachine(Machine):
 
     def __init__(self, cluster: SimulatedCluster) -> None:
         super().__init__(cluster, "meta")
+        self.disk = MetaDisk()
         self.endpoint = Endpoint(self.name, "meta:9000", self.clock)
         self.service: MetaService | None = None
         cluster.network.add(self.endpoint)
@@ -230,7 +279,7 @@ class SimulatedCluster:
             store_path=self._store_path,
             clock=machine.clock,
             random=SeededRandom(f"{self.seed}/{machine.name}/{machine.starts}"),
-            tasks=SimulatedTasks(process),
+            tasks=MetaTasks(process, machine.disk),
             servers=SimulatedServers(self.network, source),
             events=machine.events,
         )

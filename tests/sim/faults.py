@@ -6,6 +6,7 @@ Runs in a process of its own, which nothing can harm. Called by run.py.
 from __future__ import annotations
 
 import random
+import sqlite3
 from collections.abc import Callable
 
 from dfs.core.errors import StateError
@@ -54,6 +55,7 @@ class Faults:
         cluster.network.cut.clear()
         for server in cluster.data:
             server.disk.mend()
+        self._mend_meta()
         for machine in cluster.machines:
             if machine.process is not None and machine.process.is_paused:
                 self._baton.resume(machine.process)
@@ -103,8 +105,23 @@ class Faults:
             self._start(machine)
         elif fault.harm is Harm.BLACKOUT:
             self._black_out(fault)
+        elif fault.harm in (Harm.META_FULL, Harm.META_ERROR):
+            disk = cluster.meta.disk
+            disk.refusal = sqlite3.SQLITE_FULL if fault.harm is Harm.META_FULL else sqlite3.SQLITE_IOERR
+            disk.is_written_all_the_same = fault.harm is Harm.META_ERROR and self._chance.random() < 0.5
+            baton.sleep(fault.duration_s)
+            self._mend_meta()
         elif isinstance(machine, DataMachine):
             self._harm_disk(fault, machine)
+
+    def _mend_meta(self) -> None:
+        """Have the meta-server's disk work again; a meta-server that can't know what is written is restarted by its operator."""
+        meta = self._cluster.meta
+        meta.disk.refusal, meta.disk.is_written_all_the_same = None, False
+        parts = meta.service._parts if meta.service is not None and meta.is_running else None
+        if parts is not None and parts.store.failure is not None and not parts.store.failure.is_full:
+            self._cluster.kill(meta)
+            self._start(meta)
 
     def _note_if_second(self, machine: Machine) -> None:
         """Note what is not promised when a server loses something before another one that did has all of it again."""

@@ -53,6 +53,7 @@ class Judge:
     def judge(self) -> None:
         """Look at everything."""
         cluster = self._cluster
+        self._wait_for(self._is_meta_writing, "the meta-server does not write again")
         self._machine = machine = MountMachine(cluster, 99)
         fs = cluster.mount(machine)
         process = machine.process
@@ -64,6 +65,7 @@ class Judge:
     def _look(self, fs: FileSystem) -> None:
         fs.start(CTX)
         self._wait_for(self._are_servers_complete, "the data servers are not complete")
+        self._wait_for(self._have_mounts_told, "mounts have not told the meta-server what they wrote")
         self._wait_for_meta()
         self._let_strays_go()
         if self._plan.scrubs and self._is_all_good_after_scrubs():
@@ -342,6 +344,16 @@ class Judge:
         passes = orders + jumps + sum(machine.starts for machine in cluster.data)
         inodes = len(self._observed.files) + sum(step.do in (Do.CREATE, Do.ORPHAN) for step in plan.steps)
         return SCRUB_CALLS_PER_STRIP * passes * 2 * inodes + 2 * self._baton.now_s / ASK_AGAIN_S * plan.servers
+
+    def _have_mounts_told(self) -> bool:
+        """Tell whether meta knows the sizes of all that was written; a close that was refused leaves that to the mount."""
+        running = [machine.fs for machine in self._cluster.mounts if machine.is_running and machine.fs is not None]
+        return not any(fs._grants.unsaved() or any(map(fs._grants.unfinished, fs._grants.inodes())) for fs in running)
+
+    def _is_meta_writing(self) -> bool:
+        service = self._cluster.meta.service
+        parts = service._parts if service is not None and self._cluster.meta.endpoint.service is not None else None
+        return parts is not None and parts.store.failure is None
 
     # --- inside --------------------------------------------------------------------------------------------------------------
 

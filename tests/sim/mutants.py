@@ -219,6 +219,20 @@ MUTATIONS = (
         "dfs/data/blocks/store.py",
         "        if self.floors.lost:\n            self._distrust(ctx)\n",
         "",
+        ("tests/unit/data/test_damage.py",),
+    ),
+    Mutation(
+        "session that ended while nothing could be written forgotten",
+        "dfs/meta/requests/session_calls.py",
+        "            self._dead[row.session] = None\n",
+        "            self._bury(row.session)\n",
+        ("tests/unit/meta/test_sessions.py",),
+    ),
+    Mutation(
+        "orphans that a full disk kept left until the next start",
+        "dfs/meta/state/room.py",
+        "            self._on_recovery()\n",
+        "",
     ),
     Mutation(
         "unlock that nobody tells again after it was refused as late",

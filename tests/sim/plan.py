@@ -77,7 +77,13 @@ class Harm(enum.Enum):
     READ_ERROR = "read error"
     WRITE_ERROR = "write error"
     FULL = "full"
+    META_FULL = "meta full"
+    META_ERROR = "meta error"
+    """The meta-server's disk refuses a commit, and whether that was written nobody knows; it is restarted after a while."""
     LOSE_DISK = "lose disk"
+
+
+_REFUSALS = frozenset((Harm.FULL, Harm.WRITE_ERROR, Harm.META_FULL, Harm.META_ERROR))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +136,7 @@ class Plan:
     @property
     def may_fill_disks(self) -> bool:
         """Tell whether programs may be refused for want of space, or by a disk that takes no writes."""
-        return any(fault.harm in (Harm.FULL, Harm.WRITE_ERROR) for fault in self.faults)
+        return any(fault.harm in _REFUSALS for fault in self.faults)
 
     @property
     def harms_copies(self) -> bool:
@@ -275,6 +281,7 @@ _PAUSES = (Harm.PAUSE, Harm.SET_CLOCK)
 _POWER = (Harm.POWER_CUT, Harm.KILL)
 _BLACKOUT = (Harm.BLACKOUT, Harm.BLACKOUT, Harm.KILL)
 _DISKS = (Harm.ROT, Harm.ROT_STATE, Harm.MISDIRECT, Harm.SHORT_READ, Harm.READ_ERROR, Harm.WRITE_ERROR, Harm.FULL)
+_META_DISK = (Harm.META_FULL, Harm.META_ERROR, Harm.KILL)
 _ROT = (Harm.ROT_STATE, Harm.ROT_STATE, Harm.ROT, Harm.KILL)
 _LOSS = (Harm.LOSE_DISK, Harm.LOSE_DISK, Harm.KILL)
 _KINDS: tuple[tuple[Harm, ...], ...] = (
@@ -287,6 +294,7 @@ _KINDS: tuple[tuple[Harm, ...], ...] = (
     _DISKS,
     _DISKS,
     _ROT,
+    _META_DISK,
     _LOSS,
     _BLACKOUT,
     (*_KILLS, *_NETWORK, *_PAUSES),
@@ -310,6 +318,8 @@ def _faults(chance: random.Random, servers: int, mounts: int, first_number: int)
     for number in range(first_number, first_number + chance.randrange(1, 6)):
         harm = chance.choice(kinds)
         target = victim if harm in _HARMS_DATA else chance.choice(machines)
+        if harm in (Harm.META_FULL, Harm.META_ERROR):
+            target = "meta"
         if harm is Harm.STOP and target.startswith("mount"):
             harm = Harm.KILL
         if harm in (Harm.POWER_CUT, Harm.BLACKOUT) and not DATA_POWER_CUTS:

@@ -135,7 +135,7 @@ class Program:
             self.baton.note(f"{self.name} #{step.number} {step.do.value} {step.name} {result}")
             self.doing = None
         for name in list(self._handles):
-            self._close(Impatient(self.baton, f"{self.name}.end", None), name)
+            self._carry_out(Step(-1, self.machine.number, self.number, Do.CLOSE, name))
         self.is_over = True
 
     def _carry_out(self, step: Step) -> str:

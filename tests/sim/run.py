@@ -25,6 +25,7 @@ FINISH_S_MAX = 300.0
 """How long after all is mended programs may take to come to their end."""
 START_S_MAX = 60.0
 PROGRAMS_MAX = 2
+MOUNT_AGAIN_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,12 @@ class Run:
         assert process is not None
 
         def begin() -> None:
-            fs.start(PlainContext("mount"))
+            try:
+                fs.start(PlainContext("mount"))
+            except ReadOnly as error:  # the operator mounts again
+                self.baton.note(f"{machine.name} can't be mounted: {error}")
+                self.baton.at(self.baton.now_s + MOUNT_AGAIN_S, lambda: None if machine.is_running else self.start_mount(machine))
+                self._cluster.kill(machine)
             self._start_programs(machine)
 
         self.baton.spawn(process, "mount", begin)
