@@ -38,14 +38,12 @@ class Locks:
         ino = self._handles.get(number).ino
         key = LockKey(ino, owner)
         self._tell(ctx, key)
-        losses = self._table.begin_lock(ctx, key, number)
+        self._table.begin_lock(ctx, key, number)
         asked = self._cache.moment()
         unanswered: list[OpId] = []
         granted: Ranges = ()
         try:
-            attributes = self._ask(ctx, key, wanted, wait, unanswered)
-            if self._table.is_lost_since(losses):
-                raise StaleFile(b"inode %d" % ino)  # granted in a session that has expired by now
+            attributes = self._ask(ctx, key, number, wanted, wait, unanswered)
             granted = (wanted,)
         finally:
             untold = unanswered[0] if unanswered else None
@@ -95,14 +93,28 @@ class Locks:
 
     # --- inside ----------------------------------------------------------------------------------------------------------------
 
-    def _ask(self, ctx: CallContext, key: LockKey, wanted: LockRange, wait: bool, unanswered: list[OpId]) -> Attributes:
-        """Ask until there is an answer. `unanswered` gets the number of a call that may have had an effect all the same."""
+    def _ask(
+        self, ctx: CallContext, key: LockKey, number: int, wanted: LockRange, wait: bool, unanswered: list[OpId]
+    ) -> Attributes:
+        """Ask until there is an answer, in the next session if this one expires, unless the file has lost locks with it.
+
+        Arguments: `unanswered`: gets the number of a call that may have had an effect all the same.
+        Raises: what meta answers; StaleFile: what it granted has gone with the session.
+        """
         while True:
             raise_if_cancelled(ctx)
+            self._handles.get(number)
+            session, losses = (
+                self._link.session,
+                self._table.losses,
+            )  # in this order: what is lost is counted before the next begins
             op = self._link.begin_op()
             is_answered = True
             try:
-                return self._link.send(ctx, Lock(op, key.ino, key.owner, wanted, wait), self._link.session)
+                attributes = self._link.send(ctx, Lock(op, key.ino, key.owner, wanted, wait), session)
+                if self._table.losses != losses:
+                    raise StaleFile(b"inode %d" % key.ino)
+                return attributes
             except (LockBusy, DuplicateRefused, SessionExpired):
                 continue  # meta has waited for a while already, or the number was too old, or the session
             except FileError:

@@ -231,3 +231,20 @@ def test_file_locked_in_a_session_that_expired_must_be_opened_again(cluster: Loc
     one.fs.release(CTX, first)
     again = opened(one)
     assert one.fs.write(CTX, again, b"x", 0) == 1
+
+
+def test_wait_for_a_lock_goes_on_in_the_next_session_and_what_it_gets_can_be_unlocked(
+    cluster: LocalCluster, two: tuple[Mount, Mount], beside: Callable[[Callable[[], Any]], Any]
+) -> None:
+    one, other = two
+    first, second = opened(one), opened(other)
+    lock(other, second, B)
+    waiting = beside(lambda: lock(one, first, wait=True))
+    wait_until(lambda: one.calls["Lock"] > 0, "the lock to be asked for")
+    cluster.expire(one)
+    wait_until(lambda: bool(one.events.of(LEASE_LOST)), "the mount to notice", 10)
+    unlock(other, second, B)
+    waiting.result(10)
+    assert not is_free(other, second)
+    unlock(one, first)
+    assert is_free(other, second)

@@ -59,14 +59,13 @@ class LockTable:
 
     # --- calls that lock and unlock ------------------------------------------------------------------------------------
 
-    def begin_lock(self, ctx: CallContext, key: LockKey, handle: int) -> int:
-        """Note that a lock is about to be asked for; waits while meta is told anew. Result: for `locked`. Raises: Interrupted."""
+    def begin_lock(self, ctx: CallContext, key: LockKey, handle: int) -> None:
+        """Note that a lock is about to be asked for; waits while meta is told anew. Raises: Interrupted."""
         with self._mutex:
             self._wait_for_telling(ctx, key)
             owned = self._owned.setdefault(key, _Owned())
             owned.handles.add(handle)
             self._begin(owned)
-            return self._losses
 
     def begin_unlock(self, ctx: CallContext, key: LockKey, first: int, last: int) -> bool:
         """Note that an unlock is about to be told. Result: False if there is nothing to tell. Raises: Interrupted."""
@@ -144,9 +143,10 @@ class LockTable:
         with self._mutex:
             return [key for key, owned in self._owned.items() if handle in owned.handles]
 
-    def is_lost_since(self, losses: int) -> bool:
-        """Tell whether all locks were lost since begin_lock() said `losses`."""
-        return losses != self._losses
+    @property
+    def losses(self) -> int:
+        """How often all locks were lost."""
+        return self._losses
 
     def lose_all(self) -> tuple[list[Ino], list[OpId]]:
         """Forget all locks, whose session has expired. Result: the files that had any, and calls that need no answer any more."""
