@@ -86,11 +86,11 @@ def to_os_error(error: BaseException, operation: str, ctx: CallContext, events: 
 
 
 def _explain(error: BaseException, operation: str, ctx: CallContext, events: EventSink) -> int:
+    request = {REQUEST_FIELD: ctx.request_id}
     if isinstance(error, errors.Interrupted):
         if error.reason == errors.EndReason.DEADLINE.value:
-            LOG.warning("%s fails with EIO: no end of it within the timeo of this soft mount [%s]", operation, ctx.request_id)
+            LOG.warning("%s fails with EIO: no end of it within the timeo of this soft mount", operation, extra=request)
         return errno.EINTR if error.reason == errors.EndReason.SIGNAL.value else errno.EIO
-    request = {REQUEST_FIELD: ctx.request_id}
     if type(error) in FAULTS:
         LOG.warning("%s fails with EIO: %s", operation, error, extra=request)
         return errno.EIO
