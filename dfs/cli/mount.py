@@ -68,6 +68,8 @@ def run_mount(plan: MountPlan, notify: Notify | None = None, begin_log: Callable
     Raises: MountPointError; PeerStartError if the servers are not there in time or belong to another file system.
     """
     binding = load_binding()
+    if plan.frees_first:
+        detach(plan.mount_point)
     point = check_mount_point(plan.mount_point)
     begin_log(plan)
     keep_freed_memory()

@@ -49,6 +49,8 @@ class MountPlan:
     wishes: MountWishes = field(default_factory=MountWishes)
     start_timeout_s: float = START_TIMEOUT_S
     """For how long the meta-server is tried."""
+    frees_first: bool = False
+    """Whether a dfs that is mounted there can only be what a dead client left, and is taken away."""
     is_freed_on_crash: bool = False
     """Whether the mount point is freed when the client dies."""
 
@@ -78,7 +80,7 @@ def plan_configured(argv: Sequence[str]) -> MountPlan:
         if options.source or options.options or options.config or options.meta:
             raise UsageError(expected="nothing but DIR beside --service", got="more")
         parameters = read_parameters(os.path.abspath(point))
-        return plan_source(parameters.source, point, parse_options(parameters.words))
+        return replace(plan_source(parameters.source, point, parse_options(parameters.words)), frees_first=True)
     wishes = parse_options(split_options(options.options))
     if options.source is None:
         return _plan_in_foreground(options.config or wishes.config, options.meta, point, wishes)

@@ -32,7 +32,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         made.mount(0).unmount()
         yield made
         print(made.logs())
-    made.assert_quiet()
+    made.assert_quiet("it had crashed or was killed")
 
 
 @pytest.fixture
@@ -218,6 +218,20 @@ def test_client_is_handed_to_its_service_with_what_it_needs_to_know(own: OwnMoun
     mounted = own.mounted(point)
     assert mounted is not None
     assert mounted.source == cluster.meta_address.encode()
+
+
+def test_client_that_is_started_again_takes_the_place_of_the_one_that_was_killed(
+    own: OwnMounts, cluster: Cluster, point: Path
+) -> None:
+    systemd = own.pretend_systemd()
+    assert systemd.mount("-t", "dfs", cluster.meta_address, point).returncode == 0
+    (client,) = own.clients()
+    os.kill(client, signal.SIGKILL)
+    wait_until(lambda: own.clients() == [], "the client to be gone")
+    assert "not connected" in own.run("ls", point).stderr
+    done = own.run("systemctl", "start", "--", client_unit(os.fsencode(point)))
+    assert done.returncode == 0, done.stderr
+    assert own.run("touch", point / "again").returncode == 0
 
 
 def test_service_that_fails_is_stopped_and_its_last_words_are_told(own: OwnMounts, silent: str, point: Path) -> None:
