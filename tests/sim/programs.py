@@ -166,7 +166,7 @@ class Program:
         except (NoSpace, ReadOnly, DfsError) as error:
             if type(error) not in self._observed.may_fail:
                 self._observed.wrong.append(f"{self.name} #{step.number} {step.do.value} {step.name} failed: {error!r}")
-            return f"failed: {error!r}"
+            return f"failed: {type(error).__name__}"  # no more, for the reason names the run's folder, and traces must be equal
 
     @property
     def _fs(self) -> FileSystem:

@@ -89,8 +89,8 @@ class Run:
         def begin() -> None:
             try:
                 fs.start(PlainContext("mount"))
-            except ReadOnly as error:  # the operator mounts again
-                self.baton.note(f"{machine.name} can't be mounted: {error}")
+            except ReadOnly:  # the operator mounts again
+                self.baton.note(f"{machine.name} can't be mounted")
                 self.baton.at(self.baton.now_s + MOUNT_AGAIN_S, lambda: None if machine.is_running else self.start_mount(machine))
                 self._cluster.kill(machine)
             self._start_programs(machine)
