@@ -41,6 +41,10 @@ def _blocks(entry: Entry) -> str:
     return blocks_subject(entry.fields["DFS_SERVER"]) if "DFS_SERVER" in entry.fields else "blocks"
 
 
+def _config(entry: Entry) -> str:
+    return f"the configuration of {_writer(entry)}"
+
+
 def _disk(entry: Entry) -> str:
     return disk_subject(entry.fields.get("DFS_SERVER", "?"))
 
@@ -78,16 +82,17 @@ RULES: Final[tuple[EventRule, ...]] = (
         ("systemctl list-units --type=mount --all", "systemctl restart dfs.target"),
     ),
     EventRule(events.FOLDER_UNUSABLE, "folder-unusable", Harm.WAITING, Depth.CAUSE, _writer, _READY, _KERNEL),
+    EventRule(events.CONFIG_WRONG, "config-wrong", Harm.WAITING, Depth.CAUSE, _writer, _READY, ("dfsctl config check",)),
     EventRule(
         events.CONFIG_REFUSED,
         "config-wrong",
         Harm.SOON,
-        Depth.CAUSE,
-        _writer,
-        (*_READY, events.CONFIG_RELOADED),
+        Depth.STATE,
+        _config,
+        (events.CONFIG_RELOADED, *_READY),
         ("dfsctl config check",),
     ),
-    EventRule(events.CONFIG_WRONG, "config-wrong", Harm.WAITING, Depth.CAUSE, _writer, _READY, ("systemctl restart dfs.target",)),
+    EventRule(events.CONFIG_NEEDS_RESTART, "config-needs-restart", Harm.NOTE, Depth.STATE, _config, _READY),
     EventRule(events.STATE_TOO_NEW, "releases-differ", Harm.WAITING, Depth.CAUSE, _writer, _READY, ("dfsctl --version",)),
     EventRule(events.PEER_MISSING, "peer-missing", Harm.WAITING, Depth.EFFECT, _writer, _READY, ("dfsctl status",)),
     EventRule(events.MOUNT_POINT_UNUSABLE, "mount-point-unusable", Harm.WAITING, Depth.CAUSE, _writer, _READY),

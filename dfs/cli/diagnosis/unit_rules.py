@@ -30,7 +30,7 @@ def judge_units(units: Sequence[Unit]) -> Iterator[Finding]:
         elif unit.active == "activating" and unit.name.startswith("dfs-mount@"):
             yield _waiting(unit)
         elif unit.active == "activating" and unit.restarts:
-            yield _failed(unit)
+            yield _starting(unit) if unit.result == "success" else _failed(unit)
         elif unit.active == "active" and unit.restarts > RESTARTS_MAX:
             yield _restarted(unit)
 
@@ -65,6 +65,18 @@ def _waiting(unit: Unit) -> Finding:
         title=f"{unit_subject(unit.name)} waits for the cluster and appears when it answers",
         evidence=(_seen(unit),),
         cures=("dfsctl status", "on the meta-server's machine: systemctl status dfs-meta"),
+    )
+
+
+def _starting(unit: Unit) -> Finding:
+    return Finding(
+        situation="server-starting",
+        subject=f"the unit {unit.name}",
+        harm=Harm.NOTE,
+        depth=Depth.STATE,
+        title=f"{unit.name} is starting again",
+        evidence=(_seen(unit),),
+        cures=(f"systemctl status {unit.name}",),
     )
 
 

@@ -59,6 +59,13 @@ def test_failed_start_is_over_when_the_same_unit_is_ready() -> None:
     assert situations(failed, entry(events.SERVICE_READY, DATA1, 1), entry(events.PORT_TAKEN, DATA1, 2)) == ["port-taken"]
 
 
+def test_configuration_that_was_refused_is_over_when_it_was_read() -> None:
+    refused = entry(events.CONFIG_REFUSED, META)
+    assert situations(refused) == ["config-wrong"]
+    assert situations(refused, entry(events.CONFIG_RELOADED, META, 1)) == []
+    assert [finding.harm for finding in ranked(refused, cluster=seen())] == [Harm.SOON]
+
+
 def test_damage_is_over_when_a_scrub_found_none() -> None:
     damage = entry(events.CORRUPT_RECORD, DATA1, server=1)
     assert situations(damage, entry(events.SCRUB_FINISHED, DATA1, 1, server=1, damaged=2)) == ["blocks-corrupt"]
@@ -122,5 +129,5 @@ def test_disk_that_is_full_is_one_finding_with_both_witnesses() -> None:
 
 def test_documentation_explains_every_situation_of_the_journal() -> None:
     text = (Path(__file__).resolve().parents[4] / "docs" / "journal.md").read_text()
-    others = {"peer-missing", "program-failed", "lease-lost", "scrub-late", "bug"}
+    others = {"peer-missing", "program-failed", "lease-lost", "scrub-late", "bug", "config-needs-restart"}
     assert {rule.situation for rule in RULES if f"`{rule.situation}`" not in text} <= others
