@@ -68,7 +68,12 @@ def make_host(installed: tuple[Path, ...], tmp_path: Path) -> Iterator[Callable[
         yield make
 
 
-def install(host: BootedHost, packages: Sequence[Path]) -> None:
-    """Install packages on a host, as an administrator does with files."""
+INSTALL: Final = "apt-get install --yes --no-install-recommends --reinstall /root/packages/*.deb 2>&1"
+INSTALL_TIMEOUT_S: Final = 180.0
+
+
+def install(host: BootedHost, packages: Sequence[Path], **environment: str) -> str:
+    """Install packages on a host, as an administrator does with files, and return what apt says."""
     host.bring(packages, "/root/packages")
-    host.run("sh", "-c", "apt-get install --yes --no-install-recommends --reinstall /root/packages/*.deb", timeout_s=180)
+    words = " ".join(f"{name}={value}" for name, value in environment.items())
+    return host.run("sh", "-c", f"{words} {INSTALL}", timeout_s=INSTALL_TIMEOUT_S)

@@ -14,7 +14,7 @@ import pytest
 
 from tests.harness.booted_host import BootedHost
 from tests.harness.waiting import assert_stays, wait_until
-from tests.packaging.conftest import ROOT, install
+from tests.packaging.conftest import INSTALL, INSTALL_TIMEOUT_S, ROOT, install
 from tests.packaging.installed_cluster import ALL, META, MOUNT, POINT, InstalledCluster, data
 
 pytestmark = pytest.mark.timeout(600)  # the first test of a machine waits for the root file system to be made
@@ -151,18 +151,20 @@ def test_files_are_there_after_a_reboot_and_after_a_power_cut(cluster: Installed
 # --- restarts and reloads -----------------------------------------------------------------------------------------------------
 
 CALLS: Final = """
-import socket, subprocess, sys
-restart = subprocess.Popen(["systemctl", "restart", "dfs-meta"])
+import socket, subprocess, sys, time
+command = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
 calls = 0
-while restart.poll() is None:
+while command.poll() is None:
     socket.create_connection(("127.0.0.1", 9000), timeout=30).close()
     calls += 1
-print(calls, restart.returncode)
+    time.sleep(0.01)
+print(calls, command.returncode)
 """
+"""Connects to the meta-server again and again while a command runs; a refusal is an error."""
 
 
 def test_restart_of_meta_refuses_nobody_and_a_stop_lasts(cluster: InstalledCluster) -> None:
-    calls, status = cluster.host.run("python3", "-c", CALLS).split()
+    calls, status = cluster.host.run("python3", "-c", CALLS, "systemctl", "restart", "dfs-meta").split()
     assert status == "0"
     assert int(calls) > 10
     cluster.host.run("systemctl", "stop", "dfs-meta")
@@ -217,11 +219,15 @@ def test_wrong_configuration_of_meta_is_told_once_although_mounts_call_on(cluste
 # --- upgrades -----------------------------------------------------------------------------------------------------------------
 
 
-def test_upgrade_restarts_data_servers_one_by_one_and_no_mount(cluster: InstalledCluster, packages: Sequence[Path]) -> None:
+def test_upgrade_restarts_data_servers_one_by_one_no_mount_and_refuses_no_call(
+    cluster: InstalledCluster, packages: Sequence[Path]
+) -> None:
     cluster.write("precious", TEXT)
     before = {unit: cluster.pid(unit) for unit in (*ALL, MOUNT)}
     seen = {data(index): len(cluster.journal(data(index))) for index in range(4)}
-    install(cluster.host, packages)
+    cluster.host.bring(packages, "/root/packages")
+    _, status = cluster.host.run("python3", "-c", CALLS, "sh", "-c", INSTALL, timeout_s=INSTALL_TIMEOUT_S).split()
+    assert status == "0"
     after = {unit: cluster.pid(unit) for unit in (*ALL, MOUNT)}
     assert after[MOUNT] == before[MOUNT]
     assert all(after[unit] not in (0, before[unit]) for unit in ALL)
@@ -232,3 +238,13 @@ def test_upgrade_restarts_data_servers_one_by_one_and_no_mount(cluster: Installe
     spans.sort()
     assert all(end < begin for (_, end), (begin, _) in pairwise(spans)), "two were down at a time"
     assert cluster.read("precious") == TEXT
+
+
+def test_upgrade_leaves_alone_who_has_the_only_copy_in_reach(cluster: InstalledCluster, packages: Sequence[Path]) -> None:
+    cluster.host.run("systemctl", "stop", data(1))
+    before = {index: cluster.pid(data(index)) for index in (0, 2, 3)}
+    told = install(cluster.host, packages, DFS_RESTART_WAIT_S="0")
+    assert f"{data(0)} has the only copy in reach of some blocks" in told
+    assert {index: cluster.pid(data(index)) for index in (0, 2, 3)} == before
+    assert cluster.pid(data(1)) == 0, "who was stopped stays stopped"
+    cluster.host.run("systemctl", "start", data(1))
