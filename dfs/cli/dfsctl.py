@@ -184,8 +184,7 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _diagnose(options: argparse.Namespace) -> int:
-    address, meta, servers = _connect(options)
-    seen = observe(PlainContext(), SystemClock(), address, meta, servers)
+    seen = observe(PlainContext(), SystemClock(), lambda: _connect(options))
     return show_diagnosis(seen, as_json=options.json)
 
 

@@ -16,14 +16,25 @@ from dfs.cli.diagnosis.judging import diagnose
 from dfs.cli.diagnosis.observations import Observations
 from dfs.cli.diagnosis.programs import Unseen
 from dfs.cli.diagnosis.unit_source import look_at_units
+from dfs.core.errors import ConfigError
 from dfs.core.interfaces import CallContext, Clock, DataServers, MetaApi
 
 T = TypeVar("T")
 
 
-def observe(ctx: CallContext, clock: Clock, address: str, meta: MetaApi, servers: DataServers) -> Observations:
-    """Look at everything that can be seen from here."""
+Connect = Callable[[], tuple[str, MetaApi, DataServers]]
+"""Returns the meta-server's address, and clients of it and of the data servers. Raises: ConfigError."""
+
+
+def observe(ctx: CallContext, clock: Clock, connect: Connect) -> Observations:
+    """Look at everything that can be seen from here; a wrong configuration, which hides the servers, is part of it."""
     unseen: list[str] = []
+    cluster, config_trouble = None, ""
+    try:
+        cluster = look_at_cluster(ctx, clock, *connect())
+    except ConfigError as error:
+        config_trouble = str(error)
+        unseen.append("the servers: without a configuration they are not known")
 
     def look(what: str, source: Callable[[], T]) -> T | None:
         try:
@@ -33,9 +44,10 @@ def observe(ctx: CallContext, clock: Clock, address: str, meta: MetaApi, servers
             return None
 
     return Observations(
-        cluster=look_at_cluster(ctx, clock, address, meta, servers),
+        cluster=cluster,
         units=look("the units of this machine (systemd does not run here, or is out of reach)", look_at_units),
         entries=look("the journal of this machine", look_at_journal),
+        config_trouble=config_trouble,
         unseen=tuple(unseen),
     )
 

@@ -186,3 +186,18 @@ def test_something_else_at_the_address_of_the_meta_server_is_named(healthy: Clus
     done = machine.run("diagnose", "--json", "--meta", f"127.0.0.1:{healthy.data_ports[0]}")
     assert done.returncode == 1
     assert json.loads(done.stdout)["findings"][0]["situation"] == "address-wrong"
+
+
+def test_wrong_configuration_is_a_finding_and_hides_neither_units_nor_journal(tmp_path: Path, machine: Machine) -> None:
+    config = tmp_path / "dfs.conf"
+    config.write_text("[data:0]\n[data:1]\n[log]\nlevel = loud\n")
+    machine.units(("dfs-data@1.service", "failed", "exit-code", 3, 0, ""))
+    done = machine.run("diagnose", "--json", "--config", config)
+    shown = json.loads(done.stdout)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert [(each["situation"], each["subject"]) for each in shown["findings"]] == [
+        ("config-wrong", "data server 1"),
+        ("config-wrong", "the configuration"),
+    ]
+    assert "got loud" in str(shown["findings"])
+    assert shown["unseen"] == ["the servers: without a configuration they are not known"]

@@ -26,6 +26,8 @@ _ANSWERED: Final = frozenset({"disk-full", "meta-rolled-back", "meta-read-only",
 def diagnose(seen: Observations) -> tuple[Finding, ...]:
     """Return what is wrong, the most harmful first."""
     found: list[Finding] = []
+    if seen.config_trouble:
+        found.append(_unreadable(seen.config_trouble))
     if seen.cluster is not None:
         found += judge_cluster(seen.cluster)
     if seen.units is not None:
@@ -34,6 +36,18 @@ def diagnose(seen: Observations) -> tuple[Finding, ...]:
         found += _still_true(tuple(judge_journal(seen.entries)), seen.cluster)
     ranked = rank(found)
     return ranked if seen.units is not None else tuple(_by_hand(finding) for finding in ranked)
+
+
+def _unreadable(trouble: str) -> Finding:
+    return Finding(
+        situation="config-wrong",
+        subject="the configuration",
+        harm=Harm.SOON,
+        depth=Depth.CAUSE,
+        title="the configuration of this machine is wrong: nothing that reads it can start",
+        evidence=(trouble,),
+        cures=("dfsctl config check",),
+    )
 
 
 def _by_hand(finding: Finding) -> Finding:

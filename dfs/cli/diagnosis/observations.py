@@ -71,6 +71,8 @@ class Observations:
     units: tuple[Unit, ...] | None = None
     entries: tuple[Entry, ...] | None = None
     """In order of time."""
+    config_trouble: str = ""
+    """Why the configuration could not be read, so that the servers could not be asked."""
     unseen: tuple[str, ...] = ()
     """Which sources could not be looked at, and why; for people."""
 
