@@ -233,6 +233,7 @@ MUTATIONS = (
         "dfs/meta/state/room.py",
         "            self._on_recovery()\n",
         "",
+        ("tests/unit/meta/test_sessions.py",),
     ),
     Mutation(
         "unlock that nobody tells again after it was refused as late",
