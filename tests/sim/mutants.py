@@ -192,7 +192,7 @@ MUTATIONS = (
     Mutation(
         "open that comes once more after it was closed",
         "dfs/meta/state/opens.py",
-        "        if file.opened_by <= self._closed.get(session, {}).get(file.ino, NO_OP):\n            return\n",
+        "        if closed is not None and file.opened_by <= closed.opened_by:\n            return\n",
         "",
         ("tests/unit/meta/test_sessions.py",),
     ),

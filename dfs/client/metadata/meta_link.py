@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from dfs.client.metadata.meta_retry import PatientMeta
 from dfs.client.metadata.op_numbers import OpNumbers
 from dfs.client.metadata.session import Session, SessionContext
-from dfs.core.errors import FileError, Interrupted, SessionExpired
+from dfs.core.errors import DuplicateRefused, FileError, Interrupted, SessionExpired
 from dfs.core.ids import OpId, SessionId
 from dfs.core.interfaces import CallContext, Caller, Tasks
 from dfs.core.requests import Change, Request
@@ -67,8 +67,8 @@ class MetaLink:
             session = self._session.number
             try:
                 return self._call(ctx, request, session)
-            except SessionExpired:
-                continue
+            except (SessionExpired, DuplicateRefused):
+                continue  # the second: an assertion on whose way another call acknowledged more
 
     def ask_within(self, ctx: CallContext, request: Request[A], session: SessionId) -> A:
         """Make a call that means something in `session` alone. Raises: SessionExpired; what meta answers; Interrupted."""

@@ -210,10 +210,15 @@ class Session:
 
     def _assert_opens(self, ctx: CallContext, session: SessionId) -> None:
         """Tell meta what is open. Files that exist no more are marked, their handles answer StaleFile."""
-        files = self._handles.open_files()
-        told = SessionContext(ctx, session, self._ops.acknowledged())
-        for start in range(0, max(1, len(files)), BATCH_INODES_MAX):  # none is news too: meta waits for the word of all sessions
-            self._assert_some(told, files[start : start + BATCH_INODES_MAX])
+        while True:
+            told = SessionContext(ctx, session, self._ops.acknowledged())  # first: what is closed afterwards may be told as open
+            files = self._handles.open_files()
+            try:
+                for start in range(0, max(1, len(files)), BATCH_INODES_MAX):  # none is news too: meta waits for everybody's word
+                    self._assert_some(told, files[start : start + BATCH_INODES_MAX])
+            except DuplicateRefused:
+                continue  # another call has acknowledged more on its way
+            return
 
     def _assert_locks(self, ctx: CallContext) -> None:
         """Tell a restarted meta what is locked, before it hears what is open: then it may lock for others."""

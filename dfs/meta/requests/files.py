@@ -143,7 +143,7 @@ class Files:
             if request.holding.ino != request.file.ino:
                 raise BadRequest(f"expected the holding of inode {request.file.ino}, got that of {request.holding.ino}")
             self._answers.change(ctx, request, lambda tx: self._give_back(tx, ctx, request))
-        self._removal.reap(self._opens.drop(ctx.session, [request.file]))
+        self._removal.reap(self._opens.drop(ctx.session, [request.file], self._sessions.acknowledge(ctx)))
         return Done()
 
     def _give_back(self, tx: Transaction, ctx: CallContext, request: Yield | Close) -> Done:

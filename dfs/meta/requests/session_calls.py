@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 import dfs
-from dfs.core.errors import BadRequest
+from dfs.core.errors import BadRequest, DuplicateRefused
 from dfs.core.events import MOUNT_CRASHED, SESSION_EXPIRED, Event
 from dfs.core.ids import NO_OP, SessionId
 from dfs.core.interfaces import CallContext, Clock, EventSink
@@ -122,7 +122,7 @@ class SessionCalls:
         _check_files(request.closed)
         is_awaited = self._sessions.heard(session)
         acknowledged = self._sessions.acknowledge(ctx)
-        self._removal.reap(self._opens.drop(session, request.closed))
+        self._removal.reap(self._opens.drop(session, request.closed, acknowledged))
         self._opens.acknowledged(session, acknowledged)
         until_s = self._clock.monotonic_s() + (0.0 if is_awaited else HEARTBEAT_PARK_S)
         known = request.recalls_known
@@ -133,9 +133,13 @@ class SessionCalls:
         return HeartbeatAnswer(self._epoch, self._recalls.of(session), self._cluster.addresses, self._clock.wall_ns())
 
     def assert_opens(self, ctx: CallContext, request: AssertOpens) -> Done:
-        """Note what a session has open after our restart."""
+        """Note what a session has open after our restart.
+
+        Raises: DuplicateRefused: the session has gone on since; it may have closed what it says here.
+        """
         _check_files(request.files)
-        self._sessions.require_some(ctx.session)
+        if ctx.acknowledged < self._sessions.acknowledge(ctx):
+            raise DuplicateRefused(ctx.acknowledged)
         self._removal.reap(self._opens.reassert(ctx.session, request.files))
         return Done()
 

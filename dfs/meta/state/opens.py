@@ -4,17 +4,26 @@ It decides when an inode without names may go: when no session has it open, and 
 said what it has open, ended or expired. Until then such an inode is an orphan. Removal and opening meet here: an inode that a
 transaction under way removes is condemned, and `register` refuses it, and anything looked up before the removal became visible.
 
-An open that arrives once more after it was closed, as a late duplicate, has no effect: nobody would ever close it again.
+An open or an assertion that arrives once more after the close, as a late duplicate, has no effect: nobody would ever close again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
-from dfs.core.ids import NO_OP, Ino, OpId, SessionId
+from dfs.core.ids import Ino, OpId, SessionId
 from dfs.core.interfaces import Tasks
 from dfs.core.meta_messages import OpenFile
 from dfs.meta.state.store import Transaction
+
+
+class _Closed(NamedTuple):
+    """The newest open of an inode that was closed."""
+
+    opened_by: OpId
+    acknowledged: OpId
+    """What its session had acknowledged then."""
 
 
 class Opens:
@@ -28,8 +37,8 @@ class Opens:
         self._mutex = tasks.mutex()
         self._of_session: dict[SessionId, dict[Ino, OpId]] = {}
         self._users: dict[Ino, int] = {}
-        self._closed: dict[SessionId, dict[Ino, OpId]] = {}
-        """The newest open that was closed, of which a duplicate may still arrive."""
+        self._closed: dict[SessionId, dict[Ino, _Closed]] = {}
+        """Those of which a duplicate may still arrive."""
         self._orphans = set(orphans)
         self._returning = set(returning)
         self._condemned: set[Ino] = set()
@@ -58,27 +67,31 @@ class Opens:
             self._add(session, file)
         tx.undo(lambda: self._restore(session, file.ino, before))
 
-    def drop(self, session: SessionId, files: Iterable[OpenFile]) -> list[Ino]:
+    def drop(self, session: SessionId, files: Iterable[OpenFile], acknowledged: OpId) -> list[Ino]:
         """Note closes; one that names an older open than the newest is late and has no effect.
 
+        Arguments: `acknowledged`: what the session has acknowledged by now.
         Result: inodes that may be removed now, if they still have no names.
         """
         with self._mutex:
             free: list[Ino] = []
             opened, closed = self._of_session.get(session, {}), self._closed.setdefault(session, {})
             for ino, opened_by in files:
-                closed[ino] = max(closed.get(ino, opened_by), opened_by)
+                before = closed.get(ino)
+                closed[ino] = _Closed(opened_by if before is None else max(before.opened_by, opened_by), acknowledged)
                 if opened.get(ino, opened_by + 1) <= opened_by:
                     del opened[ino]
                     self._count_down(ino, free)
             return free
 
     def acknowledged(self, session: SessionId, below: OpId) -> None:
-        """Forget closes of opens of which duplicates are refused as such from now on: those of operations below a number."""
+        """Forget closes of which late duplicates are refused as such from now on: opens by operations below a number, assertions
+        of a time when less was acknowledged.
+        """
         with self._mutex:
             closed = self._closed.get(session)
             if closed:
-                self._closed[session] = {ino: opened_by for ino, opened_by in closed.items() if opened_by >= below}
+                self._closed[session] = {ino: each for ino, each in closed.items() if max(each) >= below}
 
     def reassert(self, session: SessionId, files: Iterable[OpenFile]) -> list[Ino]:
         """Note what a session has open after a start. Result: as for drop."""
@@ -122,7 +135,8 @@ class Opens:
     # --- under the mutex ---------------------------------------------------------------------------------------------
 
     def _add(self, session: SessionId, file: OpenFile) -> None:
-        if file.opened_by <= self._closed.get(session, {}).get(file.ino, NO_OP):
+        closed = self._closed.get(session, {}).get(file.ino)
+        if closed is not None and file.opened_by <= closed.opened_by:
             return
         opened = self._of_session.setdefault(session, {})
         before = opened.get(file.ino)

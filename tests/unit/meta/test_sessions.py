@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 
 from dfs.core.block_messages import Drop
-from dfs.core.errors import DuplicateRefused, GrantBusy, NotFound, SessionExpired, StaleFile
+from dfs.core.errors import DuplicateRefused, NotFound, SessionExpired, StaleFile
 from dfs.core.events import SESSION_EXPIRED
-from dfs.core.ids import ROOT_INO, Generation, Ino, OpId
+from dfs.core.ids import ROOT_INO, Ino, OpId
 from dfs.core.limits import HEARTBEAT_PARK_S, LEASE_META_S
 from dfs.core.meta_messages import (
-    Acquire,
     AssertOpens,
     Create,
     EndSession,
@@ -160,13 +159,7 @@ def test_session_that_ends_while_nothing_can_be_written_is_settled_afterwards(me
     wait_until(lambda: not parts.sessions.is_live(silent.session))
     parts.store._failure = None
 
-    def is_free() -> bool:
-        try:
-            return bool(heard.call(Acquire(heard.op(), ino, Generation(0))).ticket)
-        except GrantBusy:
-            return False
-
-    meta.until(is_free)
+    meta.until(lambda: bool(heard.call(Open(heard.op(), ino, b"", True, True)).grant.ticket))
 
 
 def test_orphan_closed_while_nothing_can_be_written_is_removed_when_changes_are_served_again(meta: MetaUnderTest) -> None:
@@ -246,6 +239,28 @@ def test_late_duplicate_of_an_open_is_refused_once_its_answer_is_acknowledged(me
     heartbeat_of(mount, OpenFile(ino, request.op))
     with pytest.raises(DuplicateRefused):
         mount.call(request)
+    other.call(Unlink(other.op(), ROOT_INO, b"f", False))
+    assert not exists(meta, ino)
+
+
+@pytest.mark.parametrize("goes_on", [False, True], ids=["idle", "with other calls since"])
+def test_late_duplicate_of_an_assertion_does_not_open_what_was_closed_since(meta: MetaUnderTest, goes_on: bool) -> None:
+    mount, other = meta.mount(), meta.mount()
+    ino = mount.create(b"f").attributes.ino
+    opened_by = OpId(mount.ops[0])
+    mount.acknowledged = then = opened_by + 1
+    assertion = AssertOpens((OpenFile(ino, opened_by),))
+    mount.call(assertion)
+    heartbeat_of(mount, OpenFile(ino, opened_by))
+    if goes_on:
+        mount.create(b"g")
+        mount.acknowledged = mount.ops[0] + 1
+        mount.create(b"h")
+        mount.acknowledged = then
+        with pytest.raises(DuplicateRefused):
+            mount.call(assertion)
+    else:
+        mount.call(assertion)
     other.call(Unlink(other.op(), ROOT_INO, b"f", False))
     assert not exists(meta, ino)
 
