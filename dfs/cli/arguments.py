@@ -16,8 +16,9 @@ from typing import Final, NoReturn
 
 import dfs
 from dfs.cli.end_report import report_bug, report_end
-from dfs.core.errors import DfsError, ExitCode, UsageError
+from dfs.core.errors import DfsError, ExitCode
 from dfs.core.limits import SERVERS_MAX, SERVERS_MIN
+from dfs.core.start_errors import UsageError
 
 PORT_MIN: Final = 1
 PORT_MAX: Final = 65535

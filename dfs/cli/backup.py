@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from dfs.core.block_messages import Snapshot
-from dfs.core.errors import PeerStartError, StateError, UsageError
 from dfs.core.interfaces import CallContext, MetaApi
 from dfs.core.limits import SNAPSHOT_PART_BYTES_MAX
-from dfs.core.meta_messages import FetchBackup, TakeBackup
+from dfs.core.messages.inspection import FetchBackup, TakeBackup
+from dfs.core.messages.snapshots import Snapshot
+from dfs.core.start_errors import PeerStartError, StateError, UsageError
 
 BACKUP_TIMEOUT_S: Final = 600.0
 """How long the meta-server may take to make its copy: tens of millions of files."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from dfs.core.block_messages import Blocks, Copy, Get, Identify, Identity, Run, unpack_copies
 from dfs.core.errors import DfsError
 from dfs.core.ids import NUMBER_MAX, BlockNo, Ino, ServerIndex, Ticket
 from dfs.core.interfaces import CallContext, DataServers, MetaApi
-from dfs.core.meta_messages import Content, ListFiles, NamedFile, ShowMeta
+from dfs.core.messages.blocks import Blocks, Copy, Get, Run, unpack_copies
+from dfs.core.messages.data_server import Identify, Identity
+from dfs.core.messages.inodes import Content
+from dfs.core.messages.inspection import ListFiles, NamedFile, ShowMeta
 from dfs.core.placement import Role, twin_of
 
 FILES_AT_ONCE: Final = 1000

@@ -16,8 +16,8 @@ from dfs.cli.backup import sync_folder
 from dfs.cli.configuration import drop_in_folder, find_drop_ins, read_text
 from dfs.core.config import Config
 from dfs.core.config_file import ConfigText, parse_config
-from dfs.core.errors import ConfigError, StateError, UsageError
 from dfs.core.limits import SERVERS_MAX, SERVERS_MIN
+from dfs.core.start_errors import ConfigError, StateError, UsageError
 
 NAME: Final = "10-cluster.conf"
 _MODE: Final = 0o644

@@ -9,9 +9,9 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dfs.core.block_messages import DataStatus
-from dfs.core.cluster_messages import MetaStatus, RoleState, ServerAddress, ServerStatus, Shape, Space
 from dfs.core.errors import DfsError, PeerError
+from dfs.core.messages.cluster import MetaStatus, RoleState, ServerAddress, ServerStatus, Shape, Space
+from dfs.core.messages.data_server import DataStatus
 
 META_OK = "ok"
 """MetaStatus.state when nothing is wrong; anything else says what is."""

@@ -16,7 +16,7 @@ from typing import Final
 
 from dfs.core.config import Config
 from dfs.core.config_file import ConfigText, parse_config
-from dfs.core.errors import ConfigError
+from dfs.core.start_errors import ConfigError
 
 DEFAULT_FILE: Final = Path("/etc/dfs/dfs.conf")
 ENVIRONMENT_NAME: Final = "DFS_CONFIG"

@@ -19,10 +19,11 @@ from dfs.cli.arguments import make_parser, parse_port, run_program
 from dfs.cli.dump_strip import find_first_page
 from dfs.cli.listener import find_state_folder
 from dfs.cli.polling import poll_until
-from dfs.core.errors import DfsError, ExitCode, StateError, UsageError
+from dfs.core.errors import DfsError, ExitCode
 from dfs.core.ids import BlockNo, Ino
 from dfs.core.placement import Role
 from dfs.core.records import HEADER_BYTES, parse_record
+from dfs.core.start_errors import StateError, UsageError
 from dfs.data.disk.geometry import MAP_PAGE_BYTES, RECORDS_PER_GROUP, Geometry
 from dfs.data.disk.journal import FOLDER as JOURNAL_FOLDER
 from dfs.data.disk.journal_entries import ENTRY_HEADER_BYTES, HEADER, LEAD, MAGIC, Kind

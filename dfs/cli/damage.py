@@ -21,9 +21,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dfs.core.block_messages import Copy, CopyState
 from dfs.core.choose import Verdict, choose
 from dfs.core.ids import BlockNo, Ino
+from dfs.core.messages.blocks import Copy, CopyState
 
 
 class Kind(enum.StrEnum):

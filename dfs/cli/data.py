@@ -14,9 +14,10 @@ from dfs.cli.arguments import check_data_ports, make_parser, parse_port, run_pro
 from dfs.cli.configuration import add_config_option, config_path, open_config
 from dfs.cli.wiring import run_data_server
 from dfs.core.config import LogLevel
-from dfs.core.errors import ExitCode, UsageError
+from dfs.core.errors import ExitCode
 from dfs.core.ids import ServerIndex
 from dfs.core.limits import SERVERS_MAX
+from dfs.core.start_errors import UsageError
 from dfs.data.settings import SCRUB_BYTES_PER_S
 
 PROGRAM: Final = "dfs-data"

@@ -29,8 +29,8 @@ from dfs.cli.wiring import connect_data_servers, connect_meta, make_reader
 from dfs.core.contexts import PlainContext
 from dfs.core.errors import ExitCode
 from dfs.core.interfaces import DataServers, MetaApi
-from dfs.core.meta_messages import AcceptRollback, ShowMeta
-from dfs.core.scrub_messages import EVERYTHING
+from dfs.core.messages.inspection import AcceptRollback, ShowMeta
+from dfs.core.messages.scrub import EVERYTHING
 from dfs.host.clock import SystemClock
 
 PROGRAM: Final = "dfsctl"

@@ -16,8 +16,8 @@ from dfs.cli.diagnosis.judging import diagnose
 from dfs.cli.diagnosis.observations import Observations
 from dfs.cli.diagnosis.programs import Unseen
 from dfs.cli.diagnosis.unit_source import look_at_units
-from dfs.core.errors import ConfigError
 from dfs.core.interfaces import CallContext, Clock, DataServers, MetaApi
+from dfs.core.start_errors import ConfigError
 
 T = TypeVar("T")
 

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from dfs.core.errors import ExitCode, StateError, UsageError
+from dfs.core.errors import ExitCode
 from dfs.core.ids import COUNTER_MAX, ticket_of
 from dfs.core.limits import BLOCK_SIZES
 from dfs.core.records import Record, parse_record
+from dfs.core.start_errors import StateError, UsageError
 from dfs.data.disk.geometry import MAP_PAGE_BYTES, RECORDS_PER_GROUP, Geometry
 from dfs.data.disk.map_page import MapPage, parse_map_page
 

@@ -10,18 +10,9 @@ import sys
 from typing import Final
 
 from dfs.core import events
-from dfs.core.errors import (
-    AddressInUse,
-    ConfigError,
-    DfsError,
-    MountPointError,
-    NotMounted,
-    PeerError,
-    PeerStartError,
-    StateError,
-    TooNew,
-)
+from dfs.core.errors import DfsError, PeerError
 from dfs.core.events import Event, EventKind
+from dfs.core.start_errors import AddressInUse, ConfigError, MountPointError, NotMounted, PeerStartError, StateError, TooNew
 from dfs.host.journal import JournalEvents, is_journal_stream, setup_logging
 
 KINDS: Final[tuple[tuple[type[DfsError], EventKind], ...]] = (

@@ -17,13 +17,15 @@ from dfs.cli.block_pairs import all_files, identify, pairs_of
 from dfs.cli.damage import Finding, Kind, by_kind, judge, result_of, summary
 from dfs.client.blocks.file_view import FileView
 from dfs.client.blocks.reader import Reader
-from dfs.core.block_messages import Copy, ListInodes
 from dfs.core.contexts import GuardedContext
 from dfs.core.errors import EndReason, Interrupted, NoGoodCopy, NotFound, StaleFile, StaleTicket
 from dfs.core.ids import BlockNo, Ino, ServerIndex
 from dfs.core.interfaces import CallContext, Clock, DataServers, MetaApi
 from dfs.core.limits import BATCH_INODES_MAX
-from dfs.core.meta_messages import Attributes, CheckTables, Content, FindStrays, Lookup, NamedFile
+from dfs.core.messages.blocks import Copy, ListInodes
+from dfs.core.messages.inodes import Attributes, Content
+from dfs.core.messages.inspection import CheckTables, FindStrays, NamedFile
+from dfs.core.messages.names import Lookup
 
 SECOND_LOOK_S: Final = 0.3
 """Time for a write under way to reach its second server."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from dfs.core.errors import PeerStartError, StateError
+from dfs.core.start_errors import PeerStartError, StateError
 from dfs.data.disk.superblock import NAME as SUPERBLOCK_NAME
 from dfs.host.state_folder import LOCK_NAME
 

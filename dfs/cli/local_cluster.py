@@ -23,8 +23,9 @@ from dfs.cli.arguments import PORT_MAX, make_parser, parse_port, run_program
 from dfs.cli.background import BackgroundProgram, program_command
 from dfs.cli.mount_table import absolute, find_holders, find_mount, is_mounted, unmount
 from dfs.cli.polling import POLL_S, poll_until
-from dfs.core.errors import AddressInUse, ExitCode, MountPointError, PeerStartError, UsageError
+from dfs.core.errors import ExitCode
 from dfs.core.limits import SERVERS_MAX, SERVERS_MIN
+from dfs.core.start_errors import AddressInUse, MountPointError, PeerStartError, UsageError
 from dfs.host.clock import SystemClock
 
 PROGRAM: Final = "local_cluster"

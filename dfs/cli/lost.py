@@ -13,12 +13,13 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from dfs.cli.block_pairs import all_files, identify, pairs_of, require_answers
-from dfs.core.block_messages import AcceptLoss, Identity
 from dfs.core.choose import Verdict, choose
-from dfs.core.cluster_messages import RoleState
 from dfs.core.ids import BlockNo, Ino, ServerIndex
 from dfs.core.interfaces import CallContext, DataServers, MetaApi
-from dfs.core.meta_messages import NamedFile
+from dfs.core.messages.cluster import RoleState
+from dfs.core.messages.data_server import Identity
+from dfs.core.messages.inspection import NamedFile
+from dfs.core.messages.rebuild import AcceptLoss
 from dfs.core.placement import Role, twin_of
 
 

@@ -16,14 +16,17 @@ from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 from dfs.cli.mount_table import find_mount_above
-from dfs.core.block_messages import COPY_FORMAT, Blocks, Copy, CopyState, Get, Run, unpack_copies
-from dfs.core.errors import DfsError, ExitCode, UsageError
+from dfs.core.errors import DfsError, ExitCode
 from dfs.core.ids import ROOT_INO, BlockNo, Ino, ServerIndex
 from dfs.core.interfaces import CallContext, DataServers, MetaApi
 from dfs.core.limits import REQUEST_BLOCKS_MAX
-from dfs.core.meta_messages import Attributes, Lookup, ShowMeta
+from dfs.core.messages.blocks import COPY_FORMAT, Blocks, Copy, CopyState, Get, Run, unpack_copies
+from dfs.core.messages.inodes import Attributes
+from dfs.core.messages.inspection import ShowMeta
+from dfs.core.messages.names import Lookup
 from dfs.core.placement import Role
 from dfs.core.plan import blocks_of, plan_range
+from dfs.core.start_errors import UsageError
 from dfs.fusefs.mount_point import MOUNT_TYPE
 
 PREFIX: Final = "dfs:/"

@@ -20,7 +20,8 @@ from dfs.cli.mount_plan import PROGRAM, SCRIPT, MountPlan, plan_configured, plan
 from dfs.client.filesystem import FileSystem
 from dfs.client.settings import MountSettings
 from dfs.core.contexts import PlainContext
-from dfs.core.errors import EndReason, ExitCode, Interrupted, PeerStartError, WrongServer
+from dfs.core.errors import EndReason, ExitCode, Interrupted, WrongServer
+from dfs.core.start_errors import PeerStartError
 from dfs.fusefs.binding import load_binding
 from dfs.fusefs.mount_point import MOUNT_TYPE, check_mount_point, find_mount, show, unmount
 from dfs.fusefs.mounting import Mount

@@ -18,7 +18,7 @@ from dfs.cli.mount_helper.options import RETRY_S, MountWishes, parse_options, sp
 from dfs.cli.mount_helper.parameters import read_parameters
 from dfs.cli.mount_helper.source import find_source
 from dfs.core.config import Config, LogLevel, MountConfig
-from dfs.core.errors import UsageError
+from dfs.core.start_errors import UsageError
 from dfs.fusefs.mounting import MountOptions
 from dfs.fusefs.operation_context import OperationTerms
 

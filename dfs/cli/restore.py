@@ -16,11 +16,13 @@ from typing import Final, NamedTuple, TypeVar
 
 from dfs.cli.backup import read_backup, sync_folder
 from dfs.cli.wiring import STORE_NAME
-from dfs.core.block_messages import FetchSnapshot, Identify, Identity, ListSnapshots, Snapshot, Snapshots
-from dfs.core.errors import DfsError, PeerError, PeerStartError, StateError
+from dfs.core.errors import DfsError, PeerError
 from dfs.core.ids import ServerIndex
 from dfs.core.interfaces import CallContext, DataServers
 from dfs.core.limits import SNAPSHOT_PART_BYTES_MAX
+from dfs.core.messages.data_server import Identify, Identity
+from dfs.core.messages.snapshots import FetchSnapshot, ListSnapshots, Snapshot, Snapshots
+from dfs.core.start_errors import PeerStartError, StateError
 from dfs.host.state_folder import LOCK_NAME, lock_state_folder
 from dfs.host.tasks import ThreadTasks
 from dfs.meta.upkeep.restoring import adopt_restored

@@ -15,11 +15,13 @@ from typing import Final
 from dfs.cli.ls_blocks import Place
 from dfs.cli.polling import poll_until
 from dfs.cli.status import describe_counts
-from dfs.core.errors import BadRequest, DfsError, ExitCode, ServerFailed, UsageError
+from dfs.core.errors import BadRequest, DfsError, ExitCode, ServerFailed
 from dfs.core.ids import Ino, ServerIndex
 from dfs.core.interfaces import CallContext, DataServers, MetaApi
-from dfs.core.meta_messages import Lookup, ShowMeta
-from dfs.core.scrub_messages import EVERYTHING, Scrub, ScrubOrder, ScrubResult, ShowScrub
+from dfs.core.messages.inspection import ShowMeta
+from dfs.core.messages.names import Lookup
+from dfs.core.messages.scrub import EVERYTHING, Scrub, ScrubOrder, ScrubResult, ShowScrub
+from dfs.core.start_errors import UsageError
 
 POLL_S: Final = 0.5
 """How often servers are asked whether they are done."""

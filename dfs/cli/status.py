@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dfs.cli.cluster_health import ClusterReport, status_of
-from dfs.core.block_messages import ShowData
-from dfs.core.cluster_messages import ServerStatus
 from dfs.core.ids import ServerIndex
 from dfs.core.interfaces import CallContext, DataServers, MetaApi
-from dfs.core.meta_messages import ShowMeta
-from dfs.core.scrub_messages import ScrubCounts, ScrubStatus
+from dfs.core.messages.cluster import ServerStatus
+from dfs.core.messages.data_server import ShowData
+from dfs.core.messages.inspection import ShowMeta
+from dfs.core.messages.scrub import ScrubCounts, ScrubStatus
 
 ANSWER_TIMEOUT_S = 5.0
 

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 from dfs.cli.cluster_health import ClusterReport
 from dfs.cli.status import describe_state
-from dfs.core.cluster_messages import RoleState, ServerStatus
-from dfs.core.errors import ExitCode, UsageError
+from dfs.core.errors import ExitCode
 from dfs.core.ids import ServerIndex
+from dfs.core.messages.cluster import RoleState, ServerStatus
 from dfs.core.placement import Role, twin_of
+from dfs.core.start_errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)

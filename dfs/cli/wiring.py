@@ -20,12 +20,12 @@ from dfs.client.blocks.reader import Reader
 from dfs.client.blocks.repairing import Repairing
 from dfs.client.blocks.server_health import ServerHealth
 from dfs.client.blocks.settling import Settling
-from dfs.core.block_messages import BLOCK_METHODS
 from dfs.core.config import Config, LogLevel
 from dfs.core.events import Event
 from dfs.core.ids import ServerIndex
 from dfs.core.interfaces import CallContext, DataServers, MetaApi, Service
-from dfs.core.meta_messages import META_METHODS
+from dfs.core.messages.block_methods import BLOCK_METHODS
+from dfs.core.messages.meta_methods import META_METHODS
 from dfs.data.service import DataService
 from dfs.data.settings import DataSettings
 from dfs.host.allocator import keep_freed_memory

@@ -19,7 +19,7 @@ from dfs.client.writer import Writer
 from dfs.core.errors import BadHandle, FileTooLarge, InvalidArgument, NoSpace, NotSupported
 from dfs.core.interfaces import CallContext
 from dfs.core.limits import FILE_BYTES_MAX
-from dfs.core.meta_messages import StatFileSystem
+from dfs.core.messages.inspection import StatFileSystem
 
 KEEP_SIZE: Final = 0x01
 PUNCH_HOLE: Final = 0x02

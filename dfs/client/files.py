@@ -26,8 +26,10 @@ from dfs.core.errors import BadHandle, FileTooLarge, Interrupted, InvalidArgumen
 from dfs.core.ids import Ino, OpId
 from dfs.core.interfaces import CallContext, Clock
 from dfs.core.limits import FILE_BYTES_MAX, RETRY_DELAY_S_MIN
-from dfs.core.meta_messages import AssertOpens, Commit, Create, Open, Opened, OpenFile
-from dfs.core.requests import Change
+from dfs.core.messages.content import Commit, Opened
+from dfs.core.messages.names import Create, Open
+from dfs.core.messages.requests import Change
+from dfs.core.messages.sessions import AssertOpens, OpenFile
 
 
 class Files:

@@ -42,13 +42,15 @@ from dfs.client.settings import MountSettings
 from dfs.client.upkeep import UpkeepTask
 from dfs.client.writer import Writer
 from dfs.client.xattrs import Xattrs
-from dfs.core.cluster_messages import Shape
 from dfs.core.contexts import GuardedContext, PlainContext
 from dfs.core.errors import DfsError, EndReason, Interrupted
 from dfs.core.ids import SessionId
 from dfs.core.interfaces import CallContext, Clock, DataServers, EventSink, MetaApi, Random, Task, Tasks
 from dfs.core.locks import LockOwner, LockRange
-from dfs.core.meta_messages import AttributeChanges, Attributes, Entry, FileSystemSpace, LockFound, StatFileSystem
+from dfs.core.messages.cluster import Shape
+from dfs.core.messages.inodes import AttributeChanges, Attributes, Entry
+from dfs.core.messages.inspection import FileSystemSpace, StatFileSystem
+from dfs.core.messages.locks import LockFound
 from dfs.core.permissions import require_access
 
 LOG = logging.getLogger(__name__)

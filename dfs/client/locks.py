@@ -18,7 +18,8 @@ from dfs.core.errors import DfsError, DuplicateRefused, FileError, Interrupted, 
 from dfs.core.ids import Ino, OpId
 from dfs.core.interfaces import CallContext, raise_if_cancelled
 from dfs.core.locks import OFFSET_MAX, LockOwner, LockRange, with_range
-from dfs.core.meta_messages import AssertLocks, Attributes, FindLock, Lock, LockFound, Unlock
+from dfs.core.messages.inodes import Attributes
+from dfs.core.messages.locks import AssertLocks, FindLock, Lock, LockFound, Unlock
 
 LOG = logging.getLogger(__name__)
 

@@ -20,23 +20,21 @@ from dfs.client.metadata.meta_link import MetaLink
 from dfs.core.ids import OpId
 from dfs.core.interfaces import CallContext
 from dfs.core.limits import LISTING_ENTRIES_MAX
-from dfs.core.meta_messages import (
-    AttributeChanges,
-    Attributes,
-    Entry,
+from dfs.core.messages.inodes import AttributeChanges, Attributes, Entry
+from dfs.core.messages.names import (
     Link,
     ListFolder,
     MakeFolder,
     MakeNode,
     MakeSymlink,
-    OpenFile,
     ReadLink,
     RemoveFolder,
     Rename,
     SetAttributes,
     Unlink,
 )
-from dfs.core.requests import Change
+from dfs.core.messages.requests import Change
+from dfs.core.messages.sessions import OpenFile
 
 
 class Names:

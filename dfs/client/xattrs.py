@@ -6,7 +6,7 @@ from dfs.client.metadata.attribute_cache import AttributeCache
 from dfs.client.metadata.inode_attributes import InodeAttributes
 from dfs.client.metadata.meta_link import MetaLink
 from dfs.core.interfaces import CallContext
-from dfs.core.meta_messages import GetXattr, ListXattrs, RemoveXattr, SetXattr
+from dfs.core.messages.xattrs import GetXattr, ListXattrs, RemoveXattr, SetXattr
 from dfs.core.xattrs import check_name
 
 

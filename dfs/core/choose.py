@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from dfs.core.block_messages import Copy, CopyState
+from dfs.core.messages.blocks import Copy, CopyState
 from dfs.core.placement import Role
 
 

@@ -27,9 +27,9 @@ from dfs.core.config import (
     default_server,
     keys_of,
 )
-from dfs.core.errors import ConfigError
 from dfs.core.ids import ServerIndex
 from dfs.core.limits import SERVERS_MAX, SERVERS_MIN
+from dfs.core.start_errors import ConfigError
 
 _DATA_SECTION: Final = re.compile(r"data:(0|[1-9][0-9]{0,8})")
 

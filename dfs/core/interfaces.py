@@ -10,12 +10,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from dfs.core.cluster_messages import Space
 from dfs.core.errors import DfsError, EndReason, Interrupted
 from dfs.core.events import Event
 from dfs.core.ids import OpId, ServerIndex, SessionId
+from dfs.core.messages.cluster import Space
+from dfs.core.messages.requests import Request
 from dfs.core.records import Buffer
-from dfs.core.requests import Request
 
 A = TypeVar("A")
 
@@ -199,14 +199,14 @@ class MetaApi(Protocol):
     """The meta-server, near or far. Raises DfsError leaves; over the wire also PeerError leaves."""
 
     def call(self, ctx: CallContext, request: Request[A]) -> A:
-        """Carry out one request of dfs/core/meta_messages.py."""
+        """Carry out one request of dfs/core/messages/meta_methods.py."""
 
 
 class BlockApi(Protocol):
     """One data server, near or far. Raises DfsError leaves; over the wire also PeerError leaves."""
 
     def call(self, ctx: CallContext, request: Request[A]) -> A:
-        """Carry out one request of dfs/core/block_messages.py."""
+        """Carry out one request of dfs/core/messages/block_methods.py."""
 
 
 class DataServers(Protocol):

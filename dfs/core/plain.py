@@ -27,7 +27,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple, TypeVar, Union, cast
 
 from dfs.core.errors import BadRequest
-from dfs.core.requests import Request
+from dfs.core.messages.requests import Request
 
 Plain = int | bool | float | str | bytes | bytearray | memoryview | list[Any] | dict[str, Any]
 """What XML-RPC can carry. The two further kinds of buffer stand for bytes: they are written, never read."""

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dfs.core.block_messages import Run, Segment
 from dfs.core.ids import BlockNo, ServerIndex
+from dfs.core.messages.blocks import Run, Segment
 from dfs.core.placement import Layout, Role
 from dfs.core.records import Buffer
 

@@ -1,4 +1,4 @@
-"""The data server: keeps blocks on local disk and answers the requests of dfs/core/block_messages.py (R1, R5, R6, R8).
+"""The data server: keeps blocks on local disk and answers the requests of dfs/core/messages/block_methods.py (R1, R5, R6, R8).
 
 Owns the state folder behind its Disk, the task that syncs and checkpoints every few seconds, and the way from blank over prepared
 to formatted. Promises: it never calls another process to start; what it acknowledged survives kill -9 at any moment, and what
@@ -15,32 +15,6 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar, cast
 
 import dfs
-from dfs.core.block_messages import (
-    AcceptLoss,
-    AskMoment,
-    Clean,
-    CommitFormat,
-    CountBlocks,
-    DataStatus,
-    Drop,
-    Fence,
-    FetchSnapshot,
-    Get,
-    Identify,
-    Identity,
-    ListFloors,
-    ListInodes,
-    ListSnapshots,
-    NoteMark,
-    PrepareFormat,
-    Pull,
-    Put,
-    Repair,
-    ShowData,
-    StoreSnapshot,
-    Sync,
-)
-from dfs.core.cluster_messages import RoleState, Space
 from dfs.core.errors import (
     BadRequest,
     DiskError,
@@ -50,15 +24,20 @@ from dfs.core.errors import (
     NotFormatted,
     NotTrusted,
     ReadOnly,
-    StateError,
     Stopping,
     UnknownMethod,
 )
 from dfs.core.events import DATA_SERVER_FORMATTED, DISK_FAILED, UNCLEAN_START, Event
 from dfs.core.interfaces import CallContext, Clock, DataServers, Disk, EventSink, Random, Task, Tasks
 from dfs.core.limits import BLOCK_SIZES, SERVERS_MAX, SERVERS_MIN
-from dfs.core.requests import Done, Request
-from dfs.core.scrub_messages import Mend, Scrub, ScrubOrder, ShowScrub
+from dfs.core.messages.blocks import Clean, CountBlocks, Drop, Fence, Get, ListInodes, Put, Repair, Sync
+from dfs.core.messages.cluster import RoleState, Space
+from dfs.core.messages.data_server import CommitFormat, DataStatus, Identify, Identity, NoteMark, PrepareFormat, ShowData
+from dfs.core.messages.rebuild import AcceptLoss, AskMoment, ListFloors, Pull
+from dfs.core.messages.requests import Done, Request
+from dfs.core.messages.scrub import Mend, Scrub, ScrubOrder, ShowScrub
+from dfs.core.messages.snapshots import FetchSnapshot, ListSnapshots, StoreSnapshot
+from dfs.core.start_errors import StateError
 from dfs.data.blocks.checks import check_ino, check_number
 from dfs.data.blocks.opening import BlockStore, open_store
 from dfs.data.disk.condition import Condition

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, Final, NamedTuple, Protocol
 
-from dfs.core.errors import StartError
+from dfs.core.start_errors import StartError
 from dfs.core.xattrs import CAPABILITY
 from dfs.fusefs.flock_struct import FlockStruct, LockCall, fill_flock, read_flock
 from dfs.fusefs.kept_threads import KeptThreads

@@ -11,7 +11,9 @@ from typing import Protocol
 
 from dfs.core.interfaces import CallContext
 from dfs.core.locks import LockOwner, LockRange
-from dfs.core.meta_messages import AttributeChanges, Attributes, Entry, FileSystemSpace, LockFound
+from dfs.core.messages.inodes import AttributeChanges, Attributes, Entry
+from dfs.core.messages.inspection import FileSystemSpace
+from dfs.core.messages.locks import LockFound
 
 
 class FileSystemApi(Protocol):

@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from dfs.core.errors import MountPointError
+from dfs.core.start_errors import MountPointError
 
 MOUNTINFO: Final = Path("/proc/self/mountinfo")
 FUSE_DEVICE: Final = Path("/dev/fuse")

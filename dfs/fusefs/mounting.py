@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Final
 
-from dfs.core.errors import MountPointError
 from dfs.core.interfaces import EventSink
+from dfs.core.start_errors import MountPointError
 from dfs.fusefs.binding import NAME_ENCODING, Binding
 from dfs.fusefs.filesystem_api import FileSystemApi
 from dfs.fusefs.mount_point import check_mount_point, find_device, is_device_mounted, show, unmount

@@ -23,7 +23,8 @@ from dfs.core.errors import BadHandle
 from dfs.core.interfaces import EventSink
 from dfs.core.limits import NAME_BYTES_MAX
 from dfs.core.locks import OFFSET_MAX, LockKind, LockOwner, LockRange
-from dfs.core.meta_messages import AttributeChanges, Attributes, LockFound
+from dfs.core.messages.inodes import AttributeChanges, Attributes
+from dfs.core.messages.locks import LockFound
 from dfs.fusefs.binding import NAME_ENCODING, UTIME_NOW, UTIME_OMIT, AddEntry, FileInfo, SetTime, Space, Stat
 from dfs.fusefs.errno_table import to_os_error
 from dfs.fusefs.filesystem_api import FileSystemApi

@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from dfs.core.cluster_messages import Space
 from dfs.core.errors import DiskError, DiskFailed, DiskFull, DiskMissing, DiskReadOnly
+from dfs.core.messages.cluster import Space
 from dfs.core.records import Buffer
 from dfs.host.state_folder import boot_id
 

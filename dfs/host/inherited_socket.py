@@ -11,7 +11,7 @@ import socket
 import stat
 from typing import Final
 
-from dfs.core.errors import StateError
+from dfs.core.start_errors import StateError
 
 FIRST_FD: Final = 3
 """The first descriptor that is handed over."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from dfs.core.errors import NotMounted, StateError
+from dfs.core.start_errors import NotMounted, StateError
 
 LOCK_NAME: Final = "lock"
 """File in the state folder that is locked with flock(2) and carries the pid of its holder."""

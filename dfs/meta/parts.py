@@ -12,10 +12,29 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
-from dfs.core import meta_messages as m
 from dfs.core.ids import Ino
 from dfs.core.interfaces import CallContext, Clock, DataServers, EventSink, Random, Tasks
-from dfs.core.requests import Change, Request
+from dfs.core.messages.content import Acquire, Close, Commit, Truncate, Yield
+from dfs.core.messages.inspection import AcceptRollback, CheckTables, FetchBackup, FindStrays, ListFiles, TakeBackup
+from dfs.core.messages.locks import AssertLocks, FindLock, Lock, Unlock
+from dfs.core.messages.names import (
+    Create,
+    Link,
+    ListFolder,
+    Lookup,
+    MakeFolder,
+    MakeNode,
+    MakeSymlink,
+    Open,
+    ReadLink,
+    RemoveFolder,
+    Rename,
+    SetAttributes,
+    Unlink,
+)
+from dfs.core.messages.requests import Change, Request
+from dfs.core.messages.sessions import AssertOpens, EndSession, Heartbeat, OpenSession
+from dfs.core.messages.xattrs import GetXattr, ListXattrs, RemoveXattr, SetXattr
 from dfs.meta.requests import reading
 from dfs.meta.requests.attributes import AttributeChanger
 from dfs.meta.requests.file_list import list_files
@@ -209,7 +228,7 @@ def build_parts(host: Host, store: Store) -> Parts:
     files = Files(store, sessions, answers, grants, opens, recalls, removal, clock)
     handlers = {
         **_session_handlers(session_calls),
-        m.Lookup: Lookups(store, sessions, recalls, clock).lookup,
+        Lookup: Lookups(store, sessions, recalls, clock).lookup,
         **_reading_handlers(store),
         **_name_handlers(answers, names, Renames(removal, clock), AttributeChanger(clock), XattrChanger(care.room, clock)),
         **_file_handlers(files),
@@ -295,10 +314,10 @@ def _backed_up(workers: Workers, marks: Marks) -> None:
 
 def _session_handlers(calls: SessionCalls) -> dict[type[Request[Any]], Handler]:
     return {
-        m.OpenSession: calls.open_session,
-        m.Heartbeat: calls.heartbeat,
-        m.AssertOpens: calls.assert_opens,
-        m.EndSession: calls.end_session,
+        OpenSession: calls.open_session,
+        Heartbeat: calls.heartbeat,
+        AssertOpens: calls.assert_opens,
+        EndSession: calls.end_session,
     }
 
 
@@ -307,11 +326,11 @@ def _reading_handlers(store: Store) -> dict[type[Request[Any]], Handler]:
         return lambda ctx, request: store.read(lambda reader: read(reader, ctx, request))
 
     return {
-        m.ReadLink: reads(reading.read_link),
-        m.ListFolder: reads(reading.list_folder),
-        m.ListFiles: reads(list_files),
-        m.GetXattr: reads(get_xattr),
-        m.ListXattrs: reads(list_xattrs),
+        ReadLink: reads(reading.read_link),
+        ListFolder: reads(reading.list_folder),
+        ListFiles: reads(list_files),
+        GetXattr: reads(get_xattr),
+        ListXattrs: reads(list_xattrs),
     }
 
 
@@ -326,45 +345,45 @@ def _name_handlers(
         return handle
 
     return {
-        m.Create: changes(names.create, names.reopen),
-        m.MakeFolder: changes(names.make_folder),
-        m.MakeNode: changes(names.make_node),
-        m.MakeSymlink: changes(names.make_symlink),
-        m.Link: changes(names.link),
-        m.Unlink: changes(names.unlink, names.keep_open),
-        m.RemoveFolder: changes(names.remove_folder),
-        m.Rename: changes(renames.rename),
-        m.SetAttributes: changes(changer.set_attributes),
-        m.SetXattr: changes(xattrs.set),
-        m.RemoveXattr: changes(xattrs.remove),
+        Create: changes(names.create, names.reopen),
+        MakeFolder: changes(names.make_folder),
+        MakeNode: changes(names.make_node),
+        MakeSymlink: changes(names.make_symlink),
+        Link: changes(names.link),
+        Unlink: changes(names.unlink, names.keep_open),
+        RemoveFolder: changes(names.remove_folder),
+        Rename: changes(renames.rename),
+        SetAttributes: changes(changer.set_attributes),
+        SetXattr: changes(xattrs.set),
+        RemoveXattr: changes(xattrs.remove),
     }
 
 
 def _file_handlers(files: Files) -> dict[type[Request[Any]], Handler]:
     return {
-        m.Open: files.open,
-        m.Acquire: files.acquire,
-        m.Truncate: files.truncate,
-        m.Commit: files.commit,
-        m.Yield: files.yield_grant,
-        m.Close: files.close,
+        Open: files.open,
+        Acquire: files.acquire,
+        Truncate: files.truncate,
+        Commit: files.commit,
+        Yield: files.yield_grant,
+        Close: files.close,
     }
 
 
 def _lock_handlers(calls: LockCalls) -> dict[type[Request[Any]], Handler]:
     return {
-        m.Lock: calls.lock,
-        m.Unlock: calls.unlock,
-        m.AssertLocks: calls.assert_locks,
-        m.FindLock: calls.find_lock,
+        Lock: calls.lock,
+        Unlock: calls.unlock,
+        AssertLocks: calls.assert_locks,
+        FindLock: calls.find_lock,
     }
 
 
 def _administrator_handlers(backups: Backups, rollback: Rollback, inspection: Inspection) -> dict[type[Request[Any]], Handler]:
     return {
-        m.AcceptRollback: rollback.accept,
-        m.CheckTables: inspection.check_tables,
-        m.FindStrays: inspection.find_strays,
-        m.TakeBackup: backups.take,
-        m.FetchBackup: backups.fetch,
+        AcceptRollback: rollback.accept,
+        CheckTables: inspection.check_tables,
+        FindStrays: inspection.find_strays,
+        TakeBackup: backups.take,
+        FetchBackup: backups.fetch,
     }

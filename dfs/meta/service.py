@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import Any, Final, TypeVar, cast
 
 import dfs
-from dfs.core.cluster_messages import MetaStatus, Shape
 from dfs.core.errors import Stopping, UnknownMethod
 from dfs.core.events import META_READ_ONLY, Event
 from dfs.core.interfaces import CallContext, Clock, DataServers, EventSink, Random, Tasks
-from dfs.core.meta_messages import FileSystemSpace, ShowMeta, StatFileSystem
-from dfs.core.requests import Request
+from dfs.core.messages.cluster import MetaStatus, Shape
+from dfs.core.messages.inspection import FileSystemSpace, ShowMeta, StatFileSystem
+from dfs.core.messages.requests import Request
 from dfs.meta.parts import Host, Parts, build_parts
 from dfs.meta.settings import MetaSettings
 from dfs.meta.state.room import Look, no_limit
@@ -80,7 +80,7 @@ class MetaService:
         parts.store.close()
 
     def call(self, ctx: CallContext, request: Request[A]) -> A:
-        """Carry out one request of dfs/core/meta_messages.py. Raises: DfsError leaves; Stopping unless it runs."""
+        """Carry out one request of dfs/core/messages/meta_methods.py. Raises: DfsError leaves; Stopping unless it runs."""
         parts = self._running()
         handler = parts.handlers.get(cast("type[Request[Any]]", type(request)))
         if handler is not None:

@@ -12,15 +12,20 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
-from dfs.core.block_messages import BLOCK_METHODS, Clean, CommitFormat, Drop, Fence, PrepareFormat, StoreSnapshot, Sync
 from dfs.core.errors import BadAnswer, BadRequest, DfsError, PeerError, RequestTooLarge, Unreachable
 from dfs.core.ids import ServerIndex
 from dfs.core.interfaces import CallContext, Clock
 from dfs.core.limits import ACQUIRE_PARK_S, BODY_BYTES_MAX, CALL_TIMEOUT_S, HEARTBEAT_PARK_S
-from dfs.core.meta_messages import META_METHODS, Acquire, Heartbeat, Truncate
+from dfs.core.messages.block_methods import BLOCK_METHODS
+from dfs.core.messages.blocks import Clean, Drop, Fence, Sync
+from dfs.core.messages.content import Acquire, Truncate
+from dfs.core.messages.data_server import CommitFormat, PrepareFormat
+from dfs.core.messages.meta_methods import META_METHODS
+from dfs.core.messages.requests import Request
+from dfs.core.messages.scrub import Mend
+from dfs.core.messages.sessions import Heartbeat
+from dfs.core.messages.snapshots import StoreSnapshot
 from dfs.core.plain import answer_type, from_plain, parameters_of
-from dfs.core.requests import Request
-from dfs.core.scrub_messages import Mend
 from dfs.rpc import codec
 from dfs.rpc.codec import Fault, Malformed
 from dfs.rpc.context import write_headers
@@ -105,7 +110,7 @@ class MetaClient:
         return self._line.pool
 
     def call(self, ctx: CallContext, request: Request[A]) -> A:
-        """Carry out one request of dfs/core/meta_messages.py.
+        """Carry out one request of dfs/core/messages/meta_methods.py.
 
         Raises: the server's error; PeerError leaves; Interrupted when ctx.cancelled() says so.
         """

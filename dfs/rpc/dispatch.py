@@ -14,12 +14,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 from dfs.core.current_request import WorkingOn
-from dfs.core.errors import BadRequest, DfsError, DiskError, RequestTooLarge, ServerFailed, StartError, UnknownMethod
+from dfs.core.errors import BadRequest, DfsError, DiskError, RequestTooLarge, ServerFailed, UnknownMethod
 from dfs.core.interfaces import CallContext, raise_if_cancelled
 from dfs.core.limits import BODY_BYTES_MAX
+from dfs.core.messages.requests import Request
 from dfs.core.plain import Plain, request_from_parameters, to_plain
 from dfs.core.records import Buffer
-from dfs.core.requests import Request
+from dfs.core.start_errors import StartError
 from dfs.rpc import codec, introspection
 from dfs.rpc.codec import Fault, Malformed, Parts
 from dfs.rpc.faults import fault_of

@@ -13,7 +13,8 @@ import typing
 from typing import Any, Final
 
 from dfs.core import errors
-from dfs.core.errors import BadAnswer, DfsError, DiskError, EndReason, Interrupted, ServerFailed, StartError, Stopping
+from dfs.core.errors import BadAnswer, DfsError, DiskError, EndReason, Interrupted, ServerFailed, Stopping
+from dfs.core.start_errors import StartError
 from dfs.rpc.codec import Fault
 
 CODES: Final[dict[int, type[DfsError]]] = {

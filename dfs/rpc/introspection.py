@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from dfs.core.errors import UnknownMethod
+from dfs.core.messages.requests import Request
 from dfs.core.plain import answer_type, plain_type, request_parameters
-from dfs.core.requests import Request
 
 _XML_RPC_NAMES: Final[dict[type, str]] = {
     int: "int",

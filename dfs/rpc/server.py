@@ -18,10 +18,11 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from dfs.core.errors import AddressInUse, BadRequest, ConfigError, StartError
+from dfs.core.errors import BadRequest
 from dfs.core.interfaces import POLL_S, Clock
 from dfs.core.limits import CONNECTIONS_MAX
-from dfs.core.requests import Request
+from dfs.core.messages.requests import Request
+from dfs.core.start_errors import AddressInUse, ConfigError, StartError
 from dfs.rpc.addresses import join_address, resolve
 from dfs.rpc.dispatch import Api, Dispatcher
 from dfs.rpc.server_connection import ServerConnection

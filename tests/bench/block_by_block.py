@@ -10,9 +10,9 @@ import time
 import zlib
 from pathlib import Path
 
-from dfs.core.block_messages import Put, Segment
 from dfs.core.contexts import PlainContext
 from dfs.core.ids import BlockNo, Ino, ServerIndex, Ticket, generation_of
+from dfs.core.messages.blocks import Put, Segment
 from dfs.core.placement import Layout, Role
 from dfs.core.records import checksum, pack_checksums
 from dfs.host.clock import SystemClock

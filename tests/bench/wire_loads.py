@@ -17,12 +17,13 @@ from socketserver import ThreadingMixIn
 from typing import Any, Final, TypeVar, cast
 from xmlrpc.server import SimpleXMLRPCRequestHandler, SimpleXMLRPCServer
 
-from dfs.core.block_messages import BLOCK_METHODS, Blocks, Get, Put, Run, Segment
 from dfs.core.contexts import PlainContext
 from dfs.core.ids import BlockNo, Generation, Ino, ServerIndex, Ticket
 from dfs.core.interfaces import CallContext
+from dfs.core.messages.block_methods import BLOCK_METHODS
+from dfs.core.messages.blocks import Blocks, Get, Put, Run, Segment
+from dfs.core.messages.requests import Done, Request
 from dfs.core.placement import Role
-from dfs.core.requests import Done, Request
 from dfs.host.clock import SystemClock
 from dfs.rpc.client import DataServersClient
 from dfs.rpc.server import RpcServer

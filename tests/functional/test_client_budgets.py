@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from dfs.core.limits import LISTING_ENTRIES_MAX
-from dfs.core.meta_messages import AttributeChanges
+from dfs.core.messages.inodes import AttributeChanges
 from tests.harness.local_cluster import CallerContext, LocalCluster, Mount
 
 O_RDONLY, O_RDWR, O_CREAT, O_APPEND = 0o0, 0o2, 0o100, 0o2000

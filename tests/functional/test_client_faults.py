@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from dfs.core.block_messages import Put
 from dfs.core.errors import Interrupted, NoGoodCopy, NoSpace
 from dfs.core.events import (
     COPY_REPAIRED,
@@ -22,7 +21,8 @@ from dfs.core.events import (
     WRITE_WAITS,
 )
 from dfs.core.ids import BlockNo, ServerIndex
-from dfs.core.meta_messages import Yield
+from dfs.core.messages.blocks import Put
+from dfs.core.messages.content import Yield
 from dfs.core.placement import Role
 from tests.harness.beside import beside
 from tests.harness.local_cluster import CallerContext, LocalCluster, Mount

@@ -14,7 +14,7 @@ import pytest
 from dfs.core.errors import EndReason, Interrupted, StaleFile, WouldBlock
 from dfs.core.events import LEASE_LOST
 from dfs.core.locks import OFFSET_MAX, LockKind, LockOwner, LockRange
-from dfs.core.meta_messages import Lock, Unlock
+from dfs.core.messages.locks import Lock, Unlock
 from tests.harness.local_cluster import CallerContext, LocalCluster, Mount
 from tests.harness.waiting import wait_until
 

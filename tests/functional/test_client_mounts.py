@@ -14,14 +14,17 @@ from typing import Any
 
 import pytest
 
-from dfs.core.block_messages import Fence, Put
 from dfs.core.contexts import PlainContext
-from dfs.core.errors import AlreadyExists, BadHandle, Interrupted, NoSpace, NotFound, PeerStartError, StaleFile
+from dfs.core.errors import AlreadyExists, BadHandle, Interrupted, NoSpace, NotFound, StaleFile
 from dfs.core.events import LEASE_LOST, META_GOES_ON, META_WAITS, SESSION_EXPIRED, WRITE_WAITS
 from dfs.core.ids import ROOT_INO, BlockNo
-from dfs.core.meta_messages import Acquire, AttributeChanges, Create, Lookup, MakeFolder, Open, Rename, Truncate, Yield
+from dfs.core.messages.blocks import Fence, Put
+from dfs.core.messages.content import Acquire, Truncate, Yield
+from dfs.core.messages.inodes import AttributeChanges
+from dfs.core.messages.names import Create, Lookup, MakeFolder, Open, Rename
+from dfs.core.messages.requests import Request
 from dfs.core.placement import Role
-from dfs.core.requests import Request
+from dfs.core.start_errors import PeerStartError
 from tests.harness.beside import beside
 from tests.harness.local_cluster import CallerContext, LocalCluster, Mount
 from tests.harness.waiting import assert_stays, wait_until

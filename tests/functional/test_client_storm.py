@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from dfs.core.block_messages import Get, Put
 from dfs.core.errors import Interrupted
-from dfs.core.meta_messages import Acquire, Commit, Heartbeat, Yield
+from dfs.core.messages.blocks import Get, Put
+from dfs.core.messages.content import Acquire, Commit, Yield
+from dfs.core.messages.sessions import Heartbeat
 from tests.harness.local_cluster import CallerContext, LocalCluster, Mount
 
 O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_APPEND = 0o0, 0o1, 0o2, 0o100, 0o2000

@@ -15,11 +15,13 @@ from threading import Event
 import pytest
 
 from dfs.client.blocks import replication
-from dfs.core.block_messages import Identify, Pull, Put
-from dfs.core.cluster_messages import RoleState
 from dfs.core.errors import Interrupted, Unreachable
 from dfs.core.events import DATA_LOST, REBUILD_FINISHED, UNCLEAN_START
 from dfs.core.ids import BlockNo, ServerIndex
+from dfs.core.messages.blocks import Put
+from dfs.core.messages.cluster import RoleState
+from dfs.core.messages.data_server import Identify
+from dfs.core.messages.rebuild import Pull
 from dfs.core.placement import Role
 from tests.harness.beside import beside
 from tests.harness.local_cluster import CallerContext, LocalCluster, Mount

@@ -20,25 +20,19 @@ from xmlrpc.server import SimpleXMLRPCServer
 
 import pytest
 
-from dfs.core.block_messages import BLOCK_METHODS, Blocks, Get, Identify, Put, Run, Segment, Sync
 from dfs.core.contexts import PlainContext, never
-from dfs.core.errors import (
-    AddressInUse,
-    BadRequest,
-    ConfigError,
-    DiskFull,
-    NotFound,
-    ServerFailed,
-    StaleTicket,
-    Unreachable,
-    WrongServer,
-)
+from dfs.core.errors import BadRequest, DiskFull, NotFound, ServerFailed, StaleTicket, Unreachable, WrongServer
 from dfs.core.ids import BlockNo, Generation, Ino, OpId, ServerIndex, SessionId, Ticket
 from dfs.core.interfaces import Caller
-from dfs.core.meta_messages import META_METHODS, Lookup, ReadLink
+from dfs.core.messages.block_methods import BLOCK_METHODS
+from dfs.core.messages.blocks import Blocks, Get, Put, Run, Segment, Sync
+from dfs.core.messages.data_server import Identify
+from dfs.core.messages.meta_methods import META_METHODS
+from dfs.core.messages.names import Lookup, ReadLink
+from dfs.core.messages.requests import Done, Request
 from dfs.core.placement import Role
 from dfs.core.plain import answer_type, parameters_of, plain_type
-from dfs.core.requests import Done, Request
+from dfs.core.start_errors import AddressInUse, ConfigError
 from dfs.host.clock import SystemClock
 from dfs.rpc.client import DataServersClient, MetaClient
 from dfs.rpc.dispatch import MULTICALL_CALLS_MAX

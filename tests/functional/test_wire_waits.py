@@ -17,13 +17,15 @@ from typing import Any
 
 import pytest
 
-from dfs.core.block_messages import BLOCK_METHODS, Blocks, Get, Identify, Put, Sync
 from dfs.core.contexts import PlainContext
 from dfs.core.errors import BadAnswer, DfsError, EndReason, Interrupted, Stopping, Unreachable
 from dfs.core.ids import NO_OP, NO_SESSION, Generation, Ino, OpId, ServerIndex, SessionId, Ticket
 from dfs.core.interfaces import ROOT_CALLER, CallContext, Caller
 from dfs.core.limits import BODY_BYTES_MAX, HEADER_BYTES_MAX
-from dfs.core.requests import Done
+from dfs.core.messages.block_methods import BLOCK_METHODS
+from dfs.core.messages.blocks import Blocks, Get, Put, Sync
+from dfs.core.messages.data_server import Identify
+from dfs.core.messages.requests import Done
 from dfs.host.clock import SystemClock
 from dfs.rpc import exchange as exchange_module
 from dfs.rpc import server as server_module

@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from dfs.core.block_messages import CopyState, unpack_copies
 from dfs.core.ids import BlockNo, Ino
+from dfs.core.messages.blocks import CopyState, unpack_copies
 from dfs.core.placement import Layout, Role, start_for_path
 from dfs.core.records import IDENTITY
 from tests.harness.cluster import Cluster, stock_client

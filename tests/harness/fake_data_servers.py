@@ -9,27 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
 
-from dfs.core.block_messages import (
-    Clean,
-    CommitFormat,
-    DataStatus,
-    Drop,
-    Fence,
-    Fenced,
-    Identify,
-    Identity,
-    Inventory,
-    ListInodes,
-    NoteMark,
-    PrepareFormat,
-    ShowData,
-)
-from dfs.core.cluster_messages import RoleState, Shape, Space
 from dfs.core.cuts import Cut
 from dfs.core.errors import DfsError, UnknownMethod, Unreachable, WrongServer
 from dfs.core.ids import Ino, ServerIndex, Ticket
 from dfs.core.interfaces import CallContext, raise_if_cancelled
-from dfs.core.requests import Done, Request
+from dfs.core.messages.blocks import Clean, Drop, Fence, Fenced, Inventory, ListInodes
+from dfs.core.messages.cluster import RoleState, Shape, Space
+from dfs.core.messages.data_server import CommitFormat, DataStatus, Identify, Identity, NoteMark, PrepareFormat, ShowData
+from dfs.core.messages.requests import Done, Request
 
 A = TypeVar("A")
 BLANK_SHAPE = Shape("", 0, 0)

@@ -23,7 +23,7 @@ from dfs.core.contexts import PlainContext
 from dfs.core.errors import DfsError, EndReason, Unreachable
 from dfs.core.ids import NO_OP, NO_SESSION, OpId, ServerIndex, SessionId
 from dfs.core.interfaces import ROOT_CALLER, BlockApi, CallContext, Caller, MetaApi, raise_if_cancelled
-from dfs.core.requests import Request
+from dfs.core.messages.requests import Request
 from dfs.data.service import DataService
 from dfs.data.settings import DataSettings
 from dfs.host.clock import SystemClock

@@ -10,8 +10,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from dfs.core.cluster_messages import Space
 from dfs.core.errors import DiskFailed, DiskFull, DiskMissing, DiskReadOnly
+from dfs.core.messages.cluster import Space
 from dfs.core.records import Buffer
 
 SECTOR_BYTES = 512

@@ -19,7 +19,9 @@ from dfs.core import errors
 from dfs.core.ids import NO_TICKET, Ino
 from dfs.core.interfaces import CallContext, raise_if_cancelled
 from dfs.core.locks import LockOwner, LockRange
-from dfs.core.meta_messages import AttributeChanges, Attributes, Content, Entry, FileSystemSpace, LockFound
+from dfs.core.messages.inodes import AttributeChanges, Attributes, Content, Entry
+from dfs.core.messages.inspection import FileSystemSpace
+from dfs.core.messages.locks import LockFound
 from dfs.core.placement import Layout
 from tests.harness.waiting import wait_until
 

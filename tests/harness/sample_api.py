@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from dfs.core.interfaces import CallContext
+from dfs.core.messages.requests import Request
 from dfs.core.plain import answer_type
-from dfs.core.requests import Request
 
 A = TypeVar("A")
 

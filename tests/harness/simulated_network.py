@@ -14,12 +14,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from dfs.core.errors import DfsError, DiskError, EndReason, ServerFailed, StartError, Unreachable
+from dfs.core.errors import DfsError, DiskError, EndReason, ServerFailed, Unreachable
 from dfs.core.ids import OpId, ServerIndex, SessionId
 from dfs.core.interfaces import POLL_S, CallContext, Caller, raise_if_cancelled
 from dfs.core.limits import CALL_TIMEOUT_S
+from dfs.core.messages.requests import Request
 from dfs.core.plain import answer_type, from_plain, parameters_of, request_from_parameters, to_plain
-from dfs.core.requests import Request
+from dfs.core.start_errors import StartError
 from dfs.rpc.client import ALLOWANCES_S
 from dfs.rpc.context import check_server
 from dfs.rpc.faults import error_of, fault_of

@@ -19,12 +19,12 @@ from unittest import mock
 import dfs.meta.service
 from dfs.client.filesystem import FileSystem
 from dfs.client.settings import MountSettings
-from dfs.core.block_messages import Identify
-from dfs.core.cluster_messages import RoleState
 from dfs.core.contexts import PlainContext
 from dfs.core.errors import DfsError
 from dfs.core.ids import ServerIndex
 from dfs.core.interfaces import Tasks
+from dfs.core.messages.cluster import RoleState
+from dfs.core.messages.data_server import Identify
 from dfs.data.service import DataService
 from dfs.data.settings import JOURNAL_AGE_S_MAX, SCRUB_BYTES_PER_S, SYNC_INTERVAL_S, DataSettings
 from dfs.meta.service import MetaService

@@ -9,7 +9,7 @@ import random
 import sqlite3
 from collections.abc import Callable
 
-from dfs.core.errors import StateError
+from dfs.core.start_errors import StateError
 from dfs.data.disk.superblock import NAME as SUPERBLOCK
 from dfs.data.disk.superblock import parse_superblock
 from tests.harness.memory_disk import SECTOR_BYTES

@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterable
 
 from dfs.cli.scrub import order_scrub
 from dfs.client.filesystem import FileSystem
-from dfs.core.block_messages import CopyState, Get, ListInodes, Run, unpack_copies
 from dfs.core.contexts import PlainContext
 from dfs.core.errors import DfsError, NoGoodCopy, NotFound, WouldBlock
 from dfs.core.ids import BlockNo, Ino, ServerIndex
 from dfs.core.locks import LockKind, LockOwner, whole_file
-from dfs.core.meta_messages import Attributes
+from dfs.core.messages.blocks import CopyState, Get, ListInodes, Run, unpack_copies
+from dfs.core.messages.inodes import Attributes
+from dfs.core.messages.scrub import ScrubCounts, ScrubResult, ShowScrub
 from dfs.core.placement import Role
-from dfs.core.scrub_messages import ScrubCounts, ScrubResult, ShowScrub
 from dfs.data.scrub.neighbour_watch import ASK_AGAIN_S
 from dfs.meta.parts import Parts
 from dfs.meta.state.invariants import broken_invariants

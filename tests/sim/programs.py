@@ -34,8 +34,9 @@ from dfs.core.errors import (
 from dfs.core.ids import NO_OP, NO_SESSION, ROOT_INO, OpId, SessionId
 from dfs.core.interfaces import ROOT_CALLER
 from dfs.core.locks import OFFSET_MAX, LockKind, LockOwner, LockRange
-from dfs.core.meta_messages import Entry, Lookup
-from dfs.core.scrub_messages import EVERYTHING
+from dfs.core.messages.inodes import Entry
+from dfs.core.messages.names import Lookup
+from dfs.core.messages.scrub import EVERYTHING
 from tests.harness.baton import Baton
 from tests.sim.cluster import MountMachine
 from tests.sim.contents import AppendFile, Change, Look, Outcome, RegisterFile, Stamps

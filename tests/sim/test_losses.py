@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from dfs.cli.lost import find_lost
-from dfs.core.block_messages import Identify
-from dfs.core.cluster_messages import RoleState
 from dfs.core.contexts import PlainContext
 from dfs.core.errors import NoGoodCopy
 from dfs.core.ids import BlockNo
+from dfs.core.messages.cluster import RoleState
+from dfs.core.messages.data_server import Identify
 from dfs.core.placement import Layout, Role
 from tests.harness.baton import Baton, Crew
 from tests.harness.simulated_network import Sender, SimulatedMeta, SimulatedServers

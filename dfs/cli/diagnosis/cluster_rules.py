@@ -13,7 +13,7 @@ from dfs.cli.diagnosis.findings import Depth, Finding, Harm
 from dfs.cli.diagnosis.observations import META, ClusterSeen, blocks_subject, disk_subject, server_subject
 from dfs.cli.status import describe_counts, describe_state, show_bytes
 from dfs.core.clock_offset import CLOCK_OFF_S, clock_offset_s
-from dfs.core.cluster_messages import MetaStatus, RoleState, ServerStatus
+from dfs.core.messages.cluster import MetaStatus, RoleState, ServerStatus
 from dfs.data.disk.reserve import nearly_full_bytes
 
 FULL_BYTES: Final = 1 << 20

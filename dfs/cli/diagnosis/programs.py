@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Sequence
 from typing import Final
 
-from dfs.core.errors import StartError
+from dfs.core.start_errors import StartError
 
 TIMEOUT_S: Final = 15.0
 

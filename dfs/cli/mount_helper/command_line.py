@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dfs.cli.mount_helper.options import split_options
-from dfs.core.errors import UsageError
+from dfs.core.start_errors import UsageError
 
 USAGE: Final = "mount.dfs SOURCE DIR [-sfnvrw] [-o OPTIONS], as mount(8) calls it; see mount.dfs(8)"
 REMOUNT: Final = "remount"

@@ -16,7 +16,7 @@ from typing import Final
 
 from dfs.cli.mount_helper.parameters import MountParameters, write_parameters
 from dfs.cli.mount_helper.unit_names import PARAMETERS_FOLDER, client_unit, has_short_names
-from dfs.core.errors import StartError
+from dfs.core.start_errors import StartError
 
 BOOTED: Final = Path("/run/systemd/system")
 """There if systemd runs this machine (sd_booted(3))."""

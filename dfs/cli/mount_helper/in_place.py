@@ -19,7 +19,8 @@ from typing import Final
 from dfs.cli.arguments import run_program
 from dfs.cli.mount import run_mount
 from dfs.cli.mount_plan import MountPlan
-from dfs.core.errors import ConfigError, ExitCode
+from dfs.core.errors import ExitCode
+from dfs.core.start_errors import ConfigError
 from dfs.host.journal import PlainLines, is_journal_stream, setup_logging
 
 _PRIORITIES: Final = (

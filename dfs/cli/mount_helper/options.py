@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from dfs.core.errors import UsageError
 from dfs.core.interfaces import NOBODY, Caller
+from dfs.core.start_errors import UsageError
 
 TIMEO_S: Final = 30.0
 RETRY_S: Final = 10.0

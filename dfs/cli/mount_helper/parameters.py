@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dfs.cli.mount_helper.unit_names import PARAMETERS_FOLDER, parameters_file
-from dfs.core.errors import ConfigError
+from dfs.core.start_errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,8 @@ from dfs.cli.mount_helper.parameters import MountParameters
 from dfs.cli.mount_helper.remount import remount
 from dfs.cli.mount_helper.unit_names import mount_unit
 from dfs.cli.mount_plan import MountPlan, plan_source
-from dfs.core.errors import DfsError, ExitCode, MountPointError, UsageError
+from dfs.core.errors import DfsError, ExitCode
+from dfs.core.start_errors import MountPointError, UsageError
 from dfs.fusefs.mount_point import check_mount_point, is_automount, resolve_point, show
 
 PROGRAM: Final = "mount.dfs"

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from dfs.cli.mount_helper.options import KERNEL_PAIRS
-from dfs.core.errors import MountPointError
+from dfs.core.start_errors import MountPointError
 from dfs.fusefs.mount_point import MOUNT_TYPE, find_mount, show
 
 _MS_REMOUNT: Final = 0x20

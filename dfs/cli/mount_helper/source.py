@@ -13,7 +13,7 @@ from typing import Final
 from dfs.cli.arguments import parse_address
 from dfs.cli.configuration import DEFAULT_FILE, read_config
 from dfs.core.config import Config
-from dfs.core.errors import ConfigError, UsageError
+from dfs.core.start_errors import ConfigError, UsageError
 
 CONFIG_WORD: Final = "config="
 

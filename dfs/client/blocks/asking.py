@@ -12,12 +12,12 @@ from functools import partial
 from dfs.client.blocks.copies import Found, split_answer
 from dfs.client.blocks.replication import PASSING
 from dfs.client.blocks.server_health import Purpose, ServerHealth
-from dfs.core.block_messages import Blocks, Get, Run
 from dfs.core.contexts import PlainContext
 from dfs.core.errors import DfsError, EndReason, Interrupted
 from dfs.core.ids import ServerIndex
 from dfs.core.interfaces import CallContext, DataServers, Tasks
 from dfs.core.limits import READ_PATIENCE_S
+from dfs.core.messages.blocks import Blocks, Get, Run
 
 
 class Asking:

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from dfs.core.block_messages import COPY_FORMAT, Blocks, Copy, CopyState, Run, unpack_copies
 from dfs.core.crc32 import crc32
 from dfs.core.errors import BadAnswer
 from dfs.core.ids import BlockNo, Generation, Ino, ServerIndex
+from dfs.core.messages.blocks import COPY_FORMAT, Blocks, Copy, CopyState, Run, unpack_copies
 from dfs.core.placement import Layout, Role
 from dfs.core.records import IDENTITY, Buffer, checksum, cut_blocks, identity_sums
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from dfs.core.ids import Ino
-from dfs.core.meta_messages import Content
+from dfs.core.messages.inodes import Content
 
 
 class FileView(NamedTuple):

@@ -6,9 +6,9 @@ server, as secondary copies to the next. Their bytes and checksums are put toget
 
 from __future__ import annotations
 
-from dfs.core.block_messages import Put, Segment
 from dfs.core.ids import BlockNo, Generation, Ino, ServerIndex, Ticket
 from dfs.core.limits import REQUEST_BLOCKS_MAX, REQUEST_DATA_BYTES_MAX
+from dfs.core.messages.blocks import Put, Segment
 from dfs.core.placement import Layout, Role
 from dfs.core.records import Buffer, cut_blocks, pack_checksums, run_checksums
 

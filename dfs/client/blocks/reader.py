@@ -18,11 +18,11 @@ from dfs.client.blocks.patience import Patience
 from dfs.client.blocks.put_plan import blocks_at_once
 from dfs.client.blocks.server_health import ServerHealth
 from dfs.client.blocks.settling import Settling
-from dfs.core.block_messages import Get, Run
 from dfs.core.errors import BadAnswer
 from dfs.core.ids import BlockNo, ServerIndex
 from dfs.core.interfaces import CallContext, Clock, Random
 from dfs.core.limits import CALL_TIMEOUT_S, READ_PATIENCE_S
+from dfs.core.messages.blocks import Get, Run
 from dfs.core.placement import Layout, Role
 from dfs.core.plan import plan_range
 from dfs.core.records import Buffer

@@ -17,14 +17,14 @@ from dfs.client.blocks.file_view import FileView
 from dfs.client.blocks.patience import pause
 from dfs.client.blocks.replication import PASSING
 from dfs.client.blocks.server_health import Purpose, ServerHealth
-from dfs.core.block_messages import Copy, CopyState, Get, Repair, Run
 from dfs.core.errors import BadAnswer, DfsError, StaleTicket
 from dfs.core.events import COPY_REPAIRED, Event
 from dfs.core.ids import BlockNo, ServerIndex
 from dfs.core.interfaces import CallContext, Clock, DataServers, EventSink
 from dfs.core.limits import READ_PATIENCE_S
+from dfs.core.messages.blocks import Copy, CopyState, Get, Repair, Run
+from dfs.core.messages.requests import Done
 from dfs.core.placement import Role
-from dfs.core.requests import Done
 
 LOG = logging.getLogger(__name__)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from dfs.client.blocks.server_health import Purpose, ServerHealth
-from dfs.core.block_messages import Put, Sync
 from dfs.core.errors import (
     BadAnswer,
     Conflict,
@@ -26,7 +25,8 @@ from dfs.core.errors import (
 from dfs.core.ids import Ino, ServerIndex
 from dfs.core.interfaces import CallContext, Clock, DataServers, raise_if_cancelled
 from dfs.core.limits import LATE_PUT_S
-from dfs.core.requests import Done, Request
+from dfs.core.messages.blocks import Put, Sync
+from dfs.core.messages.requests import Done, Request
 
 PASSING = (Unreachable, Stopping, NotFormatted, NotTrusted, WrongServer, BadAnswer, ServerFailed)
 """Errors that the same server, or another one in its place, may get over."""

@@ -14,12 +14,12 @@ from dfs.client.blocks.asking import Asking
 from dfs.client.blocks.copies import Found, Stripe, copies_of, data_of
 from dfs.client.blocks.file_view import FileView
 from dfs.client.blocks.repairing import Fault, Repairing
-from dfs.core.block_messages import Copy, Get, Run
 from dfs.core.choose import Choice, Verdict, choose
 from dfs.core.errors import BadAnswer, NoGoodCopy
 from dfs.core.events import COPIES_DIFFER, NO_GOOD_COPY, Event
 from dfs.core.ids import BlockNo, Generation, ServerIndex
 from dfs.core.interfaces import CallContext, EventSink, Tasks
+from dfs.core.messages.blocks import Copy, Get, Run
 from dfs.core.placement import Role
 from dfs.core.records import Buffer
 

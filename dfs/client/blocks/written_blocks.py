@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from dfs.core.block_messages import BlockCounts, CountBlocks
 from dfs.core.errors import DfsError
 from dfs.core.ids import Ino, ServerIndex
 from dfs.core.interfaces import CallContext, Clock, DataServers, Tasks
-from dfs.core.meta_messages import Attributes
+from dfs.core.messages.blocks import BlockCounts, CountBlocks
+from dfs.core.messages.inodes import Attributes
 
 KEPT_MAX: Final = 4096
 

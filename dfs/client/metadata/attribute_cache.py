@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from dfs.core.ids import Ino
 from dfs.core.interfaces import Clock, Tasks
-from dfs.core.meta_messages import Attributes
+from dfs.core.messages.inodes import Attributes
 
 ENTRIES_MAX: Final = 65_536
 """Names, and as many inodes."""

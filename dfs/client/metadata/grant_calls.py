@@ -21,7 +21,8 @@ from dfs.core.errors import FileError, GrantBusy, GrantLost, Interrupted, NotFou
 from dfs.core.ids import COUNTER_MAX, NO_GENERATION, NO_TICKET, Generation, Ino, OpId, SessionId, generation_of
 from dfs.core.interfaces import CallContext, Clock
 from dfs.core.limits import RETRY_DELAY_S_MIN
-from dfs.core.meta_messages import Acquire, Close, Commit, Grant, Holding, OpenFile, Truncate, Yield
+from dfs.core.messages.content import Acquire, Close, Commit, Grant, Truncate, Yield
+from dfs.core.messages.sessions import Holding, OpenFile
 
 
 class GrantCalls:

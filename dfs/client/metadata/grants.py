@@ -15,7 +15,9 @@ from typing import NamedTuple
 
 from dfs.core.ids import COUNTER_MAX, NO_TICKET, Generation, Ino, SessionId, Ticket, generation_of
 from dfs.core.interfaces import POLL_S, CallContext, Clock, Tasks, raise_if_cancelled
-from dfs.core.meta_messages import Close, Content, Grant, Holding, Truncate, Yield
+from dfs.core.messages.content import Close, Grant, Truncate, Yield
+from dfs.core.messages.inodes import Content
+from dfs.core.messages.sessions import Holding
 
 
 class Tail(NamedTuple):

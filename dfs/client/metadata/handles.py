@@ -12,7 +12,7 @@ from dfs.client.metadata.open_flags import OpenMode
 from dfs.core.errors import AlreadyExists, BadHandle, NotFound, StaleFile
 from dfs.core.ids import Ino, OpId
 from dfs.core.interfaces import Tasks
-from dfs.core.meta_messages import OpenFile
+from dfs.core.messages.sessions import OpenFile
 
 
 @dataclass(frozen=True, slots=True)

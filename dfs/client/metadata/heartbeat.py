@@ -23,7 +23,7 @@ from dfs.core.errors import DfsError, Interrupted, SessionExpired
 from dfs.core.ids import Ino
 from dfs.core.interfaces import CallContext, Clock, Random, Tasks
 from dfs.core.limits import BATCH_INODES_MAX
-from dfs.core.meta_messages import Heartbeat, OpenFile
+from dfs.core.messages.sessions import Heartbeat, OpenFile
 
 LOG = logging.getLogger(__name__)
 

@@ -18,7 +18,8 @@ from dfs.core.errors import InvalidArgument, NotFound, StaleFile
 from dfs.core.ids import ROOT_INO, Ino
 from dfs.core.interfaces import CallContext, Clock
 from dfs.core.limits import RETRY_DELAY_S_MIN
-from dfs.core.meta_messages import Attributes, Content, Lookup
+from dfs.core.messages.inodes import Attributes, Content
+from dfs.core.messages.names import Lookup
 
 
 class Place(NamedTuple):

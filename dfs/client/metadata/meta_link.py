@@ -18,7 +18,7 @@ from dfs.client.metadata.session import Session, SessionContext
 from dfs.core.errors import DuplicateRefused, FileError, Interrupted, SessionExpired
 from dfs.core.ids import OpId, SessionId
 from dfs.core.interfaces import CallContext, Caller, Tasks
-from dfs.core.requests import Change, Request
+from dfs.core.messages.requests import Change, Request
 
 A = TypeVar("A")
 

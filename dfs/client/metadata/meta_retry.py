@@ -1,7 +1,7 @@
 """Asking the meta-server until it answers: backoff, jitter, and one log line at the start and the end of an outage.
 
 Knows nothing of sessions and operation numbers: what is repeated is the very same request, which is harmless for every request
-of core/meta_messages.py (I6). Called by session.py and meta_link.py.
+of core/messages/meta_methods.py (I6). Called by session.py and meta_link.py.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dfs.client.blocks.patience import Patience
 from dfs.core.errors import BadAnswer, DfsError, Interrupted, NotFormatted, PeerError, ServerFailed, Stopping, Unreachable
 from dfs.core.events import META_GOES_ON, META_WAITS, Event
 from dfs.core.interfaces import CallContext, Clock, EventSink, MetaApi, Random, Tasks
-from dfs.core.requests import Request
+from dfs.core.messages.requests import Request
 
 A = TypeVar("A")
 

@@ -20,14 +20,16 @@ from dfs.client.metadata.lock_table import LockTable
 from dfs.client.metadata.meta_retry import PatientMeta
 from dfs.client.metadata.op_numbers import OpNumbers
 from dfs.client.settings import MountSettings
-from dfs.core.cluster_messages import ServerAddress, Shape
 from dfs.core.contexts import DerivedContext
-from dfs.core.errors import DuplicateRefused, EndReason, Interrupted, NotFound, PeerStartError, SessionExpired, StaleFile
+from dfs.core.errors import DuplicateRefused, EndReason, Interrupted, NotFound, SessionExpired, StaleFile
 from dfs.core.events import LEASE_LOST, RELEASES_DIFFER, Event
 from dfs.core.ids import NO_SESSION, OpId, SessionId
 from dfs.core.interfaces import POLL_S, CallContext, DataServers, EventSink, Random, Tasks, raise_if_cancelled
 from dfs.core.limits import BATCH_INODES_MAX
-from dfs.core.meta_messages import AssertLocks, AssertOpens, EndSession, HeartbeatAnswer, OpenFile, OpenSession, SessionOpened
+from dfs.core.messages.cluster import ServerAddress, Shape
+from dfs.core.messages.locks import AssertLocks
+from dfs.core.messages.sessions import AssertOpens, EndSession, HeartbeatAnswer, OpenFile, OpenSession, SessionOpened
+from dfs.core.start_errors import PeerStartError
 
 LOG = logging.getLogger(__name__)
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 import struct
 from itertools import groupby
 
-from dfs.core.block_messages import CopyState, PulledStrip
 from dfs.core.crc32 import crc32
 from dfs.core.errors import BadRequest
 from dfs.core.ids import BlockNo, Generation, Ino, Ticket
 from dfs.core.interfaces import CallContext
+from dfs.core.messages.blocks import CopyState
+from dfs.core.messages.rebuild import PulledStrip
 from dfs.core.placement import Role
 from dfs.core.records import HEADER, IDENTITY, Record, pack_record
 from dfs.data.blocks.checks import check_ino

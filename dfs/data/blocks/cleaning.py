@@ -15,10 +15,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from dfs.core.block_messages import Clean
 from dfs.core.cuts import Cut, newest_ticket, valid_length
 from dfs.core.ids import Ino
 from dfs.core.interfaces import CallContext
+from dfs.core.messages.blocks import Clean
 from dfs.core.placement import Role
 from dfs.core.records import Record, checksum
 from dfs.data.blocks.checks import check_cuts, check_ino

@@ -5,8 +5,8 @@ Called by the service. Reads no records: a block that a cut has voided counts un
 
 from __future__ import annotations
 
-from dfs.core.block_messages import BlockCounts, CountBlocks
 from dfs.core.ids import Ino
+from dfs.core.messages.blocks import BlockCounts, CountBlocks
 from dfs.core.placement import Role
 from dfs.data.blocks.checks import check_ino, check_number
 from dfs.data.blocks.store import Store

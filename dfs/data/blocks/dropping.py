@@ -6,12 +6,12 @@ costs one entry of the journal. Called by the service. Never drops on its own ac
 
 from __future__ import annotations
 
-from dfs.core.block_messages import Drop, Inventory, ListInodes
 from dfs.core.errors import BadRequest
 from dfs.core.ids import Ino
 from dfs.core.limits import BATCH_INODES_MAX
+from dfs.core.messages.blocks import Drop, Inventory, ListInodes
+from dfs.core.messages.requests import Done
 from dfs.core.placement import Role
-from dfs.core.requests import Done
 from dfs.data.blocks.checks import check_inos
 from dfs.data.blocks.store import Store
 from dfs.data.disk.journal_entries import Entry, Kind

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from dfs.core.block_messages import CopyState, Fence, Fenced
 from dfs.core.cuts import Cut, valid_length
 from dfs.core.ids import Ino, Ticket
 from dfs.core.interfaces import CallContext
+from dfs.core.messages.blocks import CopyState, Fence, Fenced
 from dfs.core.placement import Role
 from dfs.core.records import Record
 from dfs.data.blocks.checks import check_cuts, check_ino, check_number

@@ -11,11 +11,12 @@ import struct
 from bisect import bisect_left
 from typing import Final, NamedTuple
 
-from dfs.core.block_messages import CopyState, FloorList, ListFloors, Moment, Pull, Pulled, PulledStrip
 from dfs.core.errors import BadRequest, NotTrusted
 from dfs.core.ids import Ino
 from dfs.core.interfaces import CallContext
 from dfs.core.limits import BATCH_INODES_MAX, FILE_BYTES_MAX, REQUEST_DATA_BYTES_MAX
+from dfs.core.messages.blocks import CopyState
+from dfs.core.messages.rebuild import FloorList, ListFloors, Moment, Pull, Pulled, PulledStrip
 from dfs.core.placement import Role
 from dfs.core.records import HEADER
 from dfs.data.blocks.checks import check_ino, check_number

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dfs.core.cluster_messages import RoleState
 from dfs.core.interfaces import Clock, Disk, EventSink, Tasks
+from dfs.core.messages.cluster import RoleState
 from dfs.core.placement import Role
 from dfs.data.blocks.absorbing import Absorbing
 from dfs.data.blocks.checkpoint import Checkpoint

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from dfs.core.block_messages import COPY_FORMAT, Blocks, Copy, CopyState, Get, Run, pack_present
 from dfs.core.cuts import newest_ticket, valid_length
 from dfs.core.errors import DiskFailed
 from dfs.core.ids import COUNTER_BITS, NO_GENERATION, BlockNo, Generation
 from dfs.core.interfaces import CallContext
+from dfs.core.messages.blocks import COPY_FORMAT, Blocks, Copy, CopyState, Get, Run, pack_present
 from dfs.core.plan import blocks_of
 from dfs.core.records import checksum
 from dfs.data.blocks.checks import check_get

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dfs.core.block_messages import CopyState, Repair
 from dfs.core.interfaces import CallContext
+from dfs.core.messages.blocks import CopyState, Repair
+from dfs.core.messages.requests import Done
 from dfs.core.records import Record
-from dfs.core.requests import Done
 from dfs.data.blocks.checks import check_repair
 from dfs.data.blocks.store import Look, Store
 from dfs.data.disk.journal_entries import Entry, Kind

@@ -16,13 +16,13 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from dfs.core.block_messages import CopyState
-from dfs.core.cluster_messages import RoleState
 from dfs.core.crc32 import crc32
 from dfs.core.errors import BadRequest, DiskFailed, StaleTicket
 from dfs.core.events import FLOORS_LOST, Event
 from dfs.core.ids import Ino, ServerIndex, Ticket
 from dfs.core.interfaces import CallContext, EventSink, KeyedLock
+from dfs.core.messages.blocks import CopyState
+from dfs.core.messages.cluster import RoleState
 from dfs.core.placement import Role
 from dfs.core.records import IDENTITY, Record, identity_sums, parse_record
 from dfs.data.blocks.comparisons import Comparisons

@@ -12,12 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from dfs.core.block_messages import CopyState, Put
 from dfs.core.errors import Conflict
 from dfs.core.ids import NO_GENERATION, BlockNo, Generation, Ino
 from dfs.core.interfaces import CallContext
+from dfs.core.messages.blocks import CopyState, Put
+from dfs.core.messages.requests import Done
 from dfs.core.records import Record, pack_run
-from dfs.core.requests import Done
 from dfs.data.blocks.checks import Incoming, check_put
 from dfs.data.blocks.store import Look, Store
 from dfs.data.disk.geometry import MAP_PAGE_BYTES, pieces

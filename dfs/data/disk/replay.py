@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from dfs.core.errors import StateError
 from dfs.core.events import JOURNAL_DAMAGED, JOURNAL_TORN, Event
 from dfs.core.ids import ServerIndex
 from dfs.core.interfaces import Disk, EventSink
+from dfs.core.start_errors import StateError
 from dfs.data.disk.geometry import Geometry
 from dfs.data.disk.journal import FOLDER, segment_name
 from dfs.data.disk.journal_entries import MAGIC, VERSION, Entry, Parsed, is_of_another_format, parse_entry, position

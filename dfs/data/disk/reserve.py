@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from dfs.core.cluster_messages import Space
 from dfs.core.errors import DiskFull
 from dfs.core.events import DISK_NEARLY_FULL, NEW_BLOCKS_FIT, NO_NEW_BLOCKS, Event
 from dfs.core.ids import ServerIndex
 from dfs.core.interfaces import Disk, EventSink, Tasks
+from dfs.core.messages.cluster import Space
 
 RESERVE_BYTES_MAX: Final = 192 << 20
 """Room for a journal of the usual size: two segments, each up to twice over its size, and what their blocks need in place."""

@@ -13,11 +13,11 @@ import re
 import zlib
 from typing import Final
 
-from dfs.core.block_messages import FetchSnapshot, Snapshot, SnapshotPart, Snapshots, StoreSnapshot
 from dfs.core.errors import BadRequest, DiskMissing
 from dfs.core.interfaces import Disk, File, Tasks
 from dfs.core.limits import SNAPSHOT_BYTES_MAX, SNAPSHOT_PART_BYTES_MAX
-from dfs.core.requests import Done
+from dfs.core.messages.requests import Done
+from dfs.core.messages.snapshots import FetchSnapshot, Snapshot, SnapshotPart, Snapshots, StoreSnapshot
 
 FOLDER: Final = "snapshots"
 KEPT: Final = 3

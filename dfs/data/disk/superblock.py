@@ -19,12 +19,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
-from dfs.core.block_messages import Identity
-from dfs.core.cluster_messages import RoleState, Shape
-from dfs.core.errors import DiskMissing, NotFormatted, StateError, TooNew, WrongServer
+from dfs.core.errors import DiskMissing, NotFormatted, WrongServer
 from dfs.core.ids import ServerIndex
 from dfs.core.interfaces import Disk, Random, Tasks
+from dfs.core.messages.cluster import RoleState, Shape
+from dfs.core.messages.data_server import Identity
 from dfs.core.placement import Role
+from dfs.core.start_errors import StateError, TooNew
 
 NAME: Final = "superblock"
 FORMAT: Final = 1

@@ -16,9 +16,9 @@ import logging
 from dataclasses import asdict
 from typing import Any, Final
 
-from dfs.core.block_messages import Moment
 from dfs.core.errors import DiskMissing
 from dfs.core.interfaces import Disk, Tasks
+from dfs.core.messages.rebuild import Moment
 from dfs.core.placement import Role
 
 log = logging.getLogger(__name__)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from dfs.core.block_messages import Identify, Identity
-from dfs.core.cluster_messages import RoleState, Shape
 from dfs.core.errors import DfsError, WrongServer
 from dfs.core.events import SERVER_REFUSED, Event
 from dfs.core.ids import ServerIndex
 from dfs.core.interfaces import CallContext, DataServers, EventSink
+from dfs.core.messages.cluster import RoleState, Shape
+from dfs.core.messages.data_server import Identify, Identity
 from dfs.core.placement import Role, twin_of
 
 

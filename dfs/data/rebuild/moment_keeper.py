@@ -10,11 +10,11 @@ from __future__ import annotations
 import logging
 from typing import Final, NamedTuple
 
-from dfs.core.block_messages import AskMoment, Moment
 from dfs.core.errors import DfsError, Interrupted
 from dfs.core.ids import ServerIndex
 from dfs.core.interfaces import CallContext, Clock, DataServers
 from dfs.core.limits import LATE_PUT_S
+from dfs.core.messages.rebuild import AskMoment, Moment
 from dfs.core.placement import Role
 from dfs.data.blocks.opening import BlockStore
 

@@ -5,8 +5,8 @@ Called by a role's rebuild. Only tells; nothing depends on it.
 
 from __future__ import annotations
 
-from dfs.core.block_messages import Pulled
 from dfs.core.interfaces import Clock
+from dfs.core.messages.rebuild import Pulled
 
 
 class RebuildProgress:

@@ -13,11 +13,11 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from dfs.core.cluster_messages import RoleState
 from dfs.core.contexts import PlainContext
 from dfs.core.errors import DiskError, EndReason, Interrupted, NotTrusted
 from dfs.core.ids import ServerIndex
 from dfs.core.interfaces import Clock, DataServers, Disk, EventSink, Task, Tasks
+from dfs.core.messages.cluster import RoleState
 from dfs.core.placement import Role
 from dfs.data.blocks.opening import BlockStore
 from dfs.data.disk.superblock import Identification

@@ -24,13 +24,14 @@ import logging
 from dataclasses import replace
 from typing import Final
 
-from dfs.core.block_messages import Identify, Identity, ListFloors, Pull, Pulled
-from dfs.core.cluster_messages import RoleState
 from dfs.core.errors import DfsError, Interrupted, NotFormatted, WrongServer
 from dfs.core.events import DATA_LOST, REBUILD_FINISHED, REBUILD_PROGRESS, REBUILD_STARTED, Event, EventKind
 from dfs.core.ids import Ino
 from dfs.core.interfaces import CallContext, Clock, DataServers, EventSink
 from dfs.core.limits import BATCH_INODES_MAX
+from dfs.core.messages.cluster import RoleState
+from dfs.core.messages.data_server import Identify, Identity
+from dfs.core.messages.rebuild import ListFloors, Pull, Pulled
 from dfs.core.placement import Role, twin_of
 from dfs.data.blocks.opening import BlockStore
 from dfs.data.disk.journal_entries import Entry, Kind

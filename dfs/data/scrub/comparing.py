@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from dfs.core.block_messages import COPY_FORMAT, Copy, CopyState, Get, Run, pack_copies, unpack_copies
 from dfs.core.errors import DfsError, Interrupted, PeerError, StaleTicket
 from dfs.core.events import COPIES_DIFFER, NO_GOOD_COPY, SCRUB_REPAIRED, Event
 from dfs.core.ids import NUMBER_MAX, BlockNo, ServerIndex, Ticket
 from dfs.core.interfaces import CallContext, DataServers, EventSink
+from dfs.core.messages.blocks import COPY_FORMAT, Copy, CopyState, Get, Run, pack_copies, unpack_copies
+from dfs.core.messages.scrub import Mend, ScrubCounts
 from dfs.core.placement import Role, twin_of
-from dfs.core.scrub_messages import Mend, ScrubCounts
 from dfs.data.blocks.reading import Reading
 from dfs.data.blocks.store import Store
 from dfs.data.scrub.mending import Finding, Mending, judge, read_copies

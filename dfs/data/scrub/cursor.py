@@ -17,8 +17,8 @@ from typing import Any, Final, NamedTuple
 from dfs.core.errors import DiskMissing
 from dfs.core.ids import Ino
 from dfs.core.interfaces import Disk
+from dfs.core.messages.scrub import NOTHING, ScrubCounts
 from dfs.core.placement import Role
-from dfs.core.scrub_messages import NOTHING, ScrubCounts
 
 log = logging.getLogger(__name__)
 

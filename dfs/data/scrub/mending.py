@@ -19,14 +19,15 @@ import enum
 import struct
 from typing import Final
 
-from dfs.core.block_messages import Copy, CopyState, Get, ListFloors, Repair, Run, unpack_copies
 from dfs.core.choose import Verdict, choose
 from dfs.core.errors import BadAnswer, BadRequest, NotTrusted, StaleTicket
 from dfs.core.ids import NO_TICKET, BlockNo, Generation, Ino, ServerIndex, Ticket, ticket_of
 from dfs.core.interfaces import CallContext, Clock, DataServers, Tasks
+from dfs.core.messages.blocks import Copy, CopyState, Get, Repair, Run, unpack_copies
+from dfs.core.messages.rebuild import ListFloors
+from dfs.core.messages.scrub import Mend
 from dfs.core.placement import Role, twin_of
 from dfs.core.records import checksum
-from dfs.core.scrub_messages import Mend
 from dfs.data.blocks.checks import check_get
 from dfs.data.blocks.comparisons import Comparison
 from dfs.data.blocks.repairing import Repairing

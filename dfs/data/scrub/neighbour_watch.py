@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from dfs.core.block_messages import Identify
-from dfs.core.cluster_messages import RoleState
 from dfs.core.errors import DfsError, Interrupted
 from dfs.core.interfaces import CallContext, Clock, DataServers
+from dfs.core.messages.cluster import RoleState
+from dfs.core.messages.data_server import Identify
 from dfs.core.placement import Role, twin_of
 from dfs.data.blocks.store import Store
 

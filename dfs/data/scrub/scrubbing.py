@@ -19,8 +19,8 @@ from dfs.core.errors import BadRequest, DfsError, DiskError, EndReason, Interrup
 from dfs.core.events import SCRUB_FINISHED, SCRUB_LATE, Event
 from dfs.core.ids import BlockNo, Ino
 from dfs.core.interfaces import CallContext, Clock, DataServers, Disk, EventSink, Task, Tasks
+from dfs.core.messages.scrub import EVERYTHING, NOTHING, Mend, Mended, ScrubCounts, ScrubOrder, ScrubResult, ScrubStatus
 from dfs.core.placement import Role
-from dfs.core.scrub_messages import EVERYTHING, NOTHING, Mend, Mended, ScrubCounts, ScrubOrder, ScrubResult, ScrubStatus
 from dfs.data.blocks.checks import check_ino
 from dfs.data.blocks.opening import BlockStore
 from dfs.data.scrub.comparing import Comparing, Look

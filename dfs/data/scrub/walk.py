@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from dfs.core.ids import BlockNo, Ino
+from dfs.core.messages.scrub import EVERYTHING
 from dfs.core.placement import Role
-from dfs.core.scrub_messages import EVERYTHING
 from dfs.data.blocks.store import Store
 from dfs.data.disk.record_spans import record_spans, runs_of
 from dfs.data.scrub.cursor import Position

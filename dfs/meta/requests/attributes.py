@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dfs.core.interfaces import CallContext, Clock
-from dfs.core.meta_messages import AttributeChanges, Attributes, SetAttributes
+from dfs.core.messages.inodes import AttributeChanges, Attributes
+from dfs.core.messages.names import SetAttributes
 from dfs.core.permissions import mode_after_chmod, mode_after_chown, require_settable_times
 from dfs.meta.state.checks import require_id, require_mode, require_time
 from dfs.meta.state.inodes import Inode, attributes

@@ -11,7 +11,7 @@ from dfs.core.errors import BadRequest, NotPermitted
 from dfs.core.ids import ROOT_INO, Ino
 from dfs.core.interfaces import CallContext
 from dfs.core.limits import LISTING_ENTRIES_MAX
-from dfs.core.meta_messages import FileList, ListFiles, NamedFile
+from dfs.core.messages.inspection import FileList, ListFiles, NamedFile
 from dfs.meta.state.inodes import COLUMNS, Inode, attributes
 from dfs.meta.state.store import Reader
 

@@ -13,9 +13,12 @@ from dfs.core.errors import BadRequest, GrantBusy
 from dfs.core.ids import NO_SESSION, NO_TICKET, OpId
 from dfs.core.interfaces import CallContext, Clock, raise_if_cancelled
 from dfs.core.limits import ACQUIRE_PARK_S
-from dfs.core.meta_messages import Acquire, Attributes, Close, Commit, Grant, Open, Opened, OpenFile, Truncate, Yield
+from dfs.core.messages.content import Acquire, Close, Commit, Grant, Opened, Truncate, Yield
+from dfs.core.messages.inodes import Attributes
+from dfs.core.messages.names import Open
+from dfs.core.messages.requests import Change, Done
+from dfs.core.messages.sessions import OpenFile
 from dfs.core.permissions import READ, WRITE, require_access
-from dfs.core.requests import Change, Done
 from dfs.meta.requests.removal import Removal
 from dfs.meta.state.answers import Answers
 from dfs.meta.state.checks import require_number, require_size

@@ -14,7 +14,7 @@ from dfs.core.errors import BadRequest, NotPermitted
 from dfs.core.ids import Ino
 from dfs.core.interfaces import CallContext
 from dfs.core.limits import BATCH_INODES_MAX
-from dfs.core.meta_messages import CheckTables, FindStrays
+from dfs.core.messages.inspection import CheckTables, FindStrays
 from dfs.meta.state.invariants import broken_invariants
 from dfs.meta.state.store import Store
 from dfs.meta.upkeep.rollback import Rollback

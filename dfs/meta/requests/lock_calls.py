@@ -7,8 +7,9 @@ from dfs.core.ids import Ino
 from dfs.core.interfaces import CallContext, raise_if_cancelled
 from dfs.core.limits import LOCKS_MAX
 from dfs.core.locks import OFFSET_MAX, LockOwner, LockRange
-from dfs.core.meta_messages import AssertLocks, Attributes, FindLock, Lock, LockFound, Unlock
-from dfs.core.requests import Done
+from dfs.core.messages.inodes import Attributes
+from dfs.core.messages.locks import AssertLocks, FindLock, Lock, LockFound, Unlock
+from dfs.core.messages.requests import Done
 from dfs.meta.state.answers import Answers
 from dfs.meta.state.checks import INT64_MAX, INT64_MIN, require_number
 from dfs.meta.state.grants import require_regular

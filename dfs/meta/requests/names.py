@@ -22,19 +22,11 @@ from dfs.core.errors import (
 from dfs.core.ids import NO_SESSION, NO_TICKET, Ino
 from dfs.core.interfaces import CallContext, Clock
 from dfs.core.limits import SYMLINK_BYTES_MAX
-from dfs.core.meta_messages import (
-    Attributes,
-    Create,
-    Grant,
-    Link,
-    MakeFolder,
-    MakeNode,
-    MakeSymlink,
-    Opened,
-    OpenFile,
-    RemoveFolder,
-    Unlink,
-)
+from dfs.core.messages.content import Grant, Opened
+from dfs.core.messages.inodes import Attributes
+from dfs.core.messages.names import Create, Link, MakeFolder, MakeNode, MakeSymlink, RemoveFolder, Unlink
+from dfs.core.messages.requests import Done
+from dfs.core.messages.sessions import OpenFile
 from dfs.core.permissions import (
     PERMISSION_BITS,
     WRITE,
@@ -44,7 +36,6 @@ from dfs.core.permissions import (
     require_removable,
 )
 from dfs.core.placement import Layout, start_for_path
-from dfs.core.requests import Done
 from dfs.meta.requests.removal import Removal, touch_folder
 from dfs.meta.state.checks import INT64_MAX, require_mode
 from dfs.meta.state.cluster import Cluster

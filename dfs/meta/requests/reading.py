@@ -11,7 +11,8 @@ from dfs.core.errors import BadRequest, InvalidArgument, NotAFolder
 from dfs.core.ids import Ino
 from dfs.core.interfaces import CallContext, Clock
 from dfs.core.limits import LISTING_ENTRIES_MAX, SETTLE_PARK_S
-from dfs.core.meta_messages import Attributes, Entry, ListFolder, Listing, Lookup, ReadLink
+from dfs.core.messages.inodes import Attributes, Entry
+from dfs.core.messages.names import ListFolder, Listing, Lookup, ReadLink
 from dfs.core.permissions import READ, require_access
 from dfs.meta.state.inodes import COLUMNS, Inode, attributes, attributes_of
 from dfs.meta.state.paths import resolve

@@ -6,9 +6,9 @@ from typing import Final
 
 from dfs.core.errors import AlreadyExists, FolderNotEmpty, InvalidArgument, IsAFolder, NotAFolder
 from dfs.core.interfaces import CallContext, Caller, Clock
-from dfs.core.meta_messages import Rename
+from dfs.core.messages.names import Rename
+from dfs.core.messages.requests import Done
 from dfs.core.permissions import WRITE, require_access, require_removable
-from dfs.core.requests import Done
 from dfs.meta.requests.names import is_empty
 from dfs.meta.requests.removal import Removal, touch_folder
 from dfs.meta.state.inodes import Inode, require_room_for_link

@@ -11,16 +11,8 @@ from dfs.core.events import MOUNT_CRASHED, SESSION_EXPIRED, Event
 from dfs.core.ids import NO_OP, SessionId
 from dfs.core.interfaces import CallContext, Clock, EventSink
 from dfs.core.limits import HEARTBEAT_PARK_S, PATH_BYTES_MAX
-from dfs.core.meta_messages import (
-    AssertOpens,
-    EndSession,
-    Heartbeat,
-    HeartbeatAnswer,
-    OpenFile,
-    OpenSession,
-    SessionOpened,
-)
-from dfs.core.requests import Done
+from dfs.core.messages.requests import Done
+from dfs.core.messages.sessions import AssertOpens, EndSession, Heartbeat, HeartbeatAnswer, OpenFile, OpenSession, SessionOpened
 from dfs.meta.requests.removal import Removal
 from dfs.meta.state.answers import Answers
 from dfs.meta.state.checks import require_number

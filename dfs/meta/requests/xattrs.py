@@ -6,8 +6,8 @@ from dfs.core.errors import AlreadyExists, ArgumentTooBig, InvalidArgument, NoAt
 from dfs.core.ids import Ino
 from dfs.core.interfaces import CallContext, Clock
 from dfs.core.limits import XATTR_LIST_BYTES_MAX, XATTR_VALUE_BYTES_MAX
-from dfs.core.meta_messages import GetXattr, ListXattrs, RemoveXattr, SetXattr
-from dfs.core.requests import Done
+from dfs.core.messages.requests import Done
+from dfs.core.messages.xattrs import GetXattr, ListXattrs, RemoveXattr, SetXattr
 from dfs.core.xattrs import CREATE, REPLACE, check_name, is_listed, require_changeable, require_readable
 from dfs.meta.state.paths import resolve
 from dfs.meta.state.room import Room

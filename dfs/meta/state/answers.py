@@ -16,8 +16,8 @@ from typing import Final, TypeVar
 from dfs.core.errors import BadRequest, DuplicateRefused, FileError, ReadOnly
 from dfs.core.ids import NO_SESSION, OpId, SessionId
 from dfs.core.interfaces import CallContext, Tasks
+from dfs.core.messages.requests import Change
 from dfs.core.plain import answer_type, from_plain, to_plain
-from dfs.core.requests import Change
 from dfs.meta.state.checks import require_op
 from dfs.meta.state.sessions import Sessions
 from dfs.meta.state.store import Store, Transaction

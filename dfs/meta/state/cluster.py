@@ -8,10 +8,10 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from dfs.core.cluster_messages import ServerAddress, Shape
-from dfs.core.errors import StateError
 from dfs.core.ids import ServerIndex
 from dfs.core.interfaces import DataServers
+from dfs.core.messages.cluster import ServerAddress, Shape
+from dfs.core.start_errors import StateError
 from dfs.meta.settings import MetaSettings
 from dfs.meta.state.store import Reader, Store, Transaction
 

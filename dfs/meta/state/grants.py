@@ -16,7 +16,8 @@ from dfs.core.cuts import Cut
 from dfs.core.errors import BadRequest, GrantBusy, GrantLost, InvalidArgument, IsAFolder
 from dfs.core.ids import NO_SESSION, NO_TICKET, NUMBER_MAX, Generation, Ino, OpId, SessionId, Ticket, ticket_of
 from dfs.core.interfaces import Clock
-from dfs.core.meta_messages import Grant, Holding
+from dfs.core.messages.content import Grant
+from dfs.core.messages.sessions import Holding
 from dfs.meta.state.checks import require_number, require_size, require_time
 from dfs.meta.state.inodes import Inode, attributes, find, get, record_cut
 from dfs.meta.state.numbers import Numbers

@@ -12,7 +12,7 @@ from dfs.core.cuts import Cut, add_cut
 from dfs.core.errors import StaleFile, TooManyLinks
 from dfs.core.ids import NO_TICKET, Ino, Ticket
 from dfs.core.limits import LINKS_MAX
-from dfs.core.meta_messages import Attributes, Content
+from dfs.core.messages.inodes import Attributes, Content
 from dfs.core.placement import Layout
 from dfs.meta.state.store import Reader, Transaction
 

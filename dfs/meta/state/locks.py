@@ -15,7 +15,7 @@ from dfs.core.ids import NO_OP, Ino, OpId, SessionId
 from dfs.core.interfaces import POLL_S, CallContext, Clock, Tasks
 from dfs.core.limits import LOCK_PARK_S, LOCKS_MAX
 from dfs.core.locks import LockKind, LockOwner, LockRange, conflict, with_range, without
-from dfs.core.meta_messages import AssertLocks, FindLock, Lock, LockFound, Unlock
+from dfs.core.messages.locks import AssertLocks, FindLock, Lock, LockFound, Unlock
 
 _RELEASES_KEPT: Final = 256
 """Owners per session whose last release is remembered before those that matter no more are forgotten."""

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from dfs.core.ids import Ino, OpId, SessionId
 from dfs.core.interfaces import Tasks
-from dfs.core.meta_messages import OpenFile
+from dfs.core.messages.sessions import OpenFile
 from dfs.meta.state.store import Transaction
 
 

@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from dfs.core.cluster_messages import Space
 from dfs.core.errors import DiskError, NoSpace
 from dfs.core.events import META_DISK_FITS, META_DISK_FULL, META_WRITES_AGAIN, Event
 from dfs.core.interfaces import CallContext, EventSink
+from dfs.core.messages.cluster import Space
 from dfs.meta.state.store import Store
 
 RESERVE_BYTES_MAX: Final = 64 << 20

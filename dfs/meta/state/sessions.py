@@ -13,11 +13,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from dfs.core.cluster_messages import MountStatus
 from dfs.core.errors import SessionExpired
 from dfs.core.ids import NO_OP, NO_SESSION, OpId, SessionId
 from dfs.core.interfaces import CallContext, Clock, Tasks
 from dfs.core.limits import HEARTBEAT_PARK_S, LEASE_META_S
+from dfs.core.messages.cluster import MountStatus
 from dfs.meta.state.store import Reader, Transaction
 
 

@@ -20,8 +20,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
-from dfs.core.errors import ReadOnly, StateError, Stopping, TooNew
+from dfs.core.errors import ReadOnly, Stopping
 from dfs.core.interfaces import POLL_S, Tasks
+from dfs.core.start_errors import StateError, TooNew
 from dfs.meta.state.schema import APPLICATION_ID, MIGRATIONS
 
 A = TypeVar("A")

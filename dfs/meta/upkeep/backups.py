@@ -13,11 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from dfs.core.block_messages import Snapshot, SnapshotPart
 from dfs.core.errors import BadRequest, NotPermitted
 from dfs.core.interfaces import CallContext, Clock, Tasks
 from dfs.core.limits import SNAPSHOT_PART_BYTES_MAX
-from dfs.core.meta_messages import FetchBackup, TakeBackup
+from dfs.core.messages.inspection import FetchBackup, TakeBackup
+from dfs.core.messages.snapshots import Snapshot, SnapshotPart
 from dfs.meta.state.store import Store
 
 KEEP_S: Final = 60.0

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from dfs.core.block_messages import Clean, Identify, Identity
-from dfs.core.cluster_messages import RoleState
 from dfs.core.cuts import Cut
 from dfs.core.errors import DfsError
 from dfs.core.ids import Ino, ServerIndex
 from dfs.core.interfaces import CallContext, DataServers
+from dfs.core.messages.blocks import Clean
+from dfs.core.messages.cluster import RoleState
+from dfs.core.messages.data_server import Identify, Identity
 from dfs.meta.state.cluster import Cluster
 from dfs.meta.state.store import Reader, Store, Transaction
 

@@ -17,13 +17,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from dfs.core.block_messages import CommitFormat, Identify, Identity, PrepareFormat
-from dfs.core.cluster_messages import RoleState, Shape
 from dfs.core.errors import BadRequest, DfsError, NotFormatted, PeerError, Stopping, WrongServer
 from dfs.core.events import CLUSTER_FORMATTED, SERVER_REFUSED, Event
 from dfs.core.ids import ServerIndex
 from dfs.core.interfaces import CallContext, DataServers, EventSink, Random, Tasks
 from dfs.core.limits import SERVERS_MAX, SERVERS_MIN
+from dfs.core.messages.cluster import RoleState, Shape
+from dfs.core.messages.data_server import CommitFormat, Identify, Identity, PrepareFormat
 from dfs.meta.settings import MetaSettings
 from dfs.meta.state.cluster import Cluster, ClusterRecord, Phase
 

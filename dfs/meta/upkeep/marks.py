@@ -10,11 +10,11 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from dfs.core.block_messages import Identify, NoteMark
 from dfs.core.contexts import GuardedContext, PlainContext
 from dfs.core.errors import DfsError, EndReason
 from dfs.core.ids import ServerIndex
 from dfs.core.interfaces import CallContext, Clock, DataServers
+from dfs.core.messages.data_server import Identify, NoteMark
 from dfs.meta.state.cluster import Cluster
 from dfs.meta.state.numbers import Numbers
 from dfs.meta.state.store import Store

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from dfs.core.block_messages import Drop
 from dfs.core.errors import DfsError
 from dfs.core.ids import Ino, ServerIndex
 from dfs.core.interfaces import CallContext, DataServers
+from dfs.core.messages.blocks import Drop
 from dfs.meta.state.cluster import Cluster
 from dfs.meta.state.store import Reader, Store, Transaction
 

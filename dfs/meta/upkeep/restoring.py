@@ -16,9 +16,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dfs.core.errors import StateError
 from dfs.core.ids import NUMBER_MAX
 from dfs.core.interfaces import Tasks
+from dfs.core.start_errors import StateError
 from dfs.meta.state.numbers import NUMBERS_SKIPPED
 from dfs.meta.state.store import Store, Transaction
 

@@ -17,8 +17,8 @@ from typing import NamedTuple
 from dfs.core.errors import NotPermitted
 from dfs.core.events import META_ROLLBACK_ACCEPTED, META_ROLLED_BACK, Event
 from dfs.core.interfaces import CallContext, EventSink
-from dfs.core.meta_messages import AcceptRollback
-from dfs.core.requests import Done
+from dfs.core.messages.inspection import AcceptRollback
+from dfs.core.messages.requests import Done
 from dfs.meta.state.numbers import NUMBERS_SKIPPED, Numbers
 from dfs.meta.state.store import Reader, Store, Transaction
 from dfs.meta.upkeep.restoring import bring_up

@@ -11,12 +11,12 @@ import logging
 import zlib
 from typing import Final
 
-from dfs.core.block_messages import Snapshot, StoreSnapshot
 from dfs.core.contexts import GuardedContext, PlainContext
 from dfs.core.errors import DfsError, EndReason
 from dfs.core.ids import ServerIndex
 from dfs.core.interfaces import CallContext, Clock, DataServers
 from dfs.core.limits import SNAPSHOT_PART_BYTES_MAX
+from dfs.core.messages.snapshots import Snapshot, StoreSnapshot
 from dfs.meta.state.cluster import Cluster, Phase
 from dfs.meta.state.store import Store
 

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Collection
 from typing import Final
 
-from dfs.core.block_messages import ShowData
-from dfs.core.cluster_messages import Space
 from dfs.core.errors import DfsError
 from dfs.core.ids import ServerIndex
 from dfs.core.interfaces import CallContext, Clock, DataServers, Tasks
+from dfs.core.messages.cluster import Space
+from dfs.core.messages.data_server import ShowData
 from dfs.meta.state.cluster import Cluster
 
 KEEP_S: Final = 1.0

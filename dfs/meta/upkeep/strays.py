@@ -12,11 +12,11 @@ import json
 from collections.abc import Callable
 from typing import Final
 
-from dfs.core.block_messages import ListInodes
 from dfs.core.events import STRAYS_FOUND, Event
 from dfs.core.ids import Ino, ServerIndex
 from dfs.core.interfaces import CallContext, Clock, DataServers, EventSink
 from dfs.core.limits import BATCH_INODES_MAX
+from dfs.core.messages.blocks import ListInodes
 from dfs.meta.state.cluster import Cluster
 from dfs.meta.state.store import Reader, Store, Transaction
 from dfs.meta.upkeep.rollback import Rollback

@@ -13,7 +13,8 @@ import pytest
 
 import dfs
 from dfs.cli.arguments import check_data_ports, make_parser, parse_address, parse_port, run_program
-from dfs.core.errors import ConfigError, ExitCode, MountPointError, UsageError, WrongServer
+from dfs.core.errors import ExitCode, WrongServer
+from dfs.core.start_errors import ConfigError, MountPointError, UsageError
 
 
 def parse(argv: list[str]) -> argparse.Namespace:

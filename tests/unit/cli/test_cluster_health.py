@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dfs.cli.cluster_health import ClusterReport, Health, has_unhealthy_neighbours, status_of
-from dfs.core.block_messages import DataStatus, Identity
-from dfs.core.cluster_messages import MetaStatus, RoleState, ServerAddress, ServerStatus, Shape, Space
 from dfs.core.errors import Unreachable
 from dfs.core.ids import ServerIndex
+from dfs.core.messages.cluster import MetaStatus, RoleState, ServerAddress, ServerStatus, Shape, Space
+from dfs.core.messages.data_server import DataStatus, Identity
 
 SHAPE = Shape("c1", 4, 512)
 

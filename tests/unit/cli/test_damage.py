@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from dfs.cli.damage import Finding, Kind, Result, by_kind, judge, result_of
-from dfs.core.block_messages import Copy, CopyState
 from dfs.core.ids import BlockNo, Generation, Ino
+from dfs.core.messages.blocks import Copy, CopyState
 
 NEW = Copy(CopyState.PRESENT, 512, 7, Generation(9))
 OLD = Copy(CopyState.PRESENT, 512, 6, Generation(8))

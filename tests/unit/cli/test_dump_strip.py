@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from dfs.cli.dump_strip import dump_strip
-from dfs.core.errors import StateError, UsageError
 from dfs.core.ids import BlockNo, Ino, Ticket, generation_of
 from dfs.core.placement import Role
 from dfs.core.records import Record, checksum, pack_record
+from dfs.core.start_errors import StateError, UsageError
 from dfs.data.disk.geometry import MAP_PAGE_BYTES, Geometry
 from dfs.data.disk.map_page import MapPage, pack_map_page
 

@@ -13,7 +13,7 @@ from dfs.cli.reloading import Reloading
 from dfs.core.config import Config
 from dfs.core.config_changes import find_changes, with_live_keys
 from dfs.core.config_file import parse_config
-from dfs.core.errors import ConfigError
+from dfs.core.start_errors import ConfigError
 from tests.harness.recorded_events import RecordedEvents
 
 BASE = "[data:0]\n[data:1]\n"

@@ -13,14 +13,14 @@ import pytest
 
 from dfs.cli.cluster_health import Health
 from dfs.cli.status import ask_cluster, describe_scrub, show_bytes, to_json, to_text
-from dfs.core.block_messages import DataStatus, Identity
-from dfs.core.cluster_messages import MetaStatus, MountStatus, RoleState, ServerAddress, Shape, Space
 from dfs.core.contexts import PlainContext
 from dfs.core.errors import DfsError, Unreachable
 from dfs.core.ids import ServerIndex, SessionId
 from dfs.core.interfaces import CallContext
-from dfs.core.requests import Request
-from dfs.core.scrub_messages import ScrubCounts, ScrubStatus
+from dfs.core.messages.cluster import MetaStatus, MountStatus, RoleState, ServerAddress, Shape, Space
+from dfs.core.messages.data_server import DataStatus, Identity
+from dfs.core.messages.requests import Request
+from dfs.core.messages.scrub import ScrubCounts, ScrubStatus
 
 A = TypeVar("A")
 SHAPE = Shape("c1", 2, 512)

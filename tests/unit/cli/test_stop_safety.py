@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dfs.cli.stop_safety import judge_stop, to_json, to_text
-from dfs.core.cluster_messages import RoleState
-from dfs.core.errors import UsageError
 from dfs.core.ids import BlockNo, ServerIndex
+from dfs.core.messages.cluster import RoleState
 from dfs.core.placement import Layout, Role
+from dfs.core.start_errors import UsageError
 from tests.unit.cli.diagnosis.test_cluster_rules import away, seen, server
 
 COMPLETE, REBUILDING, SUSPECT = RoleState.COMPLETE, RoleState.REBUILDING, RoleState.SUSPECT

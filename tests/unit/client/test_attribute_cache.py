@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dfs.client.metadata.attribute_cache import AttributeCache
 from dfs.core.ids import Ino, Ticket
-from dfs.core.meta_messages import Attributes, Content
+from dfs.core.messages.inodes import Attributes, Content
 from dfs.core.placement import Layout
 from tests.unit.client.parts import TASKS, ManualClock
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from dfs.client.blocks.copies import Found, Stripe, copies_of, data_of, split_answer, take_all
 from dfs.client.blocks.settling import runs_of
-from dfs.core.block_messages import Blocks, Copy, CopyState, Run, pack_copies
 from dfs.core.errors import BadAnswer
 from dfs.core.ids import BlockNo, Generation, Ino, ServerIndex
+from dfs.core.messages.blocks import Blocks, Copy, CopyState, Run, pack_copies
 from dfs.core.placement import Layout, Role
 from dfs.core.plan import blocks_of
 from dfs.core.records import checksum

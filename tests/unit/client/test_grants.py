@@ -10,7 +10,9 @@ import pytest
 
 from dfs.client.metadata.grants import Grants, Held, Tail
 from dfs.core.ids import COUNTER_MAX, Ino, OpId, SessionId, Ticket, generation_of
-from dfs.core.meta_messages import Content, Grant, Holding, Yield
+from dfs.core.messages.content import Grant, Yield
+from dfs.core.messages.inodes import Content
+from dfs.core.messages.sessions import Holding
 from dfs.core.placement import Layout
 from tests.harness.local_cluster import CallerContext
 from tests.unit.client.parts import TASKS, ManualClock

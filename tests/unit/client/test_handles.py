@@ -9,7 +9,7 @@ from dfs.client.metadata.heartbeat import ClosedFiles
 from dfs.client.metadata.open_flags import OpenMode, open_mode
 from dfs.core.errors import AlreadyExists, BadHandle, NotFound, StaleFile
 from dfs.core.ids import Ino, OpId
-from dfs.core.meta_messages import OpenFile
+from dfs.core.messages.sessions import OpenFile
 from tests.unit.client.parts import TASKS
 
 MODE = open_mode(0o2)

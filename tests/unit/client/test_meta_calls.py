@@ -22,8 +22,8 @@ from dfs.core.errors import (
 )
 from dfs.core.events import META_GOES_ON, META_WAITS
 from dfs.core.interfaces import CallContext
-from dfs.core.meta_messages import FileSystemSpace, StatFileSystem
-from dfs.core.requests import Request
+from dfs.core.messages.inspection import FileSystemSpace, StatFileSystem
+from dfs.core.messages.requests import Request
 from tests.harness.fake_clock import FakeClock
 from tests.harness.local_cluster import CallerContext
 from tests.harness.recorded_events import RecordedEvents

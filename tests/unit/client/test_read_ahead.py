@@ -16,7 +16,7 @@ from dfs.core.contexts import PlainContext
 from dfs.core.errors import EndReason, Interrupted, NoGoodCopy, StaleTicket
 from dfs.core.ids import BlockNo, Ino, Ticket
 from dfs.core.interfaces import CallContext
-from dfs.core.meta_messages import Content
+from dfs.core.messages.inodes import Content
 from dfs.core.placement import Layout
 from dfs.host.tasks import ThreadTasks
 from tests.harness.fake_clock import FakeClock

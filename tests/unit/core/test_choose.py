@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dfs.core.block_messages import Copy, CopyState
 from dfs.core.choose import Verdict, choose
 from dfs.core.ids import Generation
+from dfs.core.messages.blocks import Copy, CopyState
 from dfs.core.placement import Role
 
 P, A, C, U = CopyState.PRESENT, CopyState.ABSENT, CopyState.CORRUPT, CopyState.UNKNOWN

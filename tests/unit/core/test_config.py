@@ -17,8 +17,9 @@ from dfs.core.config import (
     show_value,
 )
 from dfs.core.config_file import ConfigText, parse_config
-from dfs.core.errors import ConfigError, ExitCode
+from dfs.core.errors import ExitCode
 from dfs.core.ids import ServerIndex
+from dfs.core.start_errors import ConfigError
 
 TWO = "[data:0]\n[data:1]\n"
 

@@ -15,12 +15,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dfs.core.block_messages import BLOCK_METHODS, Copy, CopyState, Get, Put, Run
-from dfs.core.cluster_messages import MetaStatus, RoleState, Shape, Space
 from dfs.core.cuts import Cut
 from dfs.core.errors import BadRequest
 from dfs.core.ids import BlockNo, Generation, Ino, Ticket
-from dfs.core.meta_messages import META_METHODS, AttributeChanges, Attributes, Content, Entry, Listing, Lookup
+from dfs.core.messages.block_methods import BLOCK_METHODS
+from dfs.core.messages.blocks import Copy, CopyState, Get, Put, Run
+from dfs.core.messages.cluster import MetaStatus, RoleState, Shape, Space
+from dfs.core.messages.inodes import AttributeChanges, Attributes, Content, Entry
+from dfs.core.messages.meta_methods import META_METHODS
+from dfs.core.messages.names import Listing, Lookup
+from dfs.core.messages.requests import Done, Request
 from dfs.core.placement import Layout, Role
 from dfs.core.plain import (
     INT_MAX,
@@ -33,7 +37,6 @@ from dfs.core.plain import (
     request_parameters,
     to_plain,
 )
-from dfs.core.requests import Done, Request
 
 ALL_METHODS = [*META_METHODS.values(), *BLOCK_METHODS.values()]
 PLAIN_SCALARS = (int, bool, float, str, bytes)

@@ -9,8 +9,8 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dfs.core.block_messages import Run
 from dfs.core.ids import BlockNo, ServerIndex
+from dfs.core.messages.blocks import Run
 from dfs.core.placement import Layout, Role
 from dfs.core.plan import blocks_of, plan_range, run_on, segment_of, slices_of
 

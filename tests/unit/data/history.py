@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from dfs.core.block_messages import CopyState
 from dfs.core.cuts import Cut, valid_length
 from dfs.core.errors import StaleTicket
 from dfs.core.events import CORRUPT_RECORD, JOURNAL_DAMAGED
 from dfs.core.ids import BlockNo, Generation, Ticket
+from dfs.core.messages.blocks import CopyState
 from dfs.core.placement import Role
 from tests.harness.memory_disk import Killed, MemoryDisk
 from tests.unit.data.one_server import OneServer, P, S, generation

@@ -5,29 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from dfs.core.block_messages import (
-    Clean,
-    CommitFormat,
-    Copy,
-    CopyState,
-    Drop,
-    Fence,
-    Get,
-    Identify,
-    NoteMark,
-    PrepareFormat,
-    Put,
-    Repair,
-    Run,
-    Segment,
-    Sync,
-    unpack_copies,
-)
-from dfs.core.cluster_messages import Shape
 from dfs.core.contexts import PlainContext
 from dfs.core.cuts import Cut
 from dfs.core.ids import BlockNo, Generation, Ino, ServerIndex, Ticket, ticket_of
 from dfs.core.interfaces import Disk
+from dfs.core.messages.blocks import Clean, Copy, CopyState, Drop, Fence, Get, Put, Repair, Run, Segment, Sync, unpack_copies
+from dfs.core.messages.cluster import Shape
+from dfs.core.messages.data_server import CommitFormat, Identify, NoteMark, PrepareFormat
 from dfs.core.placement import Role
 from dfs.core.records import checksum, pack_checksums
 from dfs.data.service import DataService

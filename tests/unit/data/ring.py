@@ -8,30 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from dfs.core.block_messages import (
-    Clean,
-    CommitFormat,
-    Copy,
-    CopyState,
-    Get,
-    Identify,
-    Identity,
-    PrepareFormat,
-    Put,
-    Run,
-    Segment,
-    unpack_copies,
-)
 from dfs.core.choose import Choice, choose
-from dfs.core.cluster_messages import RoleState, Shape
 from dfs.core.contexts import PlainContext
 from dfs.core.cuts import Cut
 from dfs.core.errors import DfsError, Stopping, Unreachable
 from dfs.core.ids import BlockNo, Generation, Ino, ServerIndex, Ticket, ticket_of
 from dfs.core.interfaces import CallContext, raise_if_cancelled
+from dfs.core.messages.blocks import Clean, Copy, CopyState, Get, Put, Run, Segment, unpack_copies
+from dfs.core.messages.cluster import RoleState, Shape
+from dfs.core.messages.data_server import CommitFormat, Identify, Identity, PrepareFormat
+from dfs.core.messages.requests import Request
 from dfs.core.placement import Layout, Role
 from dfs.core.records import checksum, pack_checksums
-from dfs.core.requests import Request
 from dfs.data.service import DataService
 from dfs.data.settings import DataSettings
 from dfs.host.randomness import SystemRandom

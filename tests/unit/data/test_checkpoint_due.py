@@ -11,10 +11,10 @@ from contextlib import suppress
 
 import pytest
 
-from dfs.core.block_messages import CopyState
 from dfs.core.errors import DiskMissing
 from dfs.core.events import DISK_GOES_ON, DISK_TROUBLE
 from dfs.core.ids import Ino
+from dfs.core.messages.blocks import CopyState
 from dfs.data.disk.strips import strip_name
 from dfs.data.settings import JOURNAL_AGE_S_MAX, SYNC_INTERVAL_S
 from tests.harness.memory_disk import Killed, MemoryDisk

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import pytest
 
-from dfs.core.block_messages import BlockCounts, CountBlocks
 from dfs.core.errors import BadRequest
 from dfs.core.ids import Ino
+from dfs.core.messages.blocks import BlockCounts, CountBlocks
 from tests.harness.memory_disk import MemoryDisk
 from tests.unit.data.one_server import CONTEXT, OneServer, P, S, generation
 

@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dfs.core.block_messages import CopyState, Identify, Sync
-from dfs.core.cluster_messages import RoleState
-from dfs.core.errors import NotTrusted, StateError
+from dfs.core.errors import NotTrusted
 from dfs.core.events import FLOORS_LOST, JOURNAL_DAMAGED, JOURNAL_TORN, MAP_PAGE_LOST
 from dfs.core.ids import Ino
+from dfs.core.messages.blocks import CopyState, Sync
+from dfs.core.messages.cluster import RoleState
+from dfs.core.messages.data_server import Identify
 from dfs.core.placement import Role
+from dfs.core.start_errors import StateError
 from dfs.data.disk.geometry import Geometry
 from dfs.data.disk.journal_entries import ENTRY_HEADER_BYTES, LEAD, Entry, Kind, pack_entry, parse_entry, position
 from dfs.data.disk.map_page import MapPage, pack_map_page, parse_map_page

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import pytest
 
-from dfs.core.block_messages import CopyState, ShowData
 from dfs.core.cuts import Cut
 from dfs.core.errors import DiskFull, NoSpace
 from dfs.core.events import DISK_NEARLY_FULL, NEW_BLOCKS_FIT, NO_NEW_BLOCKS
 from dfs.core.ids import Ticket
+from dfs.core.messages.blocks import CopyState
+from dfs.core.messages.data_server import ShowData
 from dfs.data.disk.reserve import RESERVE_BYTES_MAX, nearly_full_bytes, reserve_bytes
 from tests.harness.memory_disk import MemoryDisk
 from tests.unit.data.one_server import CONTEXT, OneServer, P, S, generation

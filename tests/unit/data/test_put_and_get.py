@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from dfs.core.block_messages import CopyState, Get, Put, Run, Segment
 from dfs.core.cuts import Cut
 from dfs.core.errors import BadRequest, Conflict, NotTrusted, RequestTooLarge, StaleTicket
 from dfs.core.events import BLOCKS_UNREADABLE, CORRUPT_RECORD
 from dfs.core.ids import BlockNo, Generation, Ino, Ticket
+from dfs.core.messages.blocks import CopyState, Get, Put, Run, Segment
 from tests.harness.memory_disk import MemoryDisk
 from tests.unit.data.one_server import CONTEXT, OneServer, P, S, generation
 

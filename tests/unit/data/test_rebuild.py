@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import pytest
 
-from dfs.core.block_messages import AcceptLoss, CopyState, Drop, Fence, Get, ListFloors, ListInodes, Pull, Run, ShowData, Sync
 from dfs.core.choose import Verdict
-from dfs.core.cluster_messages import RoleState, Shape
 from dfs.core.cuts import Cut
 from dfs.core.errors import BadRequest, NotFormatted, NotTrusted, StaleTicket
 from dfs.core.events import DATA_LOST, DISK_FAILED, REBUILD_FINISHED, REBUILD_PROGRESS, REBUILD_STARTED, SERVER_REFUSED
 from dfs.core.ids import BlockNo, Ino, ServerIndex, Ticket
+from dfs.core.messages.blocks import CopyState, Drop, Fence, Get, ListInodes, Run, Sync
+from dfs.core.messages.cluster import RoleState, Shape
+from dfs.core.messages.data_server import ShowData
+from dfs.core.messages.rebuild import AcceptLoss, ListFloors, Pull
 from dfs.core.placement import Role, twin_of
 from dfs.data.rebuild import role_rebuild
 from dfs.data.rebuild.role_rebuild import Course, course_of
@@ -76,7 +78,7 @@ def test_blank_server_with_blank_neighbours_waits_to_be_formatted() -> None:
 
 
 def test_blank_server_beside_prepared_neighbours_waits_until_they_are_formatted() -> None:
-    from dfs.core.block_messages import CommitFormat, PrepareFormat
+    from dfs.core.messages.data_server import CommitFormat, PrepareFormat
 
     ring = Ring(3, is_formatted=False)
     for index in (0, 1):
@@ -89,7 +91,7 @@ def test_blank_server_beside_prepared_neighbours_waits_until_they_are_formatted(
 
 
 def test_prepared_server_does_not_take_itself_for_one_that_lost_its_disk() -> None:
-    from dfs.core.block_messages import CommitFormat, PrepareFormat
+    from dfs.core.messages.data_server import CommitFormat, PrepareFormat
 
     ring = Ring(2, is_formatted=False)
     for index in ring.indexes:
@@ -116,7 +118,7 @@ def test_neighbours_of_another_number_of_servers_are_refused_with_both_values() 
 
 def test_neighbours_of_two_file_systems_are_refused() -> None:
     ring = Ring(3, is_formatted=False)
-    from dfs.core.block_messages import CommitFormat, PrepareFormat
+    from dfs.core.messages.data_server import CommitFormat, PrepareFormat
 
     for index, cluster in ((0, "one"), (2, "two")):
         ring.call(index, PrepareFormat(Shape(cluster, 3, 512), ServerIndex(index)))

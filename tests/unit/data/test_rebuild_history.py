@@ -14,14 +14,15 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from dfs.core.block_messages import Clean, CopyState, Drop, ListFloors, ListInodes, Pull, Repair
-from dfs.core.cluster_messages import RoleState
 from dfs.core.cuts import Cut, add_cut, valid_length
 from dfs.core.errors import DfsError
 from dfs.core.ids import BlockNo, Generation, Ino, Ticket
+from dfs.core.messages.blocks import Clean, CopyState, Drop, ListInodes, Repair
+from dfs.core.messages.cluster import RoleState
+from dfs.core.messages.rebuild import ListFloors, Pull
+from dfs.core.messages.requests import Request
 from dfs.core.placement import Role
 from dfs.core.records import checksum
-from dfs.core.requests import Request
 from dfs.data.rebuild import role_rebuild
 from tests.unit.data.one_server import generation
 from tests.unit.data.ring import BLOCK_SIZE, NEWEST, Ring

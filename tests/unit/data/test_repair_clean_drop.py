@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import pytest
 
-from dfs.core.block_messages import Copy, CopyState, Fence, Fenced, ListInodes
 from dfs.core.cuts import Cut
 from dfs.core.errors import BadRequest, RequestTooLarge, StaleTicket
 from dfs.core.ids import NO_GENERATION, Ino, Ticket
+from dfs.core.messages.blocks import Copy, CopyState, Fence, Fenced, ListInodes
 from tests.harness.memory_disk import MemoryDisk
 from tests.unit.data.one_server import CONTEXT, OneServer, P, S, generation
 

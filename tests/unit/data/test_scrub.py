@@ -10,15 +10,16 @@ from typing import Final
 
 import pytest
 
-from dfs.core.block_messages import CopyState, Drop, Fence, Get, Identify, ListInodes, ShowData, pack_copies
-from dfs.core.cluster_messages import RoleState
 from dfs.core.cuts import Cut
 from dfs.core.errors import BadRequest, NotTrusted, StaleTicket
 from dfs.core.events import COPIES_DIFFER, CORRUPT_RECORD, NO_GOOD_COPY, SCRUB_FINISHED, SCRUB_LATE, SCRUB_REPAIRED, EventKind
 from dfs.core.ids import BlockNo, Generation, Ino, Ticket
+from dfs.core.messages.blocks import CopyState, Drop, Fence, Get, ListInodes, pack_copies
+from dfs.core.messages.cluster import RoleState
+from dfs.core.messages.data_server import Identify, ShowData
+from dfs.core.messages.requests import Request
+from dfs.core.messages.scrub import EVERYTHING, Mend, Scrub, ScrubCounts, ScrubStatus, ShowScrub
 from dfs.core.placement import Role
-from dfs.core.requests import Request
-from dfs.core.scrub_messages import EVERYTHING, Mend, Scrub, ScrubCounts, ScrubStatus, ShowScrub
 from dfs.data.scrub.mending import UNKNOWN_S
 from dfs.data.scrub.scrubbing import EXCHANGE_BYTES, PASS_NS_MAX, SAVE_INTERVAL_S
 from dfs.data.scrub.walk import BLOCKS_MAX

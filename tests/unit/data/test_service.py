@@ -11,19 +11,6 @@ from typing import NoReturn
 
 import pytest
 
-from dfs.core.block_messages import (
-    CommitFormat,
-    CopyState,
-    Fence,
-    Get,
-    Identify,
-    ListInodes,
-    NoteMark,
-    PrepareFormat,
-    ShowData,
-    Sync,
-)
-from dfs.core.cluster_messages import RoleState, Shape
 from dfs.core.errors import (
     BadRequest,
     DfsError,
@@ -32,14 +19,17 @@ from dfs.core.errors import (
     NotFormatted,
     NotTrusted,
     ReadOnly,
-    StateError,
     Stopping,
     UnknownMethod,
     WrongServer,
 )
 from dfs.core.events import DISK_GOES_ON, DISK_TROUBLE, JOURNAL_TORN, UNCLEAN_START
 from dfs.core.ids import Ino, ServerIndex, Ticket
-from dfs.core.meta_messages import ShowMeta
+from dfs.core.messages.blocks import CopyState, Fence, Get, ListInodes, Sync
+from dfs.core.messages.cluster import RoleState, Shape
+from dfs.core.messages.data_server import CommitFormat, Identify, NoteMark, PrepareFormat, ShowData
+from dfs.core.messages.inspection import ShowMeta
+from dfs.core.start_errors import StateError
 from dfs.data.service import DataService
 from dfs.data.settings import DataSettings
 from dfs.host.clock import SystemClock

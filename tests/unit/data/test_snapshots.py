@@ -8,9 +8,9 @@ import zlib
 
 import pytest
 
-from dfs.core.block_messages import FetchSnapshot, ListSnapshots, Snapshot, StoreSnapshot
 from dfs.core.errors import BadRequest
 from dfs.core.limits import SNAPSHOT_PART_BYTES_MAX
+from dfs.core.messages.snapshots import FetchSnapshot, ListSnapshots, Snapshot, StoreSnapshot
 from dfs.data.disk.snapshots import KEPT
 from tests.harness.memory_disk import MemoryDisk
 from tests.unit.data.one_server import CONTEXT, OneServer

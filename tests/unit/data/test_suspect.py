@@ -12,13 +12,15 @@ import random
 
 import pytest
 
-from dfs.core.block_messages import AskMoment, CopyState, Drop, Identify, ListInodes, Pull, ShowData, Sync
 from dfs.core.choose import Verdict
-from dfs.core.cluster_messages import RoleState
 from dfs.core.cuts import Cut
 from dfs.core.errors import NotTrusted, Unreachable
 from dfs.core.events import DATA_LOST, REBUILD_FINISHED, REBUILD_STARTED, UNCLEAN_START
 from dfs.core.ids import Ino, ServerIndex, Ticket
+from dfs.core.messages.blocks import CopyState, Drop, ListInodes, Sync
+from dfs.core.messages.cluster import RoleState
+from dfs.core.messages.data_server import Identify, ShowData
+from dfs.core.messages.rebuild import AskMoment, Pull
 from dfs.core.placement import Role
 from dfs.data.disk import change_log
 from tests.unit.data.one_server import P, S, generation

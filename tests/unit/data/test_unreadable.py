@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import pytest
 
-from dfs.core.block_messages import Copy, CopyState, Repair, ShowData
 from dfs.core.errors import NotTrusted
 from dfs.core.events import BLOCKS_UNREADABLE, MAP_PAGE_LOST, STRIP_UNREADABLE
 from dfs.core.ids import NO_GENERATION, BlockNo, Ino, Ticket
+from dfs.core.messages.blocks import Copy, CopyState, Repair
+from dfs.core.messages.data_server import ShowData
 from dfs.core.records import checksum
 from tests.harness.memory_disk import MemoryDisk
 from tests.unit.data.one_server import CONTEXT, OneServer, P, generation

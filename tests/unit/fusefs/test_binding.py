@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-from dfs.core.errors import StartError
+from dfs.core.start_errors import StartError
 from dfs.fusefs.binding import MODULE_NAMES, Binding, load_binding
 
 

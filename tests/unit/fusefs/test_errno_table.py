@@ -14,10 +14,11 @@ import pytest
 from dfs.core import errors
 from dfs.core.contexts import PlainContext
 from dfs.core.events import REQUEST_FIELD, UNEXPECTED
+from dfs.core.start_errors import StartError
 from dfs.fusefs.errno_table import BUGS, ERRNO, FAULTS, to_os_error
 from tests.harness.recorded_events import RecordedEvents
 
-NOT_FROM_OPERATIONS = (errors.DiskError, errors.StartError)
+NOT_FROM_OPERATIONS = (errors.DiskError, StartError)
 """Branches that belong to servers and to starting programs; the wire does not carry them."""
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dfs.core.errors import MountPointError
+from dfs.core.start_errors import MountPointError
 from dfs.fusefs import mount_point
 from dfs.fusefs.mount_point import MountedAt, check_mount_point, find_device, is_automount, is_device_mounted, parse_mountinfo, show
 

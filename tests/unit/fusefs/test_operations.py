@@ -19,7 +19,9 @@ from dfs.core.events import Event
 from dfs.core.ids import NO_TICKET, Ino
 from dfs.core.interfaces import CallContext
 from dfs.core.locks import OFFSET_MAX, LockKind, LockOwner, LockRange
-from dfs.core.meta_messages import AttributeChanges, Attributes, Content, Entry, FileSystemSpace, LockFound
+from dfs.core.messages.inodes import AttributeChanges, Attributes, Content, Entry
+from dfs.core.messages.inspection import FileSystemSpace
+from dfs.core.messages.locks import LockFound
 from dfs.core.placement import Layout
 from dfs.fusefs.binding import UTIME_NOW, UTIME_OMIT, RawCaller, SetTime, Stat
 from dfs.fusefs.flock_struct import LockCall

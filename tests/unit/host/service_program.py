@@ -13,7 +13,8 @@ import threading
 from collections.abc import Callable
 
 from dfs.cli.arguments import run_program
-from dfs.core.errors import DiskFailed, StateError
+from dfs.core.errors import DiskFailed
+from dfs.core.start_errors import StateError
 from dfs.host.journal import JournalEvents, setup_logging
 from dfs.host.service import run_service
 

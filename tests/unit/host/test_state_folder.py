@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from dfs.core.errors import ExitCode, StateError
+from dfs.core.errors import ExitCode
+from dfs.core.start_errors import StateError
 from dfs.host import state_folder
 from dfs.host.state_folder import boot_id, lock_state_folder
 

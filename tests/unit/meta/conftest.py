@@ -13,8 +13,11 @@ from dfs.core.cuts import Cut
 from dfs.core.errors import EndReason
 from dfs.core.ids import NO_OP, NO_SESSION, ROOT_INO, Ino, OpId, SessionId, Ticket
 from dfs.core.interfaces import ROOT_CALLER, Caller
-from dfs.core.meta_messages import Attributes, Content, Create, Heartbeat, Holding, Lookup, Opened, OpenFile, OpenSession
-from dfs.core.requests import Request
+from dfs.core.messages.content import Opened
+from dfs.core.messages.inodes import Attributes, Content
+from dfs.core.messages.names import Create, Lookup
+from dfs.core.messages.requests import Request
+from dfs.core.messages.sessions import Heartbeat, Holding, OpenFile, OpenSession
 from dfs.host.randomness import SystemRandom
 from dfs.host.tasks import ThreadTasks
 from dfs.meta.parts import Parts

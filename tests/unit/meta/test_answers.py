@@ -9,11 +9,10 @@ import pytest
 
 from dfs.core.errors import AlreadyExists, BadRequest, DuplicateRefused, NotFound
 from dfs.core.ids import ROOT_INO, Generation, Ino, OpId
-from dfs.core.meta_messages import (
-    META_METHODS,
-    Acquire,
-    AttributeChanges,
-    Close,
+from dfs.core.messages.content import Acquire, Close, Truncate, Yield
+from dfs.core.messages.inodes import AttributeChanges
+from dfs.core.messages.meta_methods import META_METHODS
+from dfs.core.messages.names import (
     Create,
     Link,
     ListFolder,
@@ -21,17 +20,14 @@ from dfs.core.meta_messages import (
     MakeNode,
     MakeSymlink,
     Open,
-    OpenFile,
     RemoveFolder,
-    RemoveXattr,
     Rename,
     SetAttributes,
-    SetXattr,
-    Truncate,
     Unlink,
-    Yield,
 )
-from dfs.core.requests import Change
+from dfs.core.messages.requests import Change
+from dfs.core.messages.sessions import OpenFile
+from dfs.core.messages.xattrs import RemoveXattr, SetXattr
 from tests.unit.meta.conftest import MetaUnderTest, Mount, holding
 
 Make = Callable[[OpId, Ino, int], Change[Any]]

@@ -8,7 +8,8 @@ import pytest
 
 from dfs.core.errors import AccessDenied, BadRequest, NotPermitted
 from dfs.core.ids import ROOT_INO
-from dfs.core.meta_messages import AttributeChanges, Attributes, SetAttributes
+from dfs.core.messages.inodes import AttributeChanges, Attributes
+from dfs.core.messages.names import SetAttributes
 from tests.unit.meta.conftest import MetaUnderTest, Mount
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from dfs.core.block_messages import Snapshot
 from dfs.core.errors import BadRequest, NotPermitted
 from dfs.core.interfaces import NOBODY
 from dfs.core.limits import SNAPSHOT_PART_BYTES_MAX
-from dfs.core.meta_messages import FetchBackup, TakeBackup
+from dfs.core.messages.inspection import FetchBackup, TakeBackup
+from dfs.core.messages.snapshots import Snapshot
 from dfs.meta.upkeep.backups import KEEP_S
 from tests.unit.meta.conftest import FakeContext, MetaUnderTest
 

@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from dfs.core.block_messages import Clean, Identify
-from dfs.core.cluster_messages import RoleState
 from dfs.core.contexts import PlainContext
 from dfs.core.ids import Ino, ServerIndex
-from dfs.core.meta_messages import Truncate
-from dfs.core.requests import Request
+from dfs.core.messages.blocks import Clean
+from dfs.core.messages.cluster import RoleState
+from dfs.core.messages.content import Truncate
+from dfs.core.messages.data_server import Identify
+from dfs.core.messages.requests import Request
 from dfs.meta.upkeep.cleaner import Cleaner
 from tests.unit.meta.conftest import MetaUnderTest, Mount, holding
 

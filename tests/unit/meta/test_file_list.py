@@ -7,7 +7,9 @@ import pytest
 from dfs.core.errors import BadRequest, NotPermitted
 from dfs.core.ids import ROOT_INO, Ino
 from dfs.core.interfaces import Caller
-from dfs.core.meta_messages import Commit, FileList, Link, ListFiles, MakeFolder
+from dfs.core.messages.content import Commit
+from dfs.core.messages.inspection import FileList, ListFiles
+from dfs.core.messages.names import Link, MakeFolder
 from tests.unit.meta.conftest import FakeContext, MetaUnderTest, holding
 
 

@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from dfs.core.block_messages import CommitFormat, Identify, PrepareFormat
-from dfs.core.cluster_messages import RoleState, Shape
-from dfs.core.errors import BadRequest, NotFormatted, StateError, WrongServer
+from dfs.core.errors import BadRequest, NotFormatted, WrongServer
 from dfs.core.events import CLUSTER_FORMATTED, SERVER_REFUSED
 from dfs.core.ids import ServerIndex
-from dfs.core.meta_messages import MakeNode, OpenSession, SessionOpened, ShowMeta
-from dfs.core.requests import Request
+from dfs.core.messages.cluster import RoleState, Shape
+from dfs.core.messages.data_server import CommitFormat, Identify, PrepareFormat
+from dfs.core.messages.inspection import ShowMeta
+from dfs.core.messages.names import MakeNode
+from dfs.core.messages.requests import Request
+from dfs.core.messages.sessions import OpenSession, SessionOpened
+from dfs.core.start_errors import StateError
 from dfs.meta.settings import MetaSettings
 from tests.harness.fake_data_servers import FakeDataServers
 from tests.harness.waiting import wait_until

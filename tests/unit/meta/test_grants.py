@@ -21,21 +21,10 @@ from dfs.core.errors import (
 from dfs.core.ids import ROOT_INO, Generation, Ino, OpId, Ticket, generation_of
 from dfs.core.interfaces import Caller
 from dfs.core.limits import FILE_BYTES_MAX
-from dfs.core.meta_messages import (
-    Acquire,
-    AttributeChanges,
-    Close,
-    Commit,
-    Grant,
-    Heartbeat,
-    MakeFolder,
-    Open,
-    Opened,
-    OpenFile,
-    SetAttributes,
-    Truncate,
-    Yield,
-)
+from dfs.core.messages.content import Acquire, Close, Commit, Grant, Opened, Truncate, Yield
+from dfs.core.messages.inodes import AttributeChanges
+from dfs.core.messages.names import MakeFolder, Open, SetAttributes
+from dfs.core.messages.sessions import Heartbeat, OpenFile
 from tests.harness.beside import beside
 from tests.harness.waiting import wait_until
 from tests.unit.meta.conftest import FakeContext, MetaUnderTest, Mount, holding

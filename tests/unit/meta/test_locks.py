@@ -11,7 +11,8 @@ from dfs.core.errors import DuplicateRefused, LockBusy, SessionExpired, StaleFil
 from dfs.core.ids import Ino
 from dfs.core.interfaces import Signal
 from dfs.core.locks import OFFSET_MAX, LockKind, LockOwner, LockRange
-from dfs.core.meta_messages import AssertLocks, AssertOpens, EndSession, FindLock, Lock, LockFound, OpenFile, Unlock
+from dfs.core.messages.locks import AssertLocks, FindLock, Lock, LockFound, Unlock
+from dfs.core.messages.sessions import AssertOpens, EndSession, OpenFile
 from tests.harness.beside import beside
 from tests.harness.waiting import wait_until
 from tests.unit.meta.conftest import MetaUnderTest, Mount

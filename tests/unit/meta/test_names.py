@@ -22,18 +22,8 @@ from dfs.core.errors import (
 )
 from dfs.core.ids import ROOT_INO, Ino
 from dfs.core.limits import LINKS_MAX
-from dfs.core.meta_messages import (
-    Attributes,
-    Link,
-    ListFolder,
-    MakeFolder,
-    MakeNode,
-    MakeSymlink,
-    ReadLink,
-    RemoveFolder,
-    Rename,
-    Unlink,
-)
+from dfs.core.messages.inodes import Attributes
+from dfs.core.messages.names import Link, ListFolder, MakeFolder, MakeNode, MakeSymlink, ReadLink, RemoveFolder, Rename, Unlink
 from dfs.core.placement import start_for_path
 from tests.unit.meta.conftest import MetaUnderTest, Mount
 

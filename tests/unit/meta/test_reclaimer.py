@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from dfs.core.block_messages import Drop
 from dfs.core.contexts import PlainContext
 from dfs.core.ids import ROOT_INO, Ino
-from dfs.core.meta_messages import MakeNode, MakeSymlink, ShowMeta, Unlink
+from dfs.core.messages.blocks import Drop
+from dfs.core.messages.inspection import ShowMeta
+from dfs.core.messages.names import MakeNode, MakeSymlink, Unlink
 from dfs.meta.upkeep import reclaimer as module
 from dfs.meta.upkeep.reclaimer import Reclaimer
 from tests.unit.meta.conftest import FakeContext, MetaUnderTest

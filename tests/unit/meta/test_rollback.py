@@ -12,12 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from dfs.core.block_messages import Clean, Drop, StoreSnapshot
 from dfs.core.errors import NotPermitted
 from dfs.core.events import META_ROLLBACK_ACCEPTED, META_ROLLED_BACK, STRAYS_FOUND
 from dfs.core.ids import ROOT_INO, Ino
 from dfs.core.interfaces import NOBODY
-from dfs.core.meta_messages import AcceptRollback, Close, OpenFile, ShowMeta, TakeBackup, Truncate, Unlink
+from dfs.core.messages.blocks import Clean, Drop
+from dfs.core.messages.content import Close, Truncate
+from dfs.core.messages.inspection import AcceptRollback, ShowMeta, TakeBackup
+from dfs.core.messages.names import Unlink
+from dfs.core.messages.sessions import OpenFile
+from dfs.core.messages.snapshots import StoreSnapshot
 from dfs.host.tasks import ThreadTasks
 from dfs.meta.state.store import Row
 from dfs.meta.upkeep.marks import ADVANCE_S

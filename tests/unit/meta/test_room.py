@@ -11,11 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from dfs.core.cluster_messages import Space
 from dfs.core.errors import DiskFailed, NoSpace, ReadOnly
 from dfs.core.events import META_DISK_FITS, META_DISK_FULL, META_READ_ONLY, META_WRITES_AGAIN
 from dfs.core.ids import ROOT_INO
-from dfs.core.meta_messages import AttributeChanges, Link, MakeFolder, MakeSymlink, SetAttributes, SetXattr, ShowMeta, Unlink
+from dfs.core.messages.cluster import Space
+from dfs.core.messages.inodes import AttributeChanges
+from dfs.core.messages.inspection import ShowMeta
+from dfs.core.messages.names import Link, MakeFolder, MakeSymlink, SetAttributes, Unlink
+from dfs.core.messages.xattrs import SetXattr
 from dfs.host.disk import LocalDisk
 from dfs.meta.settings import MetaSettings
 from tests.harness.fake_data_servers import FakeDataServers

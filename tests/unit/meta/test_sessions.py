@@ -4,24 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from dfs.core.block_messages import Drop
 from dfs.core.errors import DuplicateRefused, NotFound, SessionExpired, StaleFile
 from dfs.core.events import SESSION_EXPIRED
 from dfs.core.ids import ROOT_INO, Ino, OpId
 from dfs.core.limits import HEARTBEAT_PARK_S, LEASE_META_S
-from dfs.core.meta_messages import (
-    AssertOpens,
-    Create,
-    EndSession,
-    Heartbeat,
-    Lookup,
-    Open,
-    OpenFile,
-    OpenSession,
-    Rename,
-    ShowMeta,
-    Unlink,
-)
+from dfs.core.messages.blocks import Drop
+from dfs.core.messages.inspection import ShowMeta
+from dfs.core.messages.names import Create, Lookup, Open, Rename, Unlink
+from dfs.core.messages.sessions import AssertOpens, EndSession, Heartbeat, OpenFile, OpenSession
 from dfs.meta.state.store import StoreFailure
 from tests.harness.beside import beside
 from tests.harness.waiting import wait_until

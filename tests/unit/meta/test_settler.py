@@ -7,12 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from dfs.core.block_messages import Fence, Identify
-from dfs.core.cluster_messages import RoleState
 from dfs.core.errors import GrantLost, SessionExpired
 from dfs.core.ids import ROOT_INO, Ino, ServerIndex
-from dfs.core.meta_messages import Attributes, Commit, EndSession, ListFolder, Lookup, Open, Unlink
-from dfs.core.requests import Request
+from dfs.core.messages.blocks import Fence
+from dfs.core.messages.cluster import RoleState
+from dfs.core.messages.content import Commit
+from dfs.core.messages.data_server import Identify
+from dfs.core.messages.inodes import Attributes
+from dfs.core.messages.names import ListFolder, Lookup, Open, Unlink
+from dfs.core.messages.requests import Request
+from dfs.core.messages.sessions import EndSession
 from tests.harness.beside import beside
 from tests.harness.waiting import wait_until
 from tests.unit.meta.conftest import FakeContext, MetaUnderTest, Mount, holding

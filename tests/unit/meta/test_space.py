@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from dfs.core.block_messages import ShowData
-from dfs.core.cluster_messages import Space
 from dfs.core.errors import Stopping
 from dfs.core.ids import ROOT_INO
-from dfs.core.meta_messages import MakeNode, ShowMeta, StatFileSystem
+from dfs.core.messages.cluster import Space
+from dfs.core.messages.data_server import ShowData
+from dfs.core.messages.inspection import ShowMeta, StatFileSystem
+from dfs.core.messages.names import MakeNode
 from dfs.meta.upkeep.space import free_bytes, total_bytes
 from tests.unit.meta.conftest import FakeContext, MetaUnderTest
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from dfs.core.errors import NotFound, ReadOnly, StateError, Stopping
+from dfs.core.errors import NotFound, ReadOnly, Stopping
+from dfs.core.start_errors import StateError
 from dfs.host.tasks import ThreadTasks
 from dfs.meta.state.store import PROBE_BYTES, Reader, Store, StoreBug, StoreFailure, Transaction
 

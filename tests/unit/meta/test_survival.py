@@ -11,7 +11,8 @@ import pytest
 from dfs.core.errors import ReadOnly
 from dfs.core.events import META_READ_ONLY
 from dfs.core.ids import ROOT_INO
-from dfs.core.meta_messages import ListFolder, Lookup, MakeFolder, ShowMeta
+from dfs.core.messages.inspection import ShowMeta
+from dfs.core.messages.names import ListFolder, Lookup, MakeFolder
 from dfs.meta.settings import MetaSettings
 from tests.unit.meta.conftest import FakeContext, MetaUnderTest, heartbeat_of
 

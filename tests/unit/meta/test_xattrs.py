@@ -20,7 +20,8 @@ from dfs.core.errors import (
     NotSupported,
 )
 from dfs.core.ids import ROOT_INO
-from dfs.core.meta_messages import GetXattr, ListXattrs, MakeFolder, MakeNode, RemoveXattr, SetXattr, Unlink
+from dfs.core.messages.names import MakeFolder, MakeNode, Unlink
+from dfs.core.messages.xattrs import GetXattr, ListXattrs, RemoveXattr, SetXattr
 from tests.unit.meta.conftest import MetaUnderTest, Mount
 
 

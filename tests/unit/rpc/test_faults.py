@@ -15,17 +15,8 @@ from typing import Any
 import pytest
 
 from dfs.core import errors
-from dfs.core.errors import (
-    BadAnswer,
-    DfsError,
-    DiskFailed,
-    Interrupted,
-    NotFound,
-    ServerFailed,
-    StaleTicket,
-    StateError,
-    Stopping,
-)
+from dfs.core.errors import BadAnswer, DfsError, DiskFailed, Interrupted, NotFound, ServerFailed, StaleTicket, Stopping
+from dfs.core.start_errors import StateError
 from dfs.rpc import codec
 from dfs.rpc.codec import Fault
 from dfs.rpc.faults import CODES, NEVER_TRAVEL, error_of, fault_of

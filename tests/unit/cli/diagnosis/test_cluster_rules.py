@@ -12,9 +12,9 @@ from dfs.cli.cluster_health import ClusterReport
 from dfs.cli.diagnosis.findings import Finding, Harm, exit_code
 from dfs.cli.diagnosis.judging import diagnose
 from dfs.cli.diagnosis.observations import ClusterSeen, Observations
-from dfs.core.cluster_messages import MetaStatus, MountStatus, RoleState, ServerStatus, Shape, Space
 from dfs.core.ids import ServerIndex, SessionId
-from dfs.core.scrub_messages import ScrubCounts, ScrubStatus
+from dfs.core.messages.cluster import MetaStatus, MountStatus, RoleState, ServerStatus, Shape, Space
+from dfs.core.messages.scrub import ScrubCounts, ScrubStatus
 
 SHAPE = Shape("c1", 4, 512)
 NOW_NS = 1_700_000_000 * 10**9

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dfs.cli.mount_helper.command_line import HelperCall, parse_helper_call
-from dfs.core.errors import UsageError
+from dfs.core.start_errors import UsageError
 
 
 def test_source_folder_and_options_in_any_order() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from dfs.cli.mount_helper.options import MountWishes, parse_duration_s, parse_options, split_options
-from dfs.core.errors import UsageError
 from dfs.core.interfaces import Caller
+from dfs.core.start_errors import UsageError
 
 
 def wishes(text: str) -> MountWishes:

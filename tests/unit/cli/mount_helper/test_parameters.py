@@ -8,7 +8,7 @@ import pytest
 
 from dfs.cli.mount_helper.parameters import MountParameters, read_parameters, write_parameters
 from dfs.cli.mount_helper.unit_names import parameters_file
-from dfs.core.errors import ConfigError
+from dfs.core.start_errors import ConfigError
 
 POINT = "/mnt/my-files é".encode() + b"\xff"
 

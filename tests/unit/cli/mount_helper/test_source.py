@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dfs.cli.mount_helper.source import find_source
-from dfs.core.errors import ConfigError, UsageError
+from dfs.core.start_errors import ConfigError, UsageError
 
 SERVERS = "[data:0]\n[data:1]\n"
 

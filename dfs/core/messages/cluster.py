@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from dfs.core.ids import ServerIndex, SessionId
-from dfs.core.scrub_messages import NO_SCRUB, ScrubStatus
+from dfs.core.messages.scrub import NO_SCRUB, ScrubStatus
 
 
 class Shape(NamedTuple):

@@ -2,7 +2,7 @@
 
 The class's docstring is the method's help text; the type named in `Request[...]` is its result. Field types are those
 that dfs/core/plain.py can carry: int, bool, str, bytes, enums, NewTypes of these, tuples, NamedTuples and data classes.
-dfs/core/meta_messages.py and dfs/core/block_messages.py list all methods of the two services.
+dfs/core/messages/meta_methods.py and dfs/core/messages/block_methods.py list all methods of the two services.
 """
 
 from __future__ import annotations

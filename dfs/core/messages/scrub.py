@@ -1,6 +1,6 @@
 """Scrub: reading everything that is stored, and comparing it with the neighbours' copies, as requests and answers.
 
-The requests are methods of a data server like those of dfs/core/block_messages.py, which lists them all.
+The requests are methods of a data server like those of dfs/core/messages/block_methods.py, which lists them all.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from dfs.core.ids import BlockNo, Ino, Ticket
+from dfs.core.messages.requests import Request
 from dfs.core.placement import Role
-from dfs.core.requests import Request
 
 EVERYTHING: Final = Ino(0)
 """Stands for all inodes."""
