@@ -51,7 +51,7 @@ unit: machine
 	@$(PYTHON) -m pytest -q tests/unit
 
 test: packager lint ## Everything: lint, types, and all tests, those with real processes and mounts too
-	@$(PYTHON) -m pytest -q
+	@$(PYTHON) -m pytest -q --durations=25
 
 sim: machine ## Replay a run of the simulator (SEED=n), or search for runs that fail (RUNS=n FIRST=n)
 	@$(PYTHON) -m tests.sim $(SEED) --runs $(RUNS) --first $(FIRST) --without "$(WITHOUT)"
