@@ -34,6 +34,7 @@ from dfs.core.placement import Role
 from dfs.core.plain import answer_type, parameters_of, plain_type
 from dfs.core.start_errors import AddressInUse, ConfigError
 from dfs.host.clock import SystemClock
+from dfs.host.journal import add_request
 from dfs.rpc.client import DataServersClient, MetaClient
 from dfs.rpc.dispatch import MULTICALL_CALLS_MAX
 from dfs.rpc.server import RpcServer
@@ -141,12 +142,13 @@ def test_bug_of_the_service_is_logged_once_and_hidden_from_the_caller(
         raise KeyError("secret")
 
     api.on_call = bug
+    caplog.handler.addFilter(add_request)  # as the handlers of a program have it
     with pytest.raises(ServerFailed) as caught:
         to_data(serve()).call(CTX, ServerIndex(0), PUT)
     assert caught.value.reason == "a bug, see its log: KeyError"
     [record] = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert record.exc_info is not None
-    assert "req-1" in record.getMessage()
+    assert vars(record)["DFS_REQUEST"] == "req-1"
 
 
 def test_disk_error_of_a_server_is_logged_and_reported_as_its_failure(
