@@ -18,6 +18,7 @@ from tests.packaging.conftest import INSTALL, INSTALL_TIMEOUT_S, ROOT, install
 from tests.packaging.installed_cluster import ALL, META, MOUNT, POINT, InstalledCluster, data
 
 pytestmark = pytest.mark.timeout(600)  # the first test of a machine waits for the root file system to be made
+CLIENT: Final = "dfs-mount@mnt-elsewhere.service"
 BACK_S: Final = 5.0
 """Within so many seconds a service that died serves again."""
 WATCHDOG_S: Final = 2.0
@@ -77,16 +78,18 @@ def test_removal_refuses_a_mounted_client_and_purge_keeps_the_data_and_says_so(m
 
 
 def test_systemd_finds_nothing_wrong_with_the_units(cluster: InstalledCluster) -> None:
-    verified = cluster.host.try_to("systemd-analyze", "verify", "--man=no", *ALL, "dfs-meta.socket", "dfs.target", "dfs.slice")
+    verified = cluster.host.try_to(
+        "systemd-analyze", "verify", "--man=no", *ALL, "dfs-meta.socket", "dfs.target", "dfs.slice", CLIENT
+    )
     assert (verified.returncode, verified.stdout, verified.stderr) == (0, "", "")
 
 
-@pytest.mark.parametrize("unit", [META, data(0)])
-def test_servers_are_confined(cluster: InstalledCluster, unit: str) -> None:
+@pytest.mark.parametrize(("unit", "exposure_max"), [(META, 1.5), (data(0), 1.5), (CLIENT, 5.5)])
+def test_servers_and_client_are_confined(cluster: InstalledCluster, unit: str, exposure_max: float) -> None:
     report = cluster.host.run("systemd-analyze", "security", "--no-pager", unit)
     exposure = re.search(r"Overall exposure level for \S+: ([0-9.]+)", report)
     assert exposure is not None
-    assert float(exposure[1]) <= 1.5
+    assert float(exposure[1]) <= exposure_max
 
 
 def test_target_stops_and_starts_all_servers_of_the_host(cluster: InstalledCluster) -> None:
