@@ -228,7 +228,7 @@ def test_client_that_is_started_again_takes_the_place_of_the_one_that_was_killed
     (client,) = own.clients()
     os.kill(client, signal.SIGKILL)
     wait_until(lambda: own.clients() == [], "the client to be gone")
-    assert "not connected" in own.run("ls", point).stderr
+    wait_until(lambda: "not connected" in own.run("ls", point).stderr, "the mount to be dead")
     done = own.run("systemctl", "start", "--", client_unit(os.fsencode(point)))
     assert done.returncode == 0, done.stderr
     assert own.run("touch", point / "again").returncode == 0
@@ -259,7 +259,8 @@ def test_mount_of_a_client_that_was_killed_is_taken_away_and_nothing_else_is(own
     (client,) = own.clients()
     os.kill(client, signal.SIGKILL)
     wait_until(lambda: own.clients() == [], "the client to be gone")
-    assert "not connected" in own.run("ls", inner).stderr
+    # What is asked while the kernel lets go of the client's connection is aborted.
+    wait_until(lambda: "not connected" in own.run("ls", inner).stderr, "the mount to be dead")
     detach = (sys.executable, "-m", "dfs.cli.mount", "--detach")
     for _ in range(2):
         assert own.run("env", f"PYTHONPATH={HELPERS.parent}", *detach, inner).returncode == 0
