@@ -102,8 +102,8 @@ def repository(tmp_path: Path) -> Path:
 
 
 def clone_of(repository: Path, clone: Path) -> Path:
-    """Clone by copying every object, whoever owns the repository."""
-    run("git", *ANY_OWNER, "clone", "--quiet", "--no-hardlinks", repository, clone)
+    """Clone as from another machine, in one pack, whoever owns the repository."""
+    run("git", *ANY_OWNER, "clone", "--quiet", "--no-local", repository, clone)
     return clone
 
 
