@@ -16,7 +16,7 @@ import os, sys
 fd, count, pid = sys.argv[1:]
 os.dup2(int(fd), 3)
 os.environ.update(LISTEN_FDS=count, LISTEN_PID=pid.replace("self", str(os.getpid())), LISTEN_FDNAMES="x")
-from dfs.core.errors import StateError
+from dfs.core.start_errors import StateError
 from dfs.host.inherited_socket import take_inherited_socket
 try:
     found = take_inherited_socket()
