@@ -15,11 +15,8 @@ from typing import Final
 import dfs
 from dfs.cli.configuration import ConfigSource
 from dfs.cli.reloading import Reloading
-from dfs.client.blocks.asking import Asking
+from dfs.client.blocks.block_path import make_block_path
 from dfs.client.blocks.reader import Reader
-from dfs.client.blocks.repairing import Repairing
-from dfs.client.blocks.server_health import ServerHealth
-from dfs.client.blocks.settling import Settling
 from dfs.core.config import Config, LogLevel
 from dfs.core.events import Event
 from dfs.core.ids import ServerIndex
@@ -160,11 +157,9 @@ def connect_data_servers(call_timeout_s: float) -> DataServers:
 
 def make_reader(servers: DataServers) -> Reader:
     """Return what reads blocks as a mount does, and repairs them; whoever uses it tells what it did."""
-    clock, random, tasks, events = SystemClock(), SystemRandom(), ThreadTasks(), Unheard()
-    health = ServerHealth(clock, random, tasks, events)
-    asking = Asking(servers, health, tasks)
-    settling = Settling(asking, Repairing(servers, asking, health, clock, events), tasks, events)
-    return Reader(asking, health, settling, clock, random)
+    return make_block_path(
+        servers=servers, clock=SystemClock(), random=SystemRandom(), tasks=ThreadTasks(), events=Unheard()
+    ).reader
 
 
 class Unheard:

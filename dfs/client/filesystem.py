@@ -11,14 +11,9 @@ import logging
 from typing import Final
 
 from dfs.client.allocation import Allocation
-from dfs.client.blocks.asking import Asking
+from dfs.client.blocks.block_path import make_block_path
 from dfs.client.blocks.read_ahead import TASKS as READ_AHEAD_TASKS
 from dfs.client.blocks.read_ahead import ReadAhead
-from dfs.client.blocks.reader import Reader
-from dfs.client.blocks.repairing import Repairing
-from dfs.client.blocks.replication import Replication
-from dfs.client.blocks.server_health import ServerHealth
-from dfs.client.blocks.settling import Settling
 from dfs.client.blocks.written_blocks import WrittenBlocks
 from dfs.client.files import Files
 from dfs.client.locks import Locks
@@ -108,10 +103,9 @@ class FileSystem:
         self._names = Names(link=link, cache=cache, inodes=inodes, grants=grants, calls=calls, handles=handles, closed=closed)
         self._xattrs = Xattrs(link=link, cache=cache, inodes=inodes)
         self._locks = locks = Locks(link=link, table=lock_table, handles=handles, cache=cache, calls=calls)
-        health = ServerHealth(clock, random, tasks, events)
-        asking, replication = Asking(servers, health, tasks, self._ending), Replication(servers, health, clock)
-        settling = Settling(asking, Repairing(servers, asking, health, clock, events), tasks, events)
-        reader = Reader(asking, health, settling, clock, random)
+        reader, replication = make_block_path(
+            servers=servers, clock=clock, random=random, tasks=tasks, events=events, ending=self._ending
+        )
         writer = Writer(grants=grants, calls=calls, turns=turns, lease=lease, reader=reader, replication=replication)
         self._reading = ReadAhead(reader, clock, tasks)
         self._files = files = Files(
