@@ -105,16 +105,10 @@ install-files: man
 	for program in dfsctl dfs-meta dfs-data dfs-mount; do \
 		install -D -m 644 packaging/completion/dfs "$(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$program" || exit; done
 	install -D -m 644 -t "$(DESTDIR)$(PREFIX)/lib/systemd/catalog" packaging/dfs.catalog
-ifneq ($(wildcard packaging/systemd/dfs-generator),)
-	install -D -m 755 -t "$(DESTDIR)$(PREFIX)/lib/systemd/system-generators" packaging/systemd/dfs-generator
-endif
-ifneq ($(wildcard scripts/mount.dfs),)
+	install -D -m 755 -t "$(DESTDIR)$(PREFIX)/lib/systemd/system-generators" $(wildcard packaging/systemd/*-generator)
 	install -D -m 755 -t "$(DESTDIR)$(PREFIX)/sbin" scripts/mount.dfs
 	ln -sf mount.dfs "$(DESTDIR)$(PREFIX)/sbin/mount.fuse.dfs"
-endif
-ifneq ($(wildcard packaging/man/mount.dfs.8.scd),)
 	ln -sf mount.dfs.8 "$(DESTDIR)$(PREFIX)/share/man/man8/mount.fuse.dfs.8"
-endif
 
 clean: ## Remove caches and build products; the data in ./run stays
 	@rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -12,6 +12,7 @@ from typing import Final
 
 from dfs.cli.arguments import check_data_ports, make_parser, parse_port, run_program
 from dfs.cli.configuration import add_config_option, config_path, open_config
+from dfs.cli.network_terms import NetworkTerms, network_terms
 from dfs.cli.wiring import run_data_server
 from dfs.core.config import LogLevel
 from dfs.core.errors import ExitCode
@@ -66,6 +67,7 @@ def _run_configured(argv: Sequence[str]) -> int:
         folder=Path(server.state),
         require_mount=config.data.require_mount,
         scrub_bytes_per_s=config.data.scrub_bytes_per_s,
+        network=network_terms(config),
         source=source,
     )
     return ExitCode.DONE
@@ -88,6 +90,7 @@ def _run_original(argv: Sequence[str]) -> int:
         folder=options.state or Path(STATE.format(index=options.index)),
         require_mount=False,
         scrub_bytes_per_s=SCRUB_BYTES_PER_S,
+        network=NetworkTerms(),
     )
     return ExitCode.DONE
 

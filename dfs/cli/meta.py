@@ -12,6 +12,7 @@ from typing import Final
 
 from dfs.cli.arguments import make_parser, parse_port, run_program
 from dfs.cli.configuration import add_config_option, open_config
+from dfs.cli.network_terms import NetworkTerms, network_terms
 from dfs.cli.wiring import run_meta_server
 from dfs.core.config import LogLevel
 from dfs.core.errors import ExitCode
@@ -58,6 +59,7 @@ def _run_configured(argv: Sequence[str]) -> int:
         address=config.meta.address,
         folder=folder,
         settings=settings,
+        network=network_terms(config),
         source=source,
     )
     return ExitCode.DONE
@@ -78,6 +80,7 @@ def _run_original(argv: Sequence[str]) -> int:
         address=f"127.0.0.1:{options.port}",
         folder=options.state,
         settings=MetaSettings(),
+        network=NetworkTerms(),
     )
     return ExitCode.DONE
 

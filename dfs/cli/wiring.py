@@ -14,11 +14,12 @@ from typing import Final
 
 import dfs
 from dfs.cli.configuration import ConfigSource
+from dfs.cli.network_terms import NetworkTerms
 from dfs.cli.reloading import Reloading
 from dfs.client.blocks.block_path import make_block_path
 from dfs.client.blocks.reader import Reader
 from dfs.core.config import Config, LogLevel
-from dfs.core.events import Event
+from dfs.core.events import INSECURE_NETWORK, Event
 from dfs.core.ids import ServerIndex
 from dfs.core.interfaces import CallContext, DataServers, MetaApi, Service
 from dfs.core.messages.block_methods import BLOCK_METHODS
@@ -47,12 +48,19 @@ DATA_SECTIONS: Final = ("data", "log")
 
 
 def run_meta_server(
-    *, program: str, level: LogLevel, address: str, folder: Path, settings: MetaSettings, source: ConfigSource | None = None
+    *,
+    program: str,
+    level: LogLevel,
+    address: str,
+    folder: Path,
+    settings: MetaSettings,
+    network: NetworkTerms,
+    source: ConfigSource | None = None,
 ) -> None:
     """Run a meta-server until SIGTERM. systemd may hand it the socket that it listens on.
 
-    Arguments: the program's name for its log, the least important level, host:port, the state folder, the settings, and the
-    configuration that SIGHUP has it read again (None: there is none, SIGHUP ends it).
+    Arguments: the program's name for its log, the least important level, host:port, the state folder, the settings, the terms on
+    which it is on the network, and the configuration that SIGHUP has it read again (None: there is none, SIGHUP ends it).
     Raises: StartError leaves, and DfsError if it can't go on.
     """
     setup_logging(level, program)
@@ -76,6 +84,7 @@ def run_meta_server(
         version=dfs.__version__,
         clock=clock,
         inherited_fd=take_inherited_socket(),
+        is_open_to_network=network.is_insecure,
     )
     reload = None if source is None else _reload(source, META_SECTIONS, lambda config: None)
     _run(service, server, f"meta-server at {address}", folder, reload, require_mount=False)
@@ -90,13 +99,14 @@ def run_data_server(
     folder: Path,
     require_mount: bool,
     scrub_bytes_per_s: int,
+    network: NetworkTerms,
     source: ConfigSource | None = None,
 ) -> None:
     """Run a data server until SIGTERM.
 
     Arguments: the program's name for its log, the least important level, which data server it is, host:port of all data servers in
-    order of index, the state folder, whether that must be a mount point, the pace of the scrub (0: off), and the configuration
-    that SIGHUP has it read again (None: there is none, SIGHUP ends it).
+    order of index, the state folder, whether that must be a mount point, the pace of the scrub (0: off), the terms on which it is
+    on the network, and the configuration that SIGHUP has it read again (None: there is none, SIGHUP ends it).
     Raises: StartError leaves, and DfsError if it can't go on.
     """
     setup_logging(level, program)
@@ -119,6 +129,7 @@ def run_data_server(
         version=dfs.__version__,
         clock=clock,
         identity=service.name,
+        is_open_to_network=network.is_insecure,
     )
     reload = None
     if source is not None:
@@ -134,13 +145,16 @@ def _reload(source: ConfigSource, sections: Sequence[str], apply: Callable[[Conf
 def _run(
     service: Service, server: RpcServer, what: str, folder: Path, reload: Callable[[], None] | None, *, require_mount: bool
 ) -> None:
+    events = JournalEvents()
+    if server.is_on_network:
+        events.emit(Event(INSECURE_NETWORK, details={"what": what}))
     with lock_state_folder(folder, require_mount=require_mount):
         run_service(
             service=service,
             what=what,
             open_for_requests=server.start,
             close_for_requests=server.stop,
-            events=JournalEvents(),
+            events=events,
             reload=reload,
         )
 

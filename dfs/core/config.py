@@ -25,6 +25,9 @@ SHUTDOWN_GRACE_S_MAX: Final = 60.0
 SCRUB_MB_S_MAX: Final = 10_000.0
 BYTES_PER_MB: Final = 1_000_000
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_LABEL: Final = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HOST_NAME: Final = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*")
+_ANY_HOST: Final = "0.0.0.0"
 _DECIMAL: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
@@ -60,31 +63,25 @@ def parse_block_size(text: str) -> int:
     return size
 
 
-def parse_loopback_address(text: str) -> str:
-    """Return host:port, where the host is one of this machine's loopback addresses."""
+def parse_address(text: str) -> str:
+    """Return host:port, where the host is an IPv4 address or a name that this machine can look up."""
     host, _, port = text.rpartition(":")
-    if (
-        not host
-        or not re.fullmatch(r"[0-9]{1,5}", port)
-        or not 1 <= int(port) <= 65535
-        or not re.fullmatch(r"[A-Za-z0-9.-]+", host)
-    ):
-        raise Unfit("HOST:PORT with an IPv4 address or localhost, and a port from 1 to 65535")
-    if not _is_loopback(host):
-        raise Unfit(
-            "a loopback address (127.0.0.1 or localhost), because there is no cluster key yet with which a server "
-            "could tell its own clients from anyone else on the network"
-        )
+    if not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535 or not is_host(host):
+        raise Unfit("HOST:PORT with an IPv4 address or a host name, and a port from 1 to 65535")
+    if host == _ANY_HOST:
+        raise Unfit(f"the address at which the others reach this server, not {_ANY_HOST}")
     return f"{host}:{int(port)}"
 
 
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
+def is_host(text: str) -> bool:
+    """Tell whether `text` is an IPv4 address or could be the name of a host."""
+    if re.fullmatch(r"[0-9.]+", text) is None:
+        return _HOST_NAME.fullmatch(text) is not None
     try:
-        return ipaddress.IPv4Address(host).is_loopback
+        ipaddress.IPv4Address(text)
     except ValueError:
         return False
+    return True
 
 
 def parse_folder(text: str) -> str:
@@ -167,6 +164,14 @@ class ClusterConfig:
             "bytes", parse_block_size, "Size of a block, a power of two. Counts only when the file system is made, and stays."
         ),
     )
+    insecure_network: bool = field(
+        default=False,
+        metadata=_key(
+            "yes or no",
+            parse_yes_no,
+            "Let servers listen beyond loopback without a key: everybody on that network can then read and change all files.",
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +179,7 @@ class MetaConfig:
     """[meta]: the meta-server."""
 
     address: str = field(
-        default="127.0.0.1:9000", metadata=_key("HOST:PORT", parse_loopback_address, "Where the meta-server listens.")
+        default="127.0.0.1:9000", metadata=_key("HOST:PORT", parse_address, "Where the meta-server listens.")
     )
     state: str = field(default="/var/lib/dfs/meta", metadata=_key("folder", parse_folder, "Where it keeps names and attributes."))
 
@@ -212,7 +217,7 @@ class ServerConfig:
     """[data:N]: data server N. The defaults depend on N: see default_server."""
 
     index: ServerIndex
-    address: str = field(metadata=_key("HOST:PORT", parse_loopback_address, "Where this data server listens."))
+    address: str = field(metadata=_key("HOST:PORT", parse_address, "Where this data server listens."))
     state: str = field(metadata=_key("folder", parse_folder, "Where it keeps its blocks; a disk of its own is best."))
 
 

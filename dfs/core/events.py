@@ -423,5 +423,11 @@ CONFIG_REFUSED = EventKind(
     Level.ERROR,
     "the configuration was not read again, what was read before stays in force: {reason}",
 )
+INSECURE_NETWORK = EventKind(
+    "INSECURE_NETWORK",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7ea0",
+    Level.WARNING,
+    "{what} listens beyond loopback without a key (insecure_network = yes): everybody who reaches it can read and change all files",
+)
 
 ALL_KINDS: tuple[EventKind, ...] = tuple(value for value in list(globals().values()) if isinstance(value, EventKind))

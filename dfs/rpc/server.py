@@ -16,14 +16,14 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from dfs.core.errors import BadRequest
 from dfs.core.interfaces import POLL_S, Clock
 from dfs.core.limits import CONNECTIONS_MAX
 from dfs.core.messages.requests import Request
-from dfs.core.start_errors import AddressInUse, ConfigError, StartError
-from dfs.rpc.addresses import join_address, resolve
+from dfs.core.start_errors import AddressInUse, ConfigError, PeerStartError, StartError
+from dfs.rpc.addresses import join_address, resolve, split_address
 from dfs.rpc.dispatch import Api, Dispatcher
 from dfs.rpc.server_connection import ServerConnection
 
@@ -49,18 +49,24 @@ class RpcServer:
         identity: Callable[[], str] | None = None,
         clock: Clock,
         inherited_fd: int | None = None,
+        is_open_to_network: bool = False,
         connections_max: int = CONNECTIONS_MAX,
     ) -> None:
         """Bind `address` (host:port; port 0: any free one) and listen.
 
         `identity` returns CLUSTER/INDEX of a data server ("/INDEX" while blank); calls meant for another are refused.
         `inherited_fd`: a socket that listens already (socket activation), used instead of binding; owned from now on.
+        `is_open_to_network`: whether the address may be one that other machines reach.
 
-        Raises: AddressInUse; ConfigError if the address is no loopback address of this machine, or not the inherited socket's.
+        Raises: AddressInUse; ConfigError if the address is not one of this machine's that may be listened on, or not the inherited
+        socket's; PeerStartError if no name server answers.
         """
-        self._listener = _listen(address) if inherited_fd is None else _adopt(address, inherited_fd)
+        place = _find_place(address, is_open_to_network)
+        self._listener = _listen(address, place) if inherited_fd is None else _adopt(address, place, inherited_fd)
         self._listener.setblocking(False)
         self.address = join_address(*self._listener.getsockname()[:2])
+        self.is_on_network = not place.is_loopback()
+        """Whether other machines reach it."""
         self._dispatcher = Dispatcher(name=f"{service_name} at {self.address}", methods=methods, api=api)
         self._version = version
         self._identity = identity
@@ -179,13 +185,23 @@ class RpcServer:
             del self._connections[connection]
 
 
-def _listen(address: str) -> socket.socket:
-    """Return a socket that listens at `address`."""
-    family, place = _find_place(address)
-    sock = socket.socket(family, socket.SOCK_STREAM)
+class _Place(NamedTuple):
+    """An address that was looked up."""
+
+    family: socket.AddressFamily
+    socket_address: Any
+
+    def is_loopback(self) -> bool:
+        """Tell whether other machines can't reach it."""
+        return ipaddress.ip_address(self.socket_address[0]).is_loopback
+
+
+def _listen(address: str, place: _Place) -> socket.socket:
+    """Return a socket that listens at `address`, which is `place`."""
+    sock = socket.socket(place.family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(place)
+        sock.bind(place.socket_address)
         sock.listen(BACKLOG)
     except OSError as error:
         sock.close()
@@ -193,12 +209,11 @@ def _listen(address: str) -> socket.socket:
     return sock
 
 
-def _adopt(address: str, inherited_fd: int) -> socket.socket:
+def _adopt(address: str, place: _Place, inherited_fd: int) -> socket.socket:
     """Return the inherited socket, which must listen at `address`: a caller finds the server by the configuration."""
-    _, place = _find_place(address)
     sock = socket.socket(fileno=inherited_fd)
     found = sock.getsockname()
-    if found[:2] != place[:2]:
+    if found[:2] != place.socket_address[:2]:
         sock.close()
         raise ConfigError(
             f"a socket unit that listens at {address}, as the configuration says",
@@ -207,16 +222,33 @@ def _adopt(address: str, inherited_fd: int) -> socket.socket:
     return sock
 
 
-def _find_place(address: str) -> tuple[socket.AddressFamily, Any]:
-    """Return family and socket address of `address`, once it is one that may be listened on."""
+def _find_place(address: str, is_open_to_network: bool) -> _Place:
+    """Return where `address` is, once it is one that may be listened on."""
     try:
-        family, place = resolve(address)
+        place = _Place(*resolve(address))
+    except socket.gaierror as error:
+        if error.errno == socket.EAI_AGAIN:  # at boot the network may come later
+            raise PeerStartError(f"a name server that knows {address}", "no answer") from error
+        raise ConfigError("an address to listen on, host:port", f"{address}: {error.strerror}") from error
     except (BadRequest, OSError) as error:
         raise ConfigError("an address to listen on, host:port", f"{address}: {error}") from error
-    if not ipaddress.ip_address(place[0]).is_loopback:
-        reason = "without a cluster key anybody on the network could read and change all files"
-        raise ConfigError("a loopback address to listen on", f"{address}: {reason}")
-    return family, place
+    if not place.is_loopback():
+        if not is_open_to_network:
+            reason = "without a cluster key anybody on the network could read and change all files"
+            raise ConfigError("a loopback address to listen on", f"{address}: {reason}")
+    elif not _means_loopback(address):
+        found = place.socket_address[0]
+        raise ConfigError(
+            f"{address} to be an address that the other machines reach",
+            f"{found}, which only this machine does; its line in /etc/hosts must be another one, or name an address instead",
+        )
+    return place
+
+
+def _means_loopback(address: str) -> bool:
+    """Tell whether whoever wrote `address` can only have meant this machine: Debian gives a host's own name a loopback address."""
+    host, _ = split_address(address)
+    return host == "localhost" or ":" in host or host.replace(".", "").isdigit()
 
 
 def _start_error(address: str, error: OSError) -> StartError:

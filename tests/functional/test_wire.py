@@ -32,7 +32,7 @@ from dfs.core.messages.names import Lookup, ReadLink
 from dfs.core.messages.requests import Done, Request
 from dfs.core.placement import Role
 from dfs.core.plain import answer_type, parameters_of, plain_type
-from dfs.core.start_errors import AddressInUse, ConfigError
+from dfs.core.start_errors import AddressInUse, ConfigError, PeerStartError
 from dfs.host.clock import SystemClock
 from dfs.host.journal import add_request
 from dfs.rpc.client import DataServersClient, MetaClient
@@ -365,6 +365,45 @@ def test_address_in_use_is_named(serve: Serve, api: SampleApi) -> None:
 def test_address_that_others_can_reach_is_refused_with_the_reason(address: str, api: SampleApi) -> None:
     with pytest.raises(ConfigError, match="without a cluster key anybody on the network"):
         RpcServer(address=address, service_name="x", methods=BLOCK_METHODS, api=api, version="1", clock=SystemClock())
+
+
+def test_address_that_others_can_reach_is_served_where_that_was_allowed(api: SampleApi) -> None:
+    server = RpcServer(
+        address="0.0.0.0:0",
+        service_name="x",
+        methods=BLOCK_METHODS,
+        api=api,
+        version="1",
+        clock=SystemClock(),
+        is_open_to_network=True,
+    )
+    server.start()
+    assert server.is_on_network
+    server.stop()
+
+
+def test_own_name_that_means_loopback_is_refused_with_the_reason(api: SampleApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.1.1", 9000))]
+    monkeypatch.setattr("dfs.rpc.addresses.socket.getaddrinfo", lambda *_, **__: found)
+    with pytest.raises(ConfigError, match=r"expected meta1:9000 to be an address that the other machines reach, got 127\.0\.1\.1"):
+        RpcServer(
+            address="meta1:9000",
+            service_name="x",
+            methods=BLOCK_METHODS,
+            api=api,
+            version="1",
+            clock=SystemClock(),
+            is_open_to_network=True,
+        )
+
+
+def test_name_server_that_does_not_answer_is_no_wrong_configuration(api: SampleApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr("dfs.rpc.addresses.socket.getaddrinfo", fail)
+    with pytest.raises(PeerStartError, match="expected a name server that knows meta1:9000, got no answer"):
+        RpcServer(address="meta1:9000", service_name="x", methods=BLOCK_METHODS, api=api, version="1", clock=SystemClock())
 
 
 @pytest.mark.parametrize("address", ["9000", "localhost", ":1", "127.0.0.1:70000", "127.0.0.1:x", "a..b:1"])

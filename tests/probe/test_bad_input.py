@@ -94,7 +94,7 @@ TWO_SERVERS = "[data:0]\n[data:1]\n"
         (TWO_SERVERS + "[cluster]\ncolour = red\n", ("[cluster] colour", "name, block_size")),
         (TWO_SERVERS + "[metal]\n", ("[metal]", "cluster, meta")),
         (TWO_SERVERS + "[meta]\naddress = 127.0.0.1\n", ("[meta] address", "HOST:PORT", "127.0.0.1")),
-        (TWO_SERVERS + "[meta]\naddress = 0.0.0.0:9000\n", ("[meta] address", "loopback", "0.0.0.0:9000")),
+        (TWO_SERVERS + "[meta]\naddress = 0.0.0.0:9000\n", ("[meta] address", "the others reach", "0.0.0.0:9000")),
         (TWO_SERVERS + "[meta]\nstate = here\n", ("[meta] state", "absolute", "here")),
         (TWO_SERVERS + "[data]\nrequire_mount = maybe\n", ("[data] require_mount", "yes or no", "maybe")),
         (TWO_SERVERS + "[meta]\naddress = 127.0.0.1:9100\n", ("[data:0] address", "as in [meta]")),
@@ -111,6 +111,13 @@ def test_wrong_configuration_ends_with_3_and_names_file_section_and_key(tmp_path
     config.write_text(text)
     done = run(module_command("dfs.cli.meta", "--config", config), tmp_path)
     assert_refused(done, 3, f"{config}: ", *words)
+
+
+def test_address_beyond_loopback_without_a_key_ends_with_3(tmp_path: Path) -> None:
+    config = tmp_path / "open.conf"
+    config.write_text(TWO_SERVERS + "[meta]\naddress = 192.0.2.1:9000\n")
+    done = run(module_command("dfs.cli.meta", "--config", config), tmp_path)
+    assert_refused(done, 3, "loopback", "192.0.2.1:9000", "without a cluster key")
 
 
 @pytest.mark.parametrize("module", ["dfs.cli.meta", "dfs.cli.data", "dfs.cli.mount", "dfs.cli.dfsctl"])

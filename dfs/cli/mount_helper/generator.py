@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from dfs.cli.generator_log import warn
 from dfs.cli.mount_helper.fstab import FstabLine, dfs_lines
 from dfs.cli.mount_helper.unit_names import escape_path
 
@@ -26,8 +27,6 @@ FSTAB_NAME: Final = "SYSTEMD_FSTAB"
 SYSTEMD_GENERATOR: Final = "/usr/lib/systemd/system-generators/systemd-fstab-generator"
 DROP_IN: Final = "50-dfs.conf"
 NO_LIMIT: Final = "# Written by dfs-generator.\n[Unit]\nStartLimitIntervalSec=0\n"
-_WARNING: Final = "<4>"
-"""Priority of a line in the kernel's log."""
 
 
 def main(argv: Sequence[str] | None = None, systemd_generator: str = SYSTEMD_GENERATOR) -> int:
@@ -60,7 +59,7 @@ def generate(lines: Sequence[FstabLine], *, normal: Path, early: Path, fstab: Pa
     _run_again(systemd_generator, b"".join(line.on_network().text() for line in unsafe), early, fstab)
     for line in unsafe:
         _mask_local(line, early)
-        _warn(f"{os.fsdecode(line.point)} in {fstab} has no _netdev: taking it for a network file system")
+        warn(PROGRAM, f"{os.fsdecode(line.point)} in {fstab} has no _netdev: taking it for a network file system")
 
 
 def _run_again(systemd_generator: str, text: bytes, early: Path, fstab: Path) -> None:
@@ -88,14 +87,6 @@ def _mask_local(line: FstabLine, early: Path) -> None:
             link = folder / f"{name}.{suffix}"
             link.unlink(missing_ok=True)
             link.symlink_to(os.devnull)
-
-
-def _warn(text: str) -> None:
-    """Tell the administrator; a generator runs before there is any journal but the kernel's log."""
-    try:
-        Path("/dev/kmsg").write_text(f"{_WARNING}{PROGRAM}: {text}\n")
-    except OSError:
-        print(f"{PROGRAM}: {text}", file=sys.stderr)
 
 
 if __name__ == "__main__":

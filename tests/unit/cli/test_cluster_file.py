@@ -58,7 +58,7 @@ def test_init_again_changes_something_only_when_forced(file: Path, capsys: pytes
         ("127.0.0.1:9100", 2, "expected 2 to 255 data servers, got 1"),
         ("127.0.0.1:9100,nowhere", 2, "expected HOST:PORT, got 'nowhere'"),
         ("127.0.0.1:9100,127.0.0.1:9100", 3, "got 127.0.0.1:9100, as in [data:0]"),
-        ("127.0.0.1:9100,10.0.0.1:9100", 3, "expected a loopback address"),
+        ("127.0.0.1:9100,0.0.0.0:9100", 3, "expected the address at which the others reach this server"),
     ],
 )
 def test_init_with_a_cluster_that_can_not_be_writes_nothing(

@@ -133,7 +133,7 @@ def test_program_with_wrong_arguments_says_so_in_one_line_and_ends_with_2(
 
 @pytest.mark.parametrize("program", [meta.main, lambda argv: data.main(["0", *argv]), lambda argv: dfsctl.main(["status", *argv])])
 @pytest.mark.parametrize(
-    "content", [None, b"[meta", b"[meta]\naddress = 10.0.0.1:9000\n[data:0]\n[data:1]\n", b"[data:0]\n", b"\xff"]
+    "content", [None, b"[meta", b"[meta]\naddress = 0.0.0.0:9000\n[data:0]\n[data:1]\n", b"[data:0]\n", b"\xff"]
 )
 def test_program_with_a_missing_or_bad_configuration_ends_with_3(
     ran: list[dict[str, Any]], capsys: pytest.CaptureFixture[str], tmp_path: Path, program: Main, content: bytes | None

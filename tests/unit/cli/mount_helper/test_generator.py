@@ -35,7 +35,7 @@ class Run:
         self.stand_in.chmod(0o755)
         monkeypatch.setenv("SYSTEMD_FSTAB", str(self.fstab))
         self.warnings: list[str] = []
-        monkeypatch.setattr(generator, "_warn", self.warnings.append)
+        monkeypatch.setattr(generator, "warn", lambda program, text: self.warnings.append(text))
 
     def on(self, *lines: str) -> None:
         """Run on an fstab of these lines."""

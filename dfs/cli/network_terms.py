@@ -1,0 +1,23 @@
+"""On what terms a program takes part in the network: what the configuration says of it, as the servers and clients need it.
+
+Made from the configuration by the programs of dfs/cli, handed to dfs/cli/wiring.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dfs.core.config import Config
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkTerms:
+    """The default is what the original commands have: loopback, no secrets."""
+
+    is_insecure: bool = False
+    """Whether a server may be reached from other machines though nobody proves who he is."""
+
+
+def network_terms(config: Config) -> NetworkTerms:
+    """Return what the configuration says."""
+    return NetworkTerms(is_insecure=config.cluster.insecure_network)
