@@ -178,9 +178,7 @@ class ClusterConfig:
 class MetaConfig:
     """[meta]: the meta-server."""
 
-    address: str = field(
-        default="127.0.0.1:9000", metadata=_key("HOST:PORT", parse_address, "Where the meta-server listens.")
-    )
+    address: str = field(default="127.0.0.1:9000", metadata=_key("HOST:PORT", parse_address, "Where the meta-server listens."))
     state: str = field(default="/var/lib/dfs/meta", metadata=_key("folder", parse_folder, "Where it keeps names and attributes."))
 
 

@@ -15,6 +15,7 @@ from dfs.core.events import Event
 from dfs.core.ids import OpId, ServerIndex, SessionId
 from dfs.core.messages.cluster import Space
 from dfs.core.messages.requests import Request
+from dfs.core.peers import THIS_PROCESS, Peer
 from dfs.core.records import Buffer
 
 A = TypeVar("A")
@@ -30,6 +31,8 @@ class Caller:
     uid: int
     gid: int
     groups: tuple[int, ...] = ()
+    peer: Peer = THIS_PROCESS
+    """Which machine and program says so."""
 
 
 ROOT_CALLER = Caller(0, 0)

@@ -17,13 +17,15 @@ from __future__ import annotations
 import functools
 import re
 import threading
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from dfs.core.errors import BadRequest, EndReason, WrongServer
 from dfs.core.ids import NO_OP, NO_SESSION, OpId, SessionId
 from dfs.core.interfaces import NOBODY, CallContext, Caller, Clock
+from dfs.core.peers import THIS_PROCESS, Peer
 
-_CALLERS_KEPT_MAX: Final = 64
+_CALLERS_KEPT_MAX: Final = 256
 _REQUEST_ID: Final = re.compile(r"[-A-Za-z0-9._:/]{1,64}", re.ASCII)
 _NUMBER: Final = re.compile(rb"[0-9]{1,18}")
 _SERVER: Final = re.compile(rb"([-A-Za-z0-9]{0,64})/([0-9]{1,5})")
@@ -74,13 +76,13 @@ def write_headers(ctx: CallContext, now_s: float, server: str = "") -> bytes:
     return text.encode("ascii")
 
 
-def read_headers(headers: dict[bytes, bytes], clock: Clock, stopping: threading.Event) -> ServerContext:
-    """Return the context that a call's headers stand for. Raises: BadRequest naming the header."""
+def read_headers(headers: dict[bytes, bytes], clock: Clock, stopping: threading.Event, peer: Peer = THIS_PROCESS) -> ServerContext:
+    """Return the context that a call's headers stand for; `peer`: who sent them. Raises: BadRequest naming the header."""
     remaining_ms = _number(headers, "X-DFS-Deadline")
     return ServerContext(
         _request_id(headers.get(b"x-dfs-request", b"-")),
         SessionId(_number(headers, "X-DFS-Session") or NO_SESSION),
-        _caller(headers.get(b"x-dfs-caller")),
+        _caller(headers.get(b"x-dfs-caller"), peer),
         OpId(_number(headers, "X-DFS-Acknowledged") or NO_OP),
         None if remaining_ms is None else clock.monotonic_s() + remaining_ms / 1000,
         clock,
@@ -126,11 +128,11 @@ def _number(headers: dict[bytes, bytes], name: str) -> int | None:
 
 
 @functools.lru_cache(_CALLERS_KEPT_MAX)
-def _caller(raw: bytes | None) -> Caller:
+def _caller(raw: bytes | None, peer: Peer) -> Caller:
     if raw is None:
-        return NOBODY
+        return replace(NOBODY, peer=peer)
     match = _CALLER.fullmatch(raw)
     if match is None:
         raise BadRequest(f"X-DFS-Caller: expected uid:gid:g1,g2, got {raw!r}"[:160])
     uid, gid, groups = match.groups()
-    return Caller(int(uid), int(gid), tuple(map(int, groups.split(b","))) if groups else ())
+    return Caller(int(uid), int(gid), tuple(map(int, groups.split(b","))) if groups else (), peer)

@@ -22,6 +22,7 @@ from dfs.core.errors import BadRequest
 from dfs.core.interfaces import POLL_S, Clock
 from dfs.core.limits import CONNECTIONS_MAX
 from dfs.core.messages.requests import Request
+from dfs.core.peers import Peer
 from dfs.core.start_errors import AddressInUse, ConfigError, PeerStartError, StartError
 from dfs.rpc.addresses import join_address, resolve, split_address
 from dfs.rpc.dispatch import Api, Dispatcher
@@ -142,25 +143,26 @@ class RpcServer:
                 exhausted = True
                 self._stopping.wait(POLL_S)
                 continue
-            self._serve(sock, join_address(*peer[:2]))
+            self._serve(sock, Peer(peer[0]), join_address(*peer[:2]))
 
-    def _serve(self, sock: socket.socket, peer: str) -> None:
+    def _serve(self, sock: socket.socket, peer: Peer, address: str) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = ServerConnection(
             sock,
+            peer=peer,
             dispatcher=self._dispatcher,
             identity=self._identity,
             version=self._version,
             clock=self._clock,
             stopping=self._stopping,
         )
-        thread = threading.Thread(target=self._run, args=(connection,), name=f"rpc-{peer}", daemon=True)
+        thread = threading.Thread(target=self._run, args=(connection,), name=f"rpc-{address}", daemon=True)
         with self._mutex:
             full = len(self._connections) >= self._connections_max
             if not full:
                 self._connections[connection] = thread
         if full and not self._full:
-            logger.warning("refusing further connections, the first from %s: %d are open", peer, self._connections_max)
+            logger.warning("refusing further connections, the first from %s: %d are open", address, self._connections_max)
         self._full = full
         if full:
             connection.refuse_and_close(f"expected at most {self._connections_max} connections")
@@ -168,7 +170,7 @@ class RpcServer:
         try:
             thread.start()
         except RuntimeError as error:  # the system gives no more threads
-            logger.error("cannot serve a connection from %s: %s", peer, error)
+            logger.error("cannot serve a connection from %s: %s", address, error)
             self._forget(connection)
             connection.refuse_and_close("no more threads")
 

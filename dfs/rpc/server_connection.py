@@ -18,6 +18,7 @@ from typing import Final
 from dfs.core.errors import DfsError
 from dfs.core.interfaces import Clock
 from dfs.core.limits import IDLE_TIMEOUT_S, REQUEST_TIMEOUT_S
+from dfs.core.peers import Peer
 from dfs.rpc.codec import Parts
 from dfs.rpc.context import check_server, read_headers
 from dfs.rpc.dispatch import Dispatcher
@@ -41,6 +42,7 @@ class ServerConnection:
         self,
         sock: socket.socket,
         *,
+        peer: Peer,
         dispatcher: Dispatcher,
         identity: Callable[[], str] | None,
         version: str,
@@ -48,6 +50,7 @@ class ServerConnection:
         stopping: threading.Event,
     ) -> None:
         self._sock = sock
+        self._peer = peer
         self._dispatcher = dispatcher
         self._identity = identity
         self._server_line = b"Server: dfs/%s\r\n" % version.encode()
@@ -160,7 +163,7 @@ class ServerConnection:
     def _carry_out(self, message: Message) -> Parts:
         headers = message.head.headers
         try:
-            ctx = read_headers(headers, self._clock, self._stopping)
+            ctx = read_headers(headers, self._clock, self._stopping, self._peer)
             if self._identity is not None:
                 check_server(headers, self._identity())
         except DfsError as error:

@@ -30,6 +30,7 @@ from dfs.core.messages.data_server import Identify
 from dfs.core.messages.meta_methods import META_METHODS
 from dfs.core.messages.names import Lookup, ReadLink
 from dfs.core.messages.requests import Done, Request
+from dfs.core.peers import Peer
 from dfs.core.placement import Role
 from dfs.core.plain import answer_type, parameters_of, plain_type
 from dfs.core.start_errors import AddressInUse, ConfigError, PeerStartError
@@ -40,6 +41,7 @@ from dfs.rpc.dispatch import MULTICALL_CALLS_MAX
 from dfs.rpc.server import RpcServer
 from tests.harness.sample_api import SampleApi, sample
 
+HERE = Peer("127.0.0.1")
 CTX = PlainContext("req-1", never, SessionId(7), Caller(1000, 100, (4, 24)), OpId(12))
 SERVICES: dict[str, Mapping[str, type[Request[Any]]]] = {"meta": META_METHODS, "data": BLOCK_METHODS}
 EVERY_METHOD = [(service, name) for service, methods in SERVICES.items() for name in methods]
@@ -110,7 +112,7 @@ def test_context_arrives_beside_the_request(serve: Serve, api: SampleApi) -> Non
     client.call(CTX, Lookup(Ino(1), b"a/\xff"))
     [(ctx, request)] = api.seen
     assert request == Lookup(Ino(1), b"a/\xff")
-    assert (ctx.request_id, ctx.session, ctx.caller, ctx.acknowledged) == ("req-1", 7, Caller(1000, 100, (4, 24)), 12)
+    assert (ctx.request_id, ctx.session, ctx.caller, ctx.acknowledged) == ("req-1", 7, Caller(1000, 100, (4, 24), HERE), 12)
     assert ctx.deadline_s is None
     client.close()
 

@@ -59,6 +59,8 @@ HOLDS = {
     ],
 }
 """What each package must have; Debian 13 puts units below /usr."""
+
+
 def contents(package: Path) -> set[str]:
     """Return the files and links in a package, units where Debian 12 has them."""
     listing = subprocess.run(["dpkg-deb", "--contents", str(package)], text=True, capture_output=True, check=True).stdout
