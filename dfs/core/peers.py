@@ -1,6 +1,7 @@
 """Who is at the other end of a connection, as far as it was proved.
 
-Made where a request arrives (dfs/rpc), carried in the caller of its context, judged by whoever grants something: exports, and which methods it may call.
+Made where a request arrives (dfs/rpc), carried in the caller of its context, judged by whoever grants something: exports, and
+which methods it may call.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 
 
 class PeerKind(enum.StrEnum):
-    """What a peer was shown to be. (A role is something else: which replica a data server holds.)"""
+    """What a peer was shown to be. A role is something else: which replica a data server holds."""
 
     META = "meta"
     DATA = "data"
