@@ -17,6 +17,7 @@ from typing import Final, NoReturn
 import dfs
 from dfs.cli.end_report import report_bug, report_end
 from dfs.core.errors import DfsError, ExitCode
+from dfs.core.ids import ServerIndex
 from dfs.core.limits import SERVERS_MAX, SERVERS_MIN
 from dfs.core.start_errors import UsageError
 
@@ -86,6 +87,19 @@ def parse_address(text: str) -> str:
     if not colon or not host or any(character.isspace() for character in host):
         raise UsageError(expected="HOST:PORT", got=repr(text))
     return f"{host}:{parse_port(port)}"
+
+
+def parse_index(text: str) -> ServerIndex:
+    """Return the number of a data server that `text` names; the `type=` of INDEX arguments. Raises: UsageError."""
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(SERVERS_MAX)) and int(text) < SERVERS_MAX):
+        raise UsageError(expected="the number of a data server, counted from 0", got=repr(text))
+    return ServerIndex(int(text))
+
+
+def check_index(index: ServerIndex, count: int, servers: str) -> None:
+    """Raise UsageError unless `index` is one of `count` data servers, which `servers` describes."""
+    if index >= count:
+        raise UsageError(expected=f"INDEX from 0 to {count - 1}, for {servers}", got=str(index))
 
 
 def check_data_ports(ports: Sequence[int], *, meta_port: int | None = None) -> tuple[int, ...]:

@@ -1,6 +1,6 @@
 """A data server's program: `dfs-data INDEX` with a configuration, `dataserver.py INDEX PORT...` with the original arguments.
 
-Reads arguments and the configuration, and hands over to dfs/cli/wiring.py; runs in the foreground until SIGTERM.
+Reads arguments and the configuration, and hands over to dfs/cli/data_serving.py; runs in the foreground until SIGTERM.
 """
 
 from __future__ import annotations
@@ -10,15 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from dfs.cli.arguments import check_data_ports, make_parser, parse_port, run_program
+from dfs.cli.arguments import check_data_ports, check_index, make_parser, parse_index, parse_port, run_program
 from dfs.cli.configuration import add_config_option, config_path, open_config
+from dfs.cli.data_serving import run_data_server
 from dfs.cli.network_terms import NetworkTerms, network_terms
-from dfs.cli.wiring import run_data_server
 from dfs.core.config import LogLevel
 from dfs.core.errors import ExitCode
-from dfs.core.ids import ServerIndex
-from dfs.core.limits import SERVERS_MAX
-from dfs.core.start_errors import UsageError
 from dfs.data.settings import SCRUB_BYTES_PER_S
 
 PROGRAM: Final = "dfs-data"
@@ -35,19 +32,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def main_dataserver(argv: Sequence[str]) -> int:
     """Run a data server with the original arguments (R12), and return its exit status."""
     return run_program(SCRIPT, lambda: _run_original(argv))
-
-
-def parse_index(text: str) -> ServerIndex:
-    """Return the number of a data server that `text` names; the `type=` of INDEX arguments. Raises: UsageError."""
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(SERVERS_MAX)) and int(text) < SERVERS_MAX):
-        raise UsageError(expected="the number of a data server, counted from 0", got=repr(text))
-    return ServerIndex(int(text))
-
-
-def check_index(index: ServerIndex, count: int, servers: str) -> None:
-    """Raise UsageError unless `index` is one of `count` data servers, which `servers` describes."""
-    if index >= count:
-        raise UsageError(expected=f"INDEX from 0 to {count - 1}, for {servers}", got=str(index))
 
 
 def _run_configured(argv: Sequence[str]) -> int:

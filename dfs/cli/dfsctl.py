@@ -13,19 +13,18 @@ from pathlib import Path
 from typing import Final
 
 from dfs.cli import fsck, lost, stop_safety
-from dfs.cli.arguments import OneLineParser, make_parser, parse_address, run_program
+from dfs.cli.arguments import OneLineParser, make_parser, parse_address, parse_index, run_program
 from dfs.cli.backup import BACKUP_TIMEOUT_S, back_up
 from dfs.cli.cluster_file import NAME, parse_servers, write_cluster
 from dfs.cli.configuration import add_config_option, config_path, find_drop_ins, read_config
+from dfs.cli.connections import connect_data_servers, connect_meta, make_reader
 from dfs.cli.damage import result_of
-from dfs.cli.data import parse_index
 from dfs.cli.diagnose import observe, show_diagnosis
 from dfs.cli.dump_strip import dump_strip
 from dfs.cli.ls_blocks import PREFIX, find_place, list_blocks, show
 from dfs.cli.restore import restore_backup, restore_meta
 from dfs.cli.scrub import find_file, order_scrub, wait_for_scrub
 from dfs.cli.status import ANSWER_TIMEOUT_S, ask_cluster, to_json, to_text
-from dfs.cli.wiring import connect_data_servers, connect_meta, make_reader
 from dfs.core.contexts import PlainContext
 from dfs.core.errors import ExitCode
 from dfs.core.interfaces import DataServers, MetaApi

@@ -1,6 +1,6 @@
 """The meta-server's program: `dfs-meta` with a configuration, `metaserver.py PORT` with the original arguments.
 
-Reads arguments and the configuration, and hands over to dfs/cli/wiring.py; runs in the foreground until SIGTERM.
+Reads arguments and the configuration, and hands over to dfs/cli/meta_serving.py; runs in the foreground until SIGTERM.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Final
 
 from dfs.cli.arguments import make_parser, parse_port, run_program
 from dfs.cli.configuration import add_config_option, open_config
+from dfs.cli.meta_serving import run_meta_server
 from dfs.cli.network_terms import NetworkTerms, network_terms
-from dfs.cli.wiring import run_meta_server
 from dfs.core.config import LogLevel
 from dfs.core.errors import ExitCode
 from dfs.meta.settings import MetaSettings

@@ -1,6 +1,6 @@
 """On what terms a program takes part in the network: what the configuration says of it, as the servers and clients need it.
 
-Made from the configuration by the programs of dfs/cli, handed to dfs/cli/wiring.py.
+Made from the configuration by the programs of dfs/cli, handed to what puts servers and clients together.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
 from dfs.cli.backup import read_backup, sync_folder
-from dfs.cli.wiring import STORE_NAME
+from dfs.cli.state_names import STORE_NAME
 from dfs.core.errors import DfsError, PeerError
 from dfs.core.ids import ServerIndex
 from dfs.core.interfaces import CallContext, DataServers

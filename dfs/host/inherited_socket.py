@@ -1,7 +1,7 @@
 """The socket that systemd listens on for a service and hands to it (sd_listen_fds(3)), so that no call is refused between two runs.
 
-Owns the environment variables LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES. Called by dfs/cli/wiring.py for the meta-server. Never
-binds anything: where nothing is handed over, the server listens by itself.
+Owns the environment variables LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES. Called by dfs/cli/meta_serving.py for the meta-server.
+Never binds anything: where nothing is handed over, the server listens by itself.
 """
 
 from __future__ import annotations

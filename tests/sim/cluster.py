@@ -1,6 +1,6 @@
 """A whole cluster in the simulator: machines that keep their disks, and the processes that run on them.
 
-Builds the real services by their constructors, as dfs/cli/wiring.py and dfs/cli/mount.py do, with everything around them simulated.
+Builds the real services by their constructors, as the programs of dfs/cli do, with everything around them simulated.
 A machine outlives its processes: its disk, its clock, its place in the network. Whoever may restart a process as systemd does is
 the supervision here: a service that can't go on is ended and started again.
 """

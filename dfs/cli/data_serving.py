@@ -1,0 +1,79 @@
+"""Puts a data server together: the service, the adapters of this machine and of the wire.
+
+Called by dfs/cli/data.py; never reads arguments or files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import dfs
+from dfs.cli.configuration import ConfigSource
+from dfs.cli.network_terms import NetworkTerms
+from dfs.cli.serving import reloading, serve
+from dfs.core.config import LogLevel
+from dfs.core.ids import ServerIndex
+from dfs.core.messages.block_methods import BLOCK_METHODS
+from dfs.data.service import DataService
+from dfs.data.settings import DataSettings
+from dfs.host.allocator import keep_freed_memory
+from dfs.host.clock import SystemClock
+from dfs.host.disk import LocalDisk
+from dfs.host.journal import JournalEvents, setup_logging
+from dfs.host.randomness import SystemRandom
+from dfs.host.state_folder import boot_id
+from dfs.host.tasks import ThreadTasks
+from dfs.rpc.client import DataServersClient
+from dfs.rpc.server import RpcServer
+
+SECTIONS: Final = ("data", "log")
+"""The sections of the configuration that concern it, besides those of the single data servers."""
+
+
+def run_data_server(
+    *,
+    program: str,
+    level: LogLevel,
+    index: ServerIndex,
+    addresses: Sequence[str],
+    folder: Path,
+    require_mount: bool,
+    scrub_bytes_per_s: int,
+    network: NetworkTerms,
+    source: ConfigSource | None = None,
+) -> None:
+    """Run a data server until SIGTERM.
+
+    Arguments: the program's name for its log, the least important level, which data server it is, host:port of all data servers in
+    order of index, the state folder, whether that must be a mount point, the pace of the scrub (0: off), the terms on which it is
+    on the network, and the configuration that SIGHUP has it read again (None: there is none, SIGHUP ends it).
+    Raises: StartError leaves, and DfsError if it can't go on.
+    """
+    setup_logging(level, program)
+    keep_freed_memory()
+    clock, address = SystemClock(), addresses[index]
+    service = DataService(
+        settings=DataSettings(index=index, boot_id=boot_id(), addresses=tuple(addresses), scrub_bytes_per_s=scrub_bytes_per_s),
+        disk=LocalDisk(folder),
+        neighbours=DataServersClient(clock=clock),
+        clock=clock,
+        random=SystemRandom(),
+        tasks=ThreadTasks(),
+        events=JournalEvents(),
+    )
+    server = RpcServer(
+        address=address,
+        service_name=f"data server {index}",
+        methods=BLOCK_METHODS,
+        api=service,
+        version=dfs.__version__,
+        clock=clock,
+        identity=service.name,
+        is_open_to_network=network.is_insecure,
+    )
+    reload = None
+    if source is not None:
+        reload = reloading(source, SECTIONS, lambda config: service.set_scrub_pace(config.data.scrub_bytes_per_s))
+    serve(service, server, f"data server {index} at {address}", folder, reload, require_mount=require_mount)

@@ -1,0 +1,74 @@
+"""Puts a meta-server together: the service, the adapters of this machine and of the wire.
+
+Called by dfs/cli/meta.py; never reads arguments or files.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import dfs
+from dfs.cli.configuration import ConfigSource
+from dfs.cli.network_terms import NetworkTerms
+from dfs.cli.serving import reloading, serve
+from dfs.cli.state_names import STORE_NAME
+from dfs.core.config import LogLevel
+from dfs.core.messages.meta_methods import META_METHODS
+from dfs.host.allocator import keep_freed_memory
+from dfs.host.clock import SystemClock
+from dfs.host.disk import LocalDisk
+from dfs.host.inherited_socket import take_inherited_socket
+from dfs.host.journal import JournalEvents, setup_logging
+from dfs.host.randomness import SystemRandom
+from dfs.host.tasks import ThreadTasks
+from dfs.meta.service import MetaService
+from dfs.meta.settings import MetaSettings
+from dfs.rpc.client import DataServersClient
+from dfs.rpc.server import RpcServer
+
+SECTIONS: Final = ("cluster", "meta", "log")
+"""The sections of the configuration that concern it, besides those of the single data servers."""
+
+
+def run_meta_server(
+    *,
+    program: str,
+    level: LogLevel,
+    address: str,
+    folder: Path,
+    settings: MetaSettings,
+    network: NetworkTerms,
+    source: ConfigSource | None = None,
+) -> None:
+    """Run a meta-server until SIGTERM. systemd may hand it the socket that it listens on.
+
+    Arguments: the program's name for its log, the least important level, host:port, the state folder, the settings, the terms on
+    which it is on the network, and the configuration that SIGHUP has it read again (None: there is none, SIGHUP ends it).
+    Raises: StartError leaves, and DfsError if it can't go on.
+    """
+    setup_logging(level, program)
+    keep_freed_memory()
+    clock = SystemClock()
+    service = MetaService(
+        settings=settings,
+        store_path=str(folder / STORE_NAME),
+        clock=clock,
+        random=SystemRandom(),
+        tasks=ThreadTasks(),
+        servers=DataServersClient(clock=clock),
+        events=JournalEvents(),
+        look=LocalDisk(folder).space,
+    )
+    server = RpcServer(
+        address=address,
+        service_name="meta-server",
+        methods=META_METHODS,
+        api=service,
+        version=dfs.__version__,
+        clock=clock,
+        inherited_fd=take_inherited_socket(),
+        is_open_to_network=network.is_insecure,
+    )
+    reload = None if source is None else reloading(source, SECTIONS, lambda config: None)
+    serve(service, server, f"meta-server at {address}", folder, reload, require_mount=False)

@@ -1,0 +1,45 @@
+"""What the programs of both kinds of server have in common: a service, its listening end and its state folder, run until SIGTERM.
+
+Order at start: the address is bound first (whoever calls this has built the RpcServer), so that a second start of the same server
+says that the address is in use; then the state folder is locked; then the service recovers; then requests are answered. Nobody
+calls another process before that. Called by dfs/cli/meta_serving.py and data_serving.py, which import their own service alone: a
+process that loads what it does not run starts later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from dfs.cli.configuration import ConfigSource
+from dfs.cli.reloading import Reloading
+from dfs.core.config import Config
+from dfs.core.events import INSECURE_NETWORK, Event
+from dfs.core.interfaces import Service
+from dfs.host.journal import JournalEvents
+from dfs.host.service import run_service
+from dfs.host.state_folder import lock_state_folder
+from dfs.rpc.server import RpcServer
+
+
+def serve(
+    service: Service, server: RpcServer, what: str, folder: Path, reload: Callable[[], None] | None, *, require_mount: bool
+) -> None:
+    """Run `service` behind `server`; `what` it is, for the log; `reload`: what SIGHUP does (None: it ends the process)."""
+    events = JournalEvents()
+    if server.is_on_network:
+        events.emit(Event(INSECURE_NETWORK, details={"what": what}))
+    with lock_state_folder(folder, require_mount=require_mount):
+        run_service(
+            service=service,
+            what=what,
+            open_for_requests=server.start,
+            close_for_requests=server.stop,
+            events=events,
+            reload=reload,
+        )
+
+
+def reloading(source: ConfigSource, sections: Sequence[str], apply: Callable[[Config], None]) -> Callable[[], None]:
+    """Return what SIGHUP does."""
+    return Reloading(read=source.read, running=source.running, sections=sections, apply=apply, events=JournalEvents()).reload
