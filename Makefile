@@ -10,6 +10,7 @@ SEED ?=
 RUNS ?= 100
 FIRST ?= 1
 WITHOUT ?=
+UNIT ?= tests/unit
 PYTHON := $(VENV)/bin/python
 CLUSTER := $(PYTHON) -m dfs.cli.local_cluster
 CHECKED := dfs tests scripts
@@ -24,7 +25,7 @@ SYSTEM_PYTHON ?= /usr/bin/python3
 UNITDIR ?= $(shell pkg-config --variable=systemdsystemunitdir systemd || echo $(PREFIX)/lib/systemd/system)
 MAN := $(patsubst packaging/man/%.scd,build/man/%,$(wildcard packaging/man/*.scd))
 
-.PHONY: help machine packager up down check lint unit test sim mutants bench torture format deb shipped man install install-files clean
+.PHONY: help machine packager up down check lint unit test test-mounts test-others sim mutants bench torture format deb shipped man install install-files clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -48,10 +49,18 @@ lint: machine
 	@$(VENV)/bin/mypy
 
 unit: machine
-	@$(PYTHON) -m pytest -q tests/unit
+	@$(PYTHON) -m pytest -q $(UNIT)
 
 test: packager lint ## Everything: lint, types, and all tests, those with real processes and mounts too
-	@$(PYTHON) -m pytest -q --durations=25
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target $(LANES:%=test-%)
+
+# Two runs side by side, as many a test waits; each shows its lines when it has ended. What is in no list is in the second.
+LANES := mounts others
+MOUNTS := tests/fuse tests/probe
+test-mounts: WHERE := $(MOUNTS)
+test-others: WHERE := $(MOUNTS:%=--ignore=%)
+$(LANES:%=test-%):
+	@$(PYTHON) -m pytest -q --durations=25 $(WHERE)
 
 sim: machine ## Replay a run of the simulator (SEED=n), or search for runs that fail (RUNS=n FIRST=n)
 	@$(PYTHON) -m tests.sim $(SEED) --runs $(RUNS) --first $(FIRST) --without "$(WITHOUT)"
