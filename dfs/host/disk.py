@@ -10,13 +10,16 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from dfs.core.errors import DiskError, DiskFailed, DiskFull, DiskMissing, DiskReadOnly
 from dfs.core.messages.cluster import Space
+from dfs.core.meters import OK, CallMeter
+from dfs.core.metrics import DISK_BYTES, DISK_ERRORS, DISK_SECONDS, Sample
 from dfs.core.records import Buffer
 from dfs.host.state_folder import boot_id
 
@@ -28,6 +31,11 @@ TEMPORARY_SUFFIX: Final = ".replacing"
 """Ends the names of unfinished replacements; callers can neither use nor see such names."""
 FILE_MODE: Final = 0o600
 FOLDER_MODE: Final = 0o700
+
+FAILED: Final = "failed"
+AREAS: Final = ("journal", "strips", "floors", "snapshots", "quarantine")
+"""The folders of a state folder that are measured each for itself; all other files are the area "other"."""
+READ, WRITE, SYNC, REPLACE = "read", "write", "sync", "replace"
 
 _LEAVES: Final[dict[int, type[DiskError]]] = {
     errno.ENOSPC: DiskFull,
@@ -45,26 +53,49 @@ def disk_error(operation: str, name: str, error: OSError) -> DiskError:
     return _LEAVES.get(number, DiskFailed)(operation, name, os.strerror(number))
 
 
+class _Keys(NamedTuple):
+    """By what the operations on one area's files are counted."""
+
+    read: tuple[str, str]
+    write: tuple[str, str]
+    sync: tuple[str, str]
+    replace: tuple[str, str]
+
+
+_KEYS: Final = {area: _Keys((area, READ), (area, WRITE), (area, SYNC), (area, REPLACE)) for area in (*AREAS, "other")}
+
+
+def _keys_of(name: str) -> _Keys:
+    return _KEYS.get(name.partition("/")[0], _KEYS["other"])
+
+
 class LocalFile:
     """An open file. Safe to use from several threads: every call names its offset."""
 
-    __slots__ = ("_fd", "_name", "_reopened")
+    __slots__ = ("_fd", "_keys", "_meter", "_name", "_reopened")
 
-    def __init__(self, fd: int, name: str, reopened: str | None = None) -> None:
-        """`reopened`: the path, if the file could be opened for reading only: the disk may take writes again later."""
+    def __init__(self, fd: int, name: str, meter: CallMeter, reopened: str | None = None) -> None:
+        """`meter` counts what is done; `reopened`: the path, if the file could be opened for reading only: the disk may take writes
+        again later.
+        """
         self._fd = fd
         self._name = name
+        self._meter = meter
+        self._keys = _keys_of(name)
         self._reopened = reopened
 
     def pread(self, size_bytes: int, offset: int) -> bytes:
         """Read up to `size_bytes` bytes at `offset`; fewer only at the end of the file. Raises DiskError leaves."""
+        began_s = time.perf_counter()
         try:
             data = os.pread(self._fd, size_bytes, offset)
-            if len(data) == size_bytes or not data:
-                return data
-            return self._pread_rest(data, size_bytes, offset)
+            if len(data) != size_bytes and data:
+                data = self._pread_rest(data, size_bytes, offset)
         except OSError as error:
+            self._meter.note(self._keys.read, FAILED, time.perf_counter() - began_s)
             raise disk_error("read", self._name, error) from error
+        self._meter.note(self._keys.read, OK, time.perf_counter() - began_s, len(data))
+        return data
 
     def _pread_rest(self, data: bytes, size_bytes: int, offset: int) -> bytes:
         """Go on after a short read: the end of the file, or the 2 GiB that Linux reads at once."""
@@ -76,14 +107,17 @@ class LocalFile:
 
     def pwrite(self, parts: Sequence[Buffer], offset: int) -> None:
         """Write the parts (of single bytes, any number of them) one after the other from `offset`. Raises DiskError leaves."""
+        began_s, end = time.perf_counter(), offset
         try:
             if self._reopened is not None:
                 self._reopen(self._reopened)
             for start in range(0, len(parts), IOV_MAX):
                 batch = parts[start : start + IOV_MAX] if len(parts) > IOV_MAX else parts
-                offset = self._pwrite_batch(batch, offset)
+                end = self._pwrite_batch(batch, end)
         except OSError as error:
+            self._meter.note(self._keys.write, FAILED, time.perf_counter() - began_s)
             raise disk_error("write", self._name, error) from error
+        self._meter.note(self._keys.write, OK, time.perf_counter() - began_s, end - offset)
 
     def _reopen(self, path: str) -> None:
         """Have the file open for writing too, under the same descriptor, for calls of other threads may be using it."""
@@ -110,10 +144,13 @@ class LocalFile:
 
     def sync(self) -> None:
         """Make data and size survive a power cut. Raises DiskError leaves; what was written before is then in doubt."""
+        began_s = time.perf_counter()
         try:
             os.fdatasync(self._fd)
         except OSError as error:
+            self._meter.note(self._keys.sync, FAILED, time.perf_counter() - began_s)
             raise disk_error("sync", self._name, error) from error
+        self._meter.note(self._keys.sync, OK, time.perf_counter() - began_s)
 
     def size_bytes(self) -> int:
         """Return the file's size. Raises DiskError leaves."""
@@ -160,6 +197,15 @@ class LocalDisk:
         self._boot_id = boot_id()
         self._mutex = threading.Lock()
         self._temporaries: set[str] = set()
+        self._meter = CallMeter(threading.Lock())
+
+    def measures(self) -> Iterator[Sample]:
+        """Yield how long reading, writing, syncing and replacing took in each area, how much it was, and what failed."""
+        for key, results, duration, size_bytes, _ in self._meter.read():
+            yield Sample(DISK_SECONDS, key, duration)
+            if key[1] != SYNC:
+                yield Sample(DISK_BYTES, key, size_bytes)
+            yield Sample(DISK_ERRORS, key, results.get(FAILED, 0))
 
     def open(self, name: str, *, create: bool = False) -> LocalFile:
         """Open a file for reading and writing; with `create`, make it if missing. Raises DiskMissing and other leaves.
@@ -171,11 +217,11 @@ class LocalDisk:
         path = self._path(name)
         with _translated("open", name):
             try:
-                return LocalFile(os.open(path, os.O_RDWR | flags, FILE_MODE), name)
+                return LocalFile(os.open(path, os.O_RDWR | flags, FILE_MODE), name, self._meter)
             except OSError as error:
                 if error.errno != errno.EROFS or create:
                     raise
-            return LocalFile(os.open(path, os.O_RDONLY | flags), name, reopened=path)
+            return LocalFile(os.open(path, os.O_RDONLY | flags), name, self._meter, reopened=path)
 
     def read(self, name: str) -> bytes:
         """Return a small file's bytes. Raises DiskMissing and other leaves."""
@@ -187,7 +233,14 @@ class LocalDisk:
 
         Several tasks may replace the same name at once; the last rename wins. Raises DiskError leaves.
         """
-        path = self._path(name)
+        path, began_s, result = self._path(name), time.perf_counter(), FAILED
+        try:
+            self._replace(path, name, data)
+            result = OK
+        finally:
+            self._meter.note(_keys_of(name).replace, result, time.perf_counter() - began_s, len(data) if result is OK else 0)
+
+    def _replace(self, path: str, name: str, data: bytes) -> None:
         with _translated("replace", name), self._temporary(path) as temporary:
             try:
                 fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, TypeVar
 
 from dfs.core.errors import BadAnswer, BadRequest, DfsError, PeerError, RequestTooLarge, Unreachable
@@ -25,6 +25,8 @@ from dfs.core.messages.requests import Request
 from dfs.core.messages.scrub import Mend
 from dfs.core.messages.sessions import Heartbeat
 from dfs.core.messages.snapshots import StoreSnapshot
+from dfs.core.meters import OK, CallMeter
+from dfs.core.metrics import Sample
 from dfs.core.plain import answer_type, from_plain, parameters_of
 from dfs.rpc import codec
 from dfs.rpc.codec import Fault, Malformed
@@ -32,6 +34,7 @@ from dfs.rpc.context import write_headers
 from dfs.rpc.exchange import Call, Outcome, exchange
 from dfs.rpc.faults import error_of
 from dfs.rpc.framing import request_head
+from dfs.rpc.measures import call_samples
 from dfs.rpc.pool import ConnectionPool
 
 A = TypeVar("A")
@@ -51,12 +54,15 @@ _NAME_OF: Final = {cls: name for methods in (META_METHODS, BLOCK_METHODS) for na
 class _Line:
     """What both clients share: connections, counters, and the form of a call and its answer."""
 
-    def __init__(self, clock: Clock, call_timeout_s: float) -> None:
+    def __init__(self, kind: str, clock: Clock, call_timeout_s: float) -> None:
+        self._keys = {cls: (kind, name) for cls, name in _NAME_OF.items()}
+        """By what calls are counted."""
         self.pool = ConnectionPool()
         self.clock = clock
         self._call_timeout_s = call_timeout_s
         self._mutex = threading.Lock()
         self._calls: Counter[str] = Counter()
+        self.meter = CallMeter(threading.Lock())
 
     @property
     def calls(self) -> dict[str, int]:
@@ -77,8 +83,16 @@ class _Line:
         parts.insert(0, request_head(address, write_headers(ctx, self.clock.monotonic_s(), server), size_bytes))
         return Call(address, peer, b"".join(parts), self._call_timeout_s + ALLOWANCES_S.get(cls, 0.0))
 
-    def answer(self, outcome: Outcome, request: Request[A], peer: str) -> A | DfsError:
-        """Return what a server answered, or its error."""
+    def answer(self, outcome: Outcome, request: Request[A], call: Call, began_s: float) -> A | DfsError:
+        """Return what a server answered to a call that began then, or its error."""
+        took_s = self.clock.monotonic_s() - began_s
+        answer = self._read(outcome, request, call.peer)
+        result = type(answer).__name__ if isinstance(answer, DfsError) else OK
+        received_bytes = 0 if isinstance(outcome, PeerError) else len(outcome)
+        self.meter.note(self._keys[type(request)], result, took_s, received_bytes, len(call.payload))
+        return answer
+
+    def _read(self, outcome: Outcome, request: Request[A], peer: str) -> A | DfsError:
         if isinstance(outcome, PeerError):
             return outcome
         try:
@@ -97,12 +111,16 @@ class MetaClient:
         """Nothing is sent yet. `address`: host:port; `peer`: what errors call the server, before " at ADDRESS"."""
         self._address = address
         self._peer = f"{peer} at {address}"
-        self._line = _Line(clock, call_timeout_s)
+        self._line = _Line("meta", clock, call_timeout_s)
 
     @property
     def calls(self) -> dict[str, int]:
         """How often each method was called."""
         return self._line.calls
+
+    def measures(self) -> Iterator[Sample]:
+        """Yield what was called, and what came of it."""
+        return call_samples(self._line.meter)
 
     @property
     def pool(self) -> ConnectionPool:
@@ -116,8 +134,9 @@ class MetaClient:
         """
         line = self._line
         call = line.prepare(ctx, self._address, self._peer, request)
+        began_s = line.clock.monotonic_s()
         [(_, outcome)] = exchange(line.pool, line.clock, ctx, [call])
-        answer = line.answer(outcome, request, self._peer)
+        answer = line.answer(outcome, request, call, began_s)
         if isinstance(answer, DfsError):
             raise answer
         return answer
@@ -139,7 +158,7 @@ class DataServersClient:
     ) -> None:
         """Nothing is known yet: set_addresses says where the servers are. `peer_role`: what errors call one, before its index."""
         self._role = peer_role
-        self._line = _Line(clock, call_timeout_s)
+        self._line = _Line("data", clock, call_timeout_s)
         self._servers: tuple[dict[ServerIndex, str], str] = ({}, "")
         """Addresses and cluster, replaced together so that no call sees half a change."""
 
@@ -147,6 +166,10 @@ class DataServersClient:
     def calls(self) -> dict[str, int]:
         """How often each method was called, counted once per server."""
         return self._line.calls
+
+    def measures(self) -> Iterator[Sample]:
+        """Yield what was called, and what came of it."""
+        return call_samples(self._line.meter)
 
     @property
     def pool(self) -> ConnectionPool:
@@ -191,9 +214,10 @@ class DataServersClient:
                 prepared.append((server, call))
             except (BadRequest, RequestTooLarge) as error:
                 answers[server] = error
+        began_s = line.clock.monotonic_s()
         for position, outcome in exchange(line.pool, line.clock, ctx, [call for _, call in prepared]):
             server, call = prepared[position]
-            answers[server] = line.answer(outcome, calls[server], call.peer)
+            answers[server] = line.answer(outcome, calls[server], call, began_s)
         return answers
 
     def close(self) -> None:

@@ -1,14 +1,15 @@
 """From the document of a call to the document of its answer: reads, checks, calls the service, writes.
 
-Owns the counters of calls per method and the rule what a caller learns of an error: an expected one travels as its fault,
-anything else is a bug of this server, logged once with its traceback and answered as ServerFailed. Called by server.py on the
-thread of the connection; knows no sockets.
+Owns the counters and times of calls per method and the rule what a caller learns of an error: an expected one travels as its
+fault, anything else is a bug of this server, logged once with its traceback and answered as ServerFailed. Called by server.py on
+the thread of the connection; knows no sockets.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol, TypeVar
@@ -18,17 +19,20 @@ from dfs.core.errors import BadRequest, DfsError, DiskError, RequestTooLarge, Se
 from dfs.core.interfaces import CallContext, raise_if_cancelled
 from dfs.core.limits import BODY_BYTES_MAX
 from dfs.core.messages.requests import Request
+from dfs.core.meters import OK, CallMeter
 from dfs.core.plain import Plain, request_from_parameters, to_plain
 from dfs.core.records import Buffer
 from dfs.core.start_errors import StartError
 from dfs.rpc import codec, introspection
-from dfs.rpc.codec import Fault, Malformed, Parts
+from dfs.rpc.codec import Malformed, Parts
 from dfs.rpc.faults import fault_of
 
 logger = logging.getLogger(__name__)
 
 MULTICALL_CALLS_MAX: Final = 64
 """Calls of one system.multicall."""
+UNKNOWN: Final = ("unknown",)
+"""Counts, as a method, what is no call of a known one."""
 
 A = TypeVar("A")
 
@@ -49,6 +53,9 @@ class Dispatcher:
         self._api = api
         self._mutex = threading.Lock()
         self._calls: Counter[str] = Counter()
+        self._keys = {method: (method,) for method in (*self._methods, *introspection.SYSTEM_METHODS)}
+        self.meter = CallMeter(threading.Lock())
+        """Of the requests that were answered, by method."""
 
     @property
     def calls(self) -> dict[str, int]:
@@ -58,31 +65,38 @@ class Dispatcher:
 
     def answer(self, document: Buffer, ctx: CallContext) -> Parts:
         """Carry out the call in `document` and return the document that answers it. Never raises."""
+        began_s, name, result = time.perf_counter(), "", OK
         with WorkingOn(ctx.request_id):
             try:
                 name, parameters = codec.read_request(document)
                 logger.debug("%s", name)
                 answer = codec.write_answer(self._carry_out(name, parameters, ctx))
+                size_bytes = sum(map(len, answer))
+                if size_bytes > BODY_BYTES_MAX:
+                    raise RequestTooLarge("bytes of the answer", size_bytes, BODY_BYTES_MAX)
             except Exception as error:  # noqa: BLE001 (the one place where a bug of a service ends)
-                return self.fault(error)
-            size_bytes = sum(map(len, answer))
-            if size_bytes > BODY_BYTES_MAX:
-                return self.fault(RequestTooLarge("bytes of the answer", size_bytes, BODY_BYTES_MAX))
+                expected = self._expected(error)
+                result, answer = type(expected).__name__, codec.write_fault(fault_of(expected, self._name))
+                size_bytes = sum(map(len, answer))
+            self.meter.note(self._keys.get(name, UNKNOWN), result, time.perf_counter() - began_s, len(document), size_bytes)
             return answer
 
     def fault(self, error: Exception) -> Parts:
         """Return the document that reports an error; logs it if it is a bug or a failure of this machine."""
-        return codec.write_fault(self._fault(error))
+        expected = self._expected(error)
+        self.meter.note(UNKNOWN, type(expected).__name__, 0.0)
+        return codec.write_fault(fault_of(expected, self._name))
 
-    def _fault(self, error: Exception) -> Fault:
+    def _expected(self, error: Exception) -> DfsError:
+        """Return the error that is told to the caller."""
         if isinstance(error, Malformed):
-            error = BadRequest(str(error))
-        elif isinstance(error, DiskError | StartError):
+            return BadRequest(str(error))
+        if isinstance(error, DiskError | StartError):
             logger.error("a request failed: %s", error)
         elif not isinstance(error, DfsError):
             logger.error("a request failed, a bug: %r", error, exc_info=error)
-            error = ServerFailed(self._name, f"a bug, see its log: {type(error).__name__}")
-        return fault_of(error, self._name)
+            return ServerFailed(self._name, f"a bug, see its log: {type(error).__name__}")
+        return error
 
     def _carry_out(self, name: str, parameters: Sequence[Any], ctx: CallContext) -> Plain:
         with self._mutex:
@@ -118,5 +132,5 @@ class Dispatcher:
                     return [self._carry_out(name, parameters, ctx)]
             raise BadRequest("expected a struct of methodName and params, got something else")
         except Exception as error:  # noqa: BLE001 (one call's failure is a value among the others')
-            fault = self._fault(error)
+            fault = fault_of(self._expected(error), self._name)
             return {"faultCode": fault.code, "faultString": codec.carryable(fault.text)}

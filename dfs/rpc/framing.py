@@ -20,11 +20,13 @@ _ONCE: Final = frozenset((b"content-length", b"transfer-encoding", b"host", b"co
 _REASONS: Final = {
     200: b"OK",
     400: b"Bad Request",
+    403: b"Forbidden",
     404: b"Not Found",
     405: b"Method Not Allowed",
     411: b"Length Required",
     413: b"Content Too Large",
     431: b"Request Header Fields Too Large",
+    500: b"Internal Server Error",
     501: b"Not Implemented",
     503: b"Service Unavailable",
     505: b"HTTP Version Not Supported",
@@ -33,6 +35,8 @@ _REASONS: Final = {
 _REQUEST_HEAD: Final = b"POST /RPC2 HTTP/1.1\r\nHost: %s\r\nContent-Type: text/xml\r\n%sContent-Length: %d\r\n\r\n"
 _ANSWER_HEAD: Final = b"HTTP/1.1 %d %s\r\n%sContent-Length: %d\r\n\r\n"
 
+METRICS_PATH: Final = b"/metrics"
+"""What may be asked for with GET."""
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 """What a client that said "Expect: 100-continue" waits for before it sends the body."""
 
@@ -83,6 +87,10 @@ def parse_request_head(raw: bytes) -> Head:
         if not version.startswith(b"HTTP/"):
             raise BadMessage(400, "expected METHOD PATH HTTP/1.1")
         raise BadMessage(505, "expected HTTP/1.1 or HTTP/1.0")
+    if method == b"GET" and path == METRICS_PATH:
+        if _length(headers):
+            raise BadMessage(400, "expected no body with a GET")
+        return Head(start, headers, _keeps_alive(version, headers), 0)
     if method != b"POST":
         raise BadMessage(405, "expected POST: this is an XML-RPC server")
     if path not in (b"/RPC2", b"/"):

@@ -15,17 +15,20 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from dfs.core.errors import BadRequest
 from dfs.core.interfaces import POLL_S, Clock
 from dfs.core.limits import CONNECTIONS_MAX
 from dfs.core.messages.requests import Request
+from dfs.core.metrics import CONNECTIONS, CONNECTIONS_LIMIT, Sample
 from dfs.core.peers import Peer
 from dfs.core.start_errors import AddressInUse, ConfigError, PeerStartError, StartError
 from dfs.rpc.addresses import join_address, resolve, split_address
 from dfs.rpc.dispatch import Api, Dispatcher
+from dfs.rpc.measures import request_samples
+from dfs.rpc.metrics_page import NO_METRICS, MetricsPage
 from dfs.rpc.server_connection import ServerConnection
 
 logger = logging.getLogger(__name__)
@@ -52,12 +55,14 @@ class RpcServer:
         inherited_fd: int | None = None,
         is_open_to_network: bool = False,
         connections_max: int = CONNECTIONS_MAX,
+        metrics: MetricsPage = NO_METRICS,
     ) -> None:
         """Bind `address` (host:port; port 0: any free one) and listen.
 
         `identity` returns CLUSTER/INDEX of a data server ("/INDEX" while blank); calls meant for another are refused.
         `inherited_fd`: a socket that listens already (socket activation), used instead of binding; owned from now on.
         `is_open_to_network`: whether the address may be one that other machines reach.
+        `metrics`: what GET /metrics shows.
 
         Raises: AddressInUse; ConfigError if the address is not one of this machine's that may be listened on, or not the inherited
         socket's; PeerStartError if no name server answers.
@@ -73,6 +78,7 @@ class RpcServer:
         self._identity = identity
         self._clock = clock
         self._connections_max = connections_max
+        self._metrics = metrics
         self._stopping = threading.Event()
         self._waker, self._wake = socket.socketpair()
         self._mutex = threading.Lock()
@@ -91,6 +97,12 @@ class RpcServer:
         """How many connections are open."""
         with self._mutex:
             return len(self._connections)
+
+    def measures(self) -> Iterator[Sample]:
+        """Yield what was answered, and how many connections are open."""
+        yield Sample(CONNECTIONS, (), self.connections)
+        yield Sample(CONNECTIONS_LIMIT, (), self._connections_max)
+        yield from request_samples(self._dispatcher.meter)
 
     def start(self) -> None:
         """Begin to answer."""
@@ -155,6 +167,7 @@ class RpcServer:
             version=self._version,
             clock=self._clock,
             stopping=self._stopping,
+            metrics=self._metrics,
         )
         thread = threading.Thread(target=self._run, args=(connection,), name=f"rpc-{address}", daemon=True)
         with self._mutex:

@@ -21,8 +21,9 @@ from dfs.core.limits import IDLE_TIMEOUT_S, REQUEST_TIMEOUT_S
 from dfs.core.peers import Peer
 from dfs.rpc.codec import Parts
 from dfs.rpc.context import check_server, read_headers
-from dfs.rpc.dispatch import Dispatcher
+from dfs.rpc.dispatch import UNKNOWN, Dispatcher
 from dfs.rpc.framing import CONTINUE, BadMessage, Head, Message, MessageReader, answer_head, parse_request_head
+from dfs.rpc.metrics_page import NO_METRICS, MetricsPage
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class ServerConnection:
         version: str,
         clock: Clock,
         stopping: threading.Event,
+        metrics: MetricsPage = NO_METRICS,
     ) -> None:
         self._sock = sock
         self._peer = peer
@@ -56,6 +58,7 @@ class ServerConnection:
         self._server_line = b"Server: dfs/%s\r\n" % version.encode()
         self._clock = clock
         self._stopping = stopping
+        self._metrics = metrics
         self._reader = MessageReader(parse_request_head)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL.pack(*divmod(round(IDLE_TIMEOUT_S * 1e6), 10**6)))
 
@@ -149,14 +152,18 @@ class ServerConnection:
     def _answer(self, message: Message) -> bool:
         """Answer a request; tell whether the connection goes on."""
         head = message.head
-        parts = self._carry_out(message)
+        if head.start[0] == b"GET":
+            status, content_type, body = self._metrics.answer(self._peer)
+            parts: Parts = [body]
+        else:
+            status, content_type, parts = 200, b"text/xml", self._carry_out(message)
         keep_alive = head.keep_alive and not self._stopping.is_set()
-        headers = b"Content-Type: text/xml\r\n" + self._server_line
+        headers = b"Content-Type: %s\r\n%s" % (content_type, self._server_line)
         if not keep_alive:
             headers += b"Connection: close\r\n"
         elif head.start[2] == b"HTTP/1.0":
             headers += b"Connection: keep-alive\r\n"
-        parts.insert(0, answer_head(200, headers, sum(map(len, parts))))
+        parts.insert(0, answer_head(status, headers, sum(map(len, parts))))
         self._send(b"".join(parts))
         return keep_alive
 
@@ -171,6 +178,7 @@ class ServerConnection:
         return self._dispatcher.answer(message.body, ctx)
 
     def _refusal(self, status: int, reason: str) -> bytes:
+        self._dispatcher.meter.note(UNKNOWN, f"http_{status}", 0.0)
         text = reason.encode() + b"\n"
         headers = b"Content-Type: text/plain\r\n" + self._server_line + b"Connection: close\r\n"
         if status == 405:
