@@ -23,6 +23,7 @@ from dfs.core.limits import SNAPSHOT_PART_BYTES_MAX
 from dfs.core.messages.data_server import Identify, Identity
 from dfs.core.messages.snapshots import FetchSnapshot, ListSnapshots, Snapshot, Snapshots
 from dfs.core.start_errors import PeerStartError, StateError
+from dfs.host.clock import SystemClock
 from dfs.host.state_folder import LOCK_NAME, lock_state_folder
 from dfs.host.tasks import ThreadTasks
 from dfs.meta.upkeep.restoring import adopt_restored
@@ -142,7 +143,9 @@ def _install(folder: Path, raw: bytes, found: Found) -> int:
             file.write(raw)
             file.flush()
             os.fsync(file.fileno())
-        inodes = adopt_restored(str(path), ThreadTasks(), found.cluster, found.highest_mark, is_everyone=not found.silent)
+        inodes = adopt_restored(
+            str(path), ThreadTasks(), SystemClock(), found.cluster, found.highest_mark, is_everyone=not found.silent
+        )
         path.rename(folder / STORE_NAME)
         sync_folder(folder)
     except OSError as error:

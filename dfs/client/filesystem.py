@@ -8,6 +8,7 @@ Paths are bytes that begin with a slash. Called by dfs/fusefs and by tests. Neve
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from typing import Final
 
 from dfs.client.allocation import Allocation
@@ -17,6 +18,7 @@ from dfs.client.blocks.read_ahead import ReadAhead
 from dfs.client.blocks.written_blocks import WrittenBlocks
 from dfs.client.files import Files
 from dfs.client.locks import Locks
+from dfs.client.measures import client_samples
 from dfs.client.metadata.attribute_cache import AttributeCache
 from dfs.client.metadata.clock_watch import ClockWatch
 from dfs.client.metadata.grant_calls import GrantCalls
@@ -46,6 +48,7 @@ from dfs.core.messages.cluster import Shape
 from dfs.core.messages.inodes import AttributeChanges, Attributes, Entry
 from dfs.core.messages.inspection import FileSystemSpace, StatFileSystem
 from dfs.core.messages.locks import LockFound
+from dfs.core.metrics import Sample
 from dfs.core.permissions import require_access
 
 LOG = logging.getLogger(__name__)
@@ -74,9 +77,9 @@ class FileSystem:
         self._tasks = tasks
         self._is_stopping = False
         self._running: list[Task] = []
-        patient = PatientMeta(meta, clock, random, tasks, events)
+        self._patient = patient = PatientMeta(meta, clock, random, tasks, events)
         ops, lease, turns, closed = OpNumbers(tasks), Lease(clock, tasks), Turns(tasks), ClosedFiles(tasks)
-        self._turns = turns
+        self._turns, self._lease = turns, lease
         self._grants = grants = Grants(clock, tasks)
         handles, lock_table = Handles(tasks), LockTable(tasks)
         self._handles = handles
@@ -103,9 +106,10 @@ class FileSystem:
         self._names = Names(link=link, cache=cache, inodes=inodes, grants=grants, calls=calls, handles=handles, closed=closed)
         self._xattrs = Xattrs(link=link, cache=cache, inodes=inodes)
         self._locks = locks = Locks(link=link, table=lock_table, handles=handles, cache=cache, calls=calls)
-        reader, replication = make_block_path(
+        self._block_path = make_block_path(
             servers=servers, clock=clock, random=random, tasks=tasks, events=events, ending=self._ending
         )
+        reader, replication, _ = self._block_path
         writer = Writer(grants=grants, calls=calls, turns=turns, lease=lease, reader=reader, replication=replication)
         self._reading = ReadAhead(reader, clock, tasks)
         self._files = files = Files(
@@ -191,6 +195,13 @@ class FileSystem:
         """
         self._inodes.ino_at(b"/")
         return len(self._grants.inodes())
+
+    def measures(self) -> Iterator[Sample]:
+        """Yield how the mount is doing."""
+        path = self._block_path
+        return client_samples(
+            path.replication.waits, path.health, self._patient, self._lease, len(self._grants.inodes()), self._clock.monotonic_s()
+        )
 
     def _ending(self) -> EndReason | None:
         return EndReason.SHUTDOWN if self._is_stopping else None

@@ -11,7 +11,7 @@ Lock order: the mutex is for memory only; formatting holds the keyed lock "forma
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar, cast
 
 import dfs
@@ -37,6 +37,7 @@ from dfs.core.messages.rebuild import AcceptLoss, AskMoment, ListFloors, Pull
 from dfs.core.messages.requests import Done, Request
 from dfs.core.messages.scrub import Mend, Scrub, ScrubOrder, ShowScrub
 from dfs.core.messages.snapshots import FetchSnapshot, ListSnapshots, StoreSnapshot
+from dfs.core.metrics import DATA_DISK_FREE, DATA_DISK_SIZE, Sample
 from dfs.core.start_errors import StateError
 from dfs.data.blocks.checks import check_ino, check_number
 from dfs.data.blocks.opening import BlockStore, open_store
@@ -46,6 +47,7 @@ from dfs.data.disk.running_mark import LastStop, RunningMark
 from dfs.data.disk.snapshots import MetaSnapshots
 from dfs.data.disk.superblock import Identification
 from dfs.data.disk_trouble import DiskTrouble
+from dfs.data.measures import block_samples, role_samples, scrub_samples
 from dfs.data.rebuild.adopting import Former
 from dfs.data.rebuild.rebuilding import Rebuilding
 from dfs.data.scrub.scrubbing import Scrubbing
@@ -185,6 +187,17 @@ class DataService:
         except (DiskError, NotTrusted) as error:
             log.error("the stop is not clean: %s", error)
         self._blocks = None
+
+    def measures(self) -> Iterator[Sample]:
+        """Yield how the server is doing. Raises: DiskError leaves: what comes last, the space, can't be measured."""
+        yield from role_samples(self._identification.current, self._rebuilding)
+        yield from scrub_samples(self._scrubbing.status())
+        blocks = self._blocks
+        if blocks is not None:
+            yield from block_samples(blocks, self._scrubbing.damaged)
+        space = self._space()
+        yield Sample(DATA_DISK_SIZE, (), space.total_bytes)
+        yield Sample(DATA_DISK_FREE, (), space.free_bytes)
 
     def set_scrub_pace(self, bytes_per_s: int) -> None:
         """Read and compare so many bytes a second in the background from now on; 0: only when asked."""

@@ -13,12 +13,14 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
 from typing import Final
 
 from dfs.core.interfaces import EventSink
+from dfs.core.meters import CallMeter
+from dfs.core.metrics import OPERATION_BYTES, OPERATION_SECONDS, OPERATIONS, OPERATIONS_UNDER_WAY, Sample
 from dfs.core.start_errors import MountPointError
 from dfs.fusefs.binding import NAME_ENCODING, Binding
 from dfs.fusefs.filesystem_api import FileSystemApi
@@ -131,6 +133,7 @@ class Mount:
         self._changed = threading.Condition()
         self._session = _Session(binding, self._changed)
         self._contexts = OperationContexts(binding, request_prefix, terms=options.terms)
+        self._meter = CallMeter(threading.Lock())
         self._filesystem = filesystem
         self._events = events
         self._mount_point = mount_point
@@ -167,6 +170,16 @@ class Mount:
         more (it was unmounted lazily, or something is mounted over it) nobody can ask, and it is believed.
         """
         return find_device(self._mount_point) != self._device or ask(self._mount_point, timeout_s)
+
+    def measures(self) -> Iterator[Sample]:
+        """Yield what programs asked for, and what came of it."""
+        yield Sample(OPERATIONS_UNDER_WAY, (), self._contexts.under_way)
+        for key, results, duration, size_bytes, _ in self._meter.read():
+            for result, count in results.items():
+                yield Sample(OPERATIONS, (*key, result), count)
+            yield Sample(OPERATION_SECONDS, key, duration)
+            if key in (("read",), ("write",)):
+                yield Sample(OPERATION_BYTES, key, size_bytes)
 
     def end_waits(self) -> None:
         """Let operations wait no longer than `shutdown_grace_s` from now on, then end with EIO: the machine is going down."""
@@ -215,6 +228,7 @@ class Mount:
             events=self._events,
             connection=self._session,
             pages=PageCache(opener_below(self._mount_point)),
+            meter=self._meter,
         )
 
     def _run(self) -> None:

@@ -91,6 +91,11 @@ class OperationContexts:
         """Note that an operation is answered."""
         self._in_progress.discard(ctx)
 
+    @property
+    def under_way(self) -> int:
+        """How many operations are in progress."""
+        return len(self._in_progress)
+
     def is_idle(self) -> bool:
         """Tell whether no operation is in progress."""
         return not self._in_progress

@@ -9,12 +9,14 @@ ioctl, bmap, poll and the like are not in the table: the kernel then answers by 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import itertools
 import logging
 import os
 import re
 import stat
+import time
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
@@ -25,6 +27,7 @@ from dfs.core.limits import NAME_BYTES_MAX
 from dfs.core.locks import OFFSET_MAX, LockKind, LockOwner, LockRange
 from dfs.core.messages.inodes import AttributeChanges, Attributes
 from dfs.core.messages.locks import LockFound
+from dfs.core.meters import OK, CallMeter
 from dfs.fusefs.binding import NAME_ENCODING, UTIME_NOW, UTIME_OMIT, AddEntry, FileInfo, SetTime, Space, Stat
 from dfs.fusefs.errno_table import to_os_error
 from dfs.fusefs.filesystem_api import FileSystemApi
@@ -82,29 +85,42 @@ class Operations:
         events: EventSink,
         connection: Connection,
         pages: PageCache,
+        meter: CallMeter,
     ) -> None:
-        """Arguments: the client service, the maker of contexts, where bugs are reported, who hears of the kernel, and its pages."""
+        """Arguments: the client service, the maker of contexts, where bugs are reported, who hears of the kernel, its pages, and
+        what counts the operations by their names.
+        """
         self._filesystem = filesystem
         self._contexts = contexts
         self._events = events
         self._connection = connection
         self._pages = pages
+        self._meter = meter
         self._writes = WritesInProgress()
         self._folders: dict[int, _OpenFolder] = {}
         self._folder_numbers = itertools.count(1)
 
     def __call__(self, operation: str, *arguments: Any) -> Any:
         """Carry out one operation. Raises: OSError only."""
-        ctx = self._contexts.begin(operation)
+        ctx, began_s = self._contexts.begin(operation), time.perf_counter()
+        result, size_bytes = OK, 0
         with WorkingOn(ctx.request_id):
             try:
                 LOG.debug("%s", operation)
-                return getattr(self, operation)(ctx, *arguments)
+                answer = getattr(self, operation)(ctx, *arguments)
+                if operation == "read":
+                    size_bytes = len(answer)
+                elif operation == "write":
+                    size_bytes = answer
+                return answer
             except BaseException as error:
                 # Whatever else left here would reach the program as an arbitrary errno.
-                raise to_os_error(error, operation, ctx, self._events) from error
+                told = to_os_error(error, operation, ctx, self._events)
+                result = errno.errorcode.get(told.errno or 0, "other")
+                raise told from error
             finally:
                 self._contexts.finish(ctx)
+                self._meter.note((operation,), result, time.perf_counter() - began_s, size_bytes)
 
     # --- the mount ------------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ Implements MetaApi and Service. dfs/cli makes it, dfs/rpc calls it, the host's s
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final, TypeVar, cast
 
 import dfs
@@ -14,6 +15,8 @@ from dfs.core.interfaces import CallContext, Clock, DataServers, EventSink, Rand
 from dfs.core.messages.cluster import MetaStatus, Shape
 from dfs.core.messages.inspection import FileSystemSpace, ShowMeta, StatFileSystem
 from dfs.core.messages.requests import Request
+from dfs.core.metrics import Sample
+from dfs.meta.measures import database_samples, space_samples, status_samples
 from dfs.meta.parts import Host, Parts, build_parts
 from dfs.meta.settings import MetaSettings
 from dfs.meta.state.room import Look, no_limit
@@ -52,7 +55,7 @@ class MetaService:
 
     def start(self) -> None:
         """Open the store, begin a new epoch and start the background work. Raises: StateError."""
-        store = Store(self._store_path, self._host.tasks, self._on_store_failure)
+        store = Store(self._store_path, self._host.tasks, self._host.clock, self._on_store_failure)
         try:
             parts = build_parts(self._host, store)
         except BaseException:
@@ -105,6 +108,13 @@ class MetaService:
         parts = self._running()
         parts.store.read(_count_inodes)
         return parts.store.counts.changes + parts.store.counts.reads
+
+    def measures(self) -> Iterator[Sample]:
+        """Yield how the server is doing. Raises: Stopping, ReadOnly: its disk can't be read; DiskError leaves."""
+        parts = self._running()
+        yield from database_samples(parts.store.times())
+        yield from status_samples(self._show(parts))
+        yield from space_samples(self._host.look())
 
     def _running(self) -> Parts:
         parts = self._parts

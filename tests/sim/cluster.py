@@ -22,7 +22,7 @@ from dfs.client.settings import MountSettings
 from dfs.core.contexts import PlainContext
 from dfs.core.errors import DfsError
 from dfs.core.ids import ServerIndex
-from dfs.core.interfaces import Tasks
+from dfs.core.interfaces import Clock, Tasks
 from dfs.core.messages.cluster import RoleState
 from dfs.core.messages.data_server import Identify
 from dfs.data.service import DataService
@@ -95,10 +95,10 @@ class MetaTasks(SimulatedTasks):
 class SimulatedStore(Store):
     """The meta-server's store, trusted as SQLite is, whose commits take time and may fail, and whose files a kill closes."""
 
-    def __init__(self, path: str, tasks: Tasks, on_failure: Callable[[StoreFailure], None]) -> None:
+    def __init__(self, path: str, tasks: Tasks, clock: Clock, on_failure: Callable[[StoreFailure], None]) -> None:
         assert isinstance(tasks, MetaTasks)
         self._process, self._disk = tasks.process, tasks.disk
-        super().__init__(path, tasks, on_failure)
+        super().__init__(path, tasks, clock, on_failure)
 
     def _connect(self) -> Any:
         connection = super()._connect()

@@ -21,6 +21,7 @@ class BlockPath(NamedTuple):
 
     reader: Reader
     replication: Replication
+    health: ServerHealth
 
 
 def make_block_path(
@@ -36,4 +37,4 @@ def make_block_path(
     health = ServerHealth(clock, random, tasks, events)
     asking = Asking(servers, health, tasks, ending)
     settling = Settling(asking, Repairing(servers, asking, health, clock, events), tasks, events)
-    return BlockPath(Reader(asking, health, settling, clock, random), Replication(servers, health, clock))
+    return BlockPath(Reader(asking, health, settling, clock, random), Replication(servers, health, clock, tasks), health)

@@ -23,10 +23,11 @@ from dfs.core.errors import (
     WrongServer,
 )
 from dfs.core.ids import Ino, ServerIndex
-from dfs.core.interfaces import CallContext, Clock, DataServers, raise_if_cancelled
+from dfs.core.interfaces import CallContext, Clock, DataServers, Tasks, raise_if_cancelled
 from dfs.core.limits import LATE_PUT_S
 from dfs.core.messages.blocks import Put, Sync
 from dfs.core.messages.requests import Done, Request
+from dfs.core.meters import Waits
 
 PASSING = (Unreachable, Stopping, NotFormatted, NotTrusted, WrongServer, BadAnswer, ServerFailed)
 """Errors that the same server, or another one in its place, may get over."""
@@ -35,10 +36,12 @@ PASSING = (Unreachable, Stopping, NotFormatted, NotTrusted, WrongServer, BadAnsw
 class Replication:
     """Reaches every server that is meant, however long it takes."""
 
-    def __init__(self, servers: DataServers, health: ServerHealth, clock: Clock) -> None:
+    def __init__(self, servers: DataServers, health: ServerHealth, clock: Clock, tasks: Tasks) -> None:
         self._servers = servers
         self._health = health
         self._clock = clock
+        self.waits = Waits(tasks.mutex())
+        """Of writes and syncs, for servers that do not take them."""
 
     def put(self, ctx: CallContext, puts: Mapping[ServerIndex, Put], go_on: Callable[[], None], reached: set[ServerIndex]) -> None:
         """Store one round of Puts on all their servers.
@@ -80,30 +83,45 @@ class Replication:
     ) -> None:
         """Call each server until it has answered; `needless`: an error that is as good as an answer."""
         pending = dict(requests)
-        while pending:
-            raise_if_cancelled(ctx)
-            go_on()
-            due = {server: request for server, request in pending.items() if self._health.may_try(server)}
-            if not due:
+        self._call_due(ctx, pending, go_on, reached, needless)
+        if not pending:
+            return
+        number = self.waits.begin(self._clock.monotonic_s())
+        try:
+            while pending:
                 self._health.wait(ctx, pending)
-                continue
-            first_time = due.keys() - reached
-            reached.update(due)
-            answers = self._servers.call_all(ctx, due)
-            refused: list[DfsError] = []
-            for server, answer in answers.items():
-                if not isinstance(answer, DfsError) or isinstance(answer, needless):
-                    self._health.note_answer(ctx, server)
-                    del pending[server]
-                elif isinstance(answer, PASSING):
-                    self._health.note_failure(ctx, server, answer, Purpose.WRITE)
-                else:
-                    self._health.note_answer(ctx, server)
-                    refused.append(answer)
-                    if isinstance(answer, (Conflict, StaleTicket)) and server in first_time:
-                        reached.discard(server)
-            if refused:
-                raise _gravest(refused)
+                self._call_due(ctx, pending, go_on, reached, needless)
+        finally:
+            self.waits.end(number)
+
+    def _call_due(
+        self,
+        ctx: CallContext,
+        pending: dict[ServerIndex, Request[Done]],
+        go_on: Callable[[], None],
+        reached: set[ServerIndex],
+        needless: type[DfsError] | tuple[()],
+    ) -> None:
+        """Call those servers that may be tried now, and take out of `pending` those that have answered."""
+        raise_if_cancelled(ctx)
+        go_on()
+        due = {server: request for server, request in pending.items() if self._health.may_try(server)}
+        first_time = due.keys() - reached
+        reached.update(due)
+        refused: list[DfsError] = []
+        for server, answer in self._servers.call_all(ctx, due).items() if due else ():
+            if not isinstance(answer, DfsError) or isinstance(answer, needless):
+                self._health.note_answer(ctx, server)
+                del pending[server]
+            elif isinstance(answer, PASSING):
+                self._health.note_failure(ctx, server, answer, Purpose.WRITE)
+            else:
+                self._health.note_answer(ctx, server)
+                refused.append(answer)
+                if isinstance(answer, (Conflict, StaleTicket)) and server in first_time:
+                    reached.discard(server)
+        if refused:
+            raise _gravest(refused)
 
 
 def _gravest(errors: list[DfsError]) -> DfsError:

@@ -99,6 +99,11 @@ class ServerHealth:
         """Tell whether the server answered when it was last called."""
         return server not in self._outages
 
+    @property
+    def down(self) -> int:
+        """How many servers did not answer when they were last called."""
+        return len(self._outages)
+
     def feel(self, ctx: CallContext, server: ServerIndex, purpose: Purpose) -> None:
         """Note that a call of this kind did without the server that is down; told once per outage."""
         with self._mutex:

@@ -41,6 +41,11 @@ class PatientMeta:
         """Why the last call that failed for want of an answer did so; for people."""
         return self._last_failure
 
+    def silent_s(self) -> float:
+        """Return for how many seconds the meta-server has not answered; 0 if it does."""
+        began_s = self._outage_began_s
+        return 0.0 if began_s is None else self._clock.monotonic_s() - began_s
+
     def call(self, ctx: CallContext, request: Request[A]) -> A:
         """Return the answer, however long it takes.
 

@@ -164,7 +164,7 @@ def _with_operations(store: Store, settings: DataSettings, tasks: Tasks) -> Bloc
         store=store,
         reading=Reading(store),
         writing=Writing(store, settings.direct_bytes_min, settings.append_bytes_min),
-        repairing=Repairing(store),
+        repairing=Repairing(store, tasks),
         fencing=Fencing(store),
         cleaning=Cleaning(store, syncing),
         dropping=Dropping(store),

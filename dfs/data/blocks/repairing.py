@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dfs.core.interfaces import CallContext
+from dfs.core.interfaces import CallContext, Tasks
 from dfs.core.messages.blocks import CopyState, Repair
 from dfs.core.messages.requests import Done
+from dfs.core.meters import Tally
 from dfs.core.records import Record
 from dfs.data.blocks.checks import check_repair
 from dfs.data.blocks.store import Look, Store
@@ -20,8 +21,10 @@ from dfs.data.disk.journal_entries import Entry, Kind
 class Repairing:
     """Carries out Repair."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, tasks: Tasks) -> None:
         self._store = store
+        self.replaced = Tally(tasks.mutex(), tuple(state.name.lower() for state in CopyState))
+        """Copies that were replaced, by the state in which the caller saw them."""
 
     def repair(self, ctx: CallContext, request: Repair) -> Done:
         """Replace the copy if it is still what the caller saw. Raises: BadRequest, StaleTicket, DiskError leaves."""
@@ -50,6 +53,8 @@ class Repairing:
                 store.bad_records.set_aside(ino, role, block_no, look.raw)
                 record = Record(request.generation, request.checksum, request.data)
                 store.write_journal([Entry(Kind.RECORDS, ino, role=role, residue=residue, records={index: record})])
+        if is_replaced:
+            self.replaced.add(request.replaces.state.name.lower())
         return is_replaced
 
     def _is_to_be_replaced(self, request: Repair, look: Look) -> bool:

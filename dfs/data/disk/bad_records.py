@@ -62,6 +62,11 @@ class BadRecords:
                 for key in [key for key in self._unreadable if key[0] == ino]:
                     self._forget(key)
 
+    @property
+    def unreadable(self) -> int:
+        """How many records or strips the disk can't read."""
+        return len(self._unreadable)
+
     def describe(self) -> str:
         """Return what the disk can't read, for people; empty when there is nothing."""
         with self._mutex:

@@ -141,6 +141,17 @@ class Overlay:
             self._draining.pop(ino, None)
 
     @property
+    def records(self) -> int:
+        """How many records are pending, those of both layers added up."""
+        with self._mutex:
+            return sum(
+                len(pending.records)
+                for layer in (self._active, self._draining)
+                for roles in layer.values()
+                for pending in roles.values()
+            )
+
+    @property
     def is_empty(self) -> bool:
         """Tell whether everything is in place."""
         return not self._active and not self._draining

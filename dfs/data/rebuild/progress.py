@@ -27,6 +27,11 @@ class RebuildProgress:
             self._first = self._fraction
             self._began_s = self._clock.monotonic_s()
 
+    @property
+    def ratio(self) -> float:
+        """How much is done, 0 .. 1."""
+        return self._fraction
+
     def describe(self, data_bytes: int) -> str:
         """Return percent, bytes and the time left, for people."""
         text = f"{self._fraction:.0%}, {data_bytes:,} bytes copied"

@@ -23,7 +23,7 @@ from dfs.data.blocks.opening import BlockStore
 from dfs.data.disk.superblock import Identification
 from dfs.data.rebuild.adopting import Adopting, Former
 from dfs.data.rebuild.cursor import Cursors
-from dfs.data.rebuild.role_rebuild import RoleRebuild
+from dfs.data.rebuild.role_rebuild import NOT_BEGUN, Copied, RoleRebuild
 from dfs.data.settings import DataSettings
 
 log = logging.getLogger(__name__)
@@ -129,6 +129,11 @@ class Rebuilding:
         """Tell whether what is removed now can't be copied back."""
         block = self._identification.current
         return not self._settings.addresses or block.primary is block.secondary is RoleState.COMPLETE
+
+    def copied(self, role: Role) -> Copied:
+        """Return how far the copying of a role that is not complete has come."""
+        rebuild = self._roles.get(role)
+        return NOT_BEGUN if rebuild is None else rebuild.copied()
 
     def describe(self) -> str:
         """Return how far the copying is, for people; empty when there is nothing to copy."""

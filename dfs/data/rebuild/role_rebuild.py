@@ -22,7 +22,7 @@ from __future__ import annotations
 import enum
 import logging
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from dfs.core.errors import DfsError, Interrupted, NotFormatted, WrongServer
 from dfs.core.events import DATA_LOST, REBUILD_FINISHED, REBUILD_PROGRESS, REBUILD_STARTED, Event, EventKind
@@ -66,6 +66,18 @@ class Course(enum.Enum):
     WAIT = "wait"
 
 
+class Copied(NamedTuple):
+    """How far the copying of a role is."""
+
+    ratio: float
+    """0 .. 1; what it was before it was last known is 0."""
+    data_bytes: int
+    """Since the process began."""
+
+
+NOT_BEGUN: Final = Copied(0.0, 0)
+
+
 def course_of(own: RoleState, source: RoleState) -> Course:
     """Return what is to be done with a role that is not complete; the table above."""
     if source is RoleState.COMPLETE or own is RoleState.SUSPECT:
@@ -92,6 +104,7 @@ class RoleRebuild:
         self._progress = RebuildProgress(clock)
         self._saved_s = self._told_s = clock.monotonic_s()
         self._moments = MomentKeeper(role, blocks, neighbours, self._source, clock)
+        self._copied_bytes = 0
         self._looked = NO_INO
         """Up to here the own strips were looked through."""
         self._trouble = ""
@@ -105,6 +118,10 @@ class RoleRebuild:
         if state is RoleState.COMPLETE or self._cursor.phase is not Phase.FLOORS:
             return True
         return state is RoleState.SUSPECT and self._blocks.store.moments.of(self._role) is not None
+
+    def copied(self) -> Copied:
+        """Return how much of the role is copied, and how much was since this process began."""
+        return Copied(1.0 if self._cursor.phase is Phase.ENDED else self._progress.ratio, self._copied_bytes)
 
     def describe(self) -> str:
         """Return how far it is, for people; empty when there is nothing to copy."""
@@ -286,7 +303,9 @@ class RoleRebuild:
                 block = missing[0] if missing else None
                 event = Event(DATA_LOST, server=self._blocks.store.server, ino=strip.ino, block=block, details={"what": what})
                 self._events.emit(event)
-        return sum(len(strip.data) for strip in pulled.strips)
+        data_bytes = sum(len(strip.data) for strip in pulled.strips)
+        self._copied_bytes += data_bytes
+        return data_bytes
 
     def _is_other_disk(self, disk: str) -> bool:
         """Tell whether the source lost its disk since the copying began; then it begins anew."""

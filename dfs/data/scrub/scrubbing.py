@@ -211,6 +211,11 @@ class Scrubbing:
             trouble=trouble,
         )
 
+    @property
+    def damaged(self) -> int:
+        """How many blocks have no good copy, or two that differ, as far as is known."""
+        return len(self._damage)
+
     def describe_damage(self) -> str:
         """Return what no good copy was found of, for people; empty when there is nothing."""
         damage = self._damage

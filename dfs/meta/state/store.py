@@ -21,7 +21,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
 from dfs.core.errors import ReadOnly, Stopping
-from dfs.core.interfaces import POLL_S, Tasks
+from dfs.core.interfaces import POLL_S, Clock, Tasks
+from dfs.core.meters import OK, CallCounts, CallMeter
 from dfs.core.start_errors import StateError, TooNew
 from dfs.meta.state.schema import APPLICATION_ID, MIGRATIONS
 
@@ -36,6 +37,8 @@ PROBE_BYTES: Final = 64 << 10
 """What must fit before changes are tried again after the disk was full."""
 _FULL: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
 """SQLite's words for ENOSPC: in the database and its log, and in the log's index."""
+_READ, _CHANGE, _COMMIT = ("read",), ("change",), ("commit",)
+"""What is timed."""
 
 
 class StoreBug(Exception):
@@ -102,6 +105,7 @@ class _Job(Generic[A]):
     """Work that waits for a leader, then its outcome."""
 
     work: Callable[[Transaction], A]
+    began_s: float
     transaction: Transaction | None = None
     answer: A | None = None
     error: BaseException | None = None
@@ -135,7 +139,7 @@ class _Readers:
 class Store:
     """The meta-server's database file."""
 
-    def __init__(self, path: str, tasks: Tasks, on_failure: Callable[[StoreFailure], None]) -> None:
+    def __init__(self, path: str, tasks: Tasks, clock: Clock, on_failure: Callable[[StoreFailure], None]) -> None:
         """Open or create the file and bring it to the present version.
 
         Arguments: `path`: of the file, in a folder that exists; `on_failure`: told why, each time that the store turns read-only.
@@ -145,7 +149,12 @@ class Store:
         self._path = path
         self._on_failure = on_failure
         self._failure: StoreFailure | None = None
+        self._clock = clock
         self._mutex = tasks.mutex()
+        self._meter = CallMeter(contextlib.nullcontext())
+        """Under the mutex, which is taken anyway where something ends."""
+        self._committed_s: float | None = None
+        """What the last commit took, until the leader notes it."""
         self._freed = tasks.signal(self._mutex)
         self._queue: list[_Job[Any]] = []
         self._writing = False
@@ -161,8 +170,14 @@ class Store:
         """Why the store is read-only; None while it is not."""
         return self._failure
 
+    def times(self) -> list[CallCounts]:
+        """Return how often, and how long, was read, changed (with the wait for others) and committed."""
+        with self._mutex:
+            return self._meter.read()
+
     def read(self, work: Callable[[Reader], A]) -> A:
         """Return what `work` returns; all its reads see one committed state. Raises: what work raises; Stopping; ReadOnly."""
+        began_s = self._clock.monotonic_s()
         connection = self._take_reader()
         try:
             with _translated(self._path):
@@ -173,7 +188,7 @@ class Store:
                     if connection.in_transaction:
                         connection.execute("ROLLBACK")
         finally:
-            self._give_reader(connection)
+            self._give_reader(connection, self._clock.monotonic_s() - began_s)
 
     def copy(self) -> bytes:
         """Return the database as one file's bytes, as of one moment; changes go on meanwhile. Raises: Stopping; ReadOnly."""
@@ -190,7 +205,7 @@ class Store:
 
         Raises: what work raises, with nothing changed; ReadOnly if the disk failed, now or before; Stopping.
         """
-        job = _Job(work)
+        job = _Job(work, self._clock.monotonic_s())
         with self._mutex:
             if self._readers.closed:
                 raise Stopping
@@ -254,9 +269,14 @@ class Store:
     # --- the leader ------------------------------------------------------------------------------------------------
 
     def _hand_over(self, batch: list[_Job[Any]]) -> None:
+        now_s = self._clock.monotonic_s()
         with self._mutex:
             for job in batch:
                 job.done = True
+                self._meter.note(_CHANGE, OK, now_s - job.began_s)
+            if self._committed_s is not None:
+                self._meter.note(_COMMIT, OK, self._committed_s)
+                self._committed_s = None
             self._writing = False
             self._freed.notify_all()
 
@@ -271,7 +291,9 @@ class Store:
             for job in batch:
                 _run(writer, job, alone=len(batch) == 1)
             if any(job.error is None for job in batch):
+                began_s = self._clock.monotonic_s()
                 writer.execute("COMMIT")
+                self._committed_s = self._clock.monotonic_s() - began_s
                 self.counts.commits += 1
                 self.counts.changes += len(batch)
             elif writer.in_transaction:
@@ -331,8 +353,10 @@ class Store:
             connection.execute("PRAGMA query_only = 1")
         return connection
 
-    def _give_reader(self, connection: sqlite3.Connection) -> None:
+    def _give_reader(self, connection: sqlite3.Connection, took_s: float | None = None) -> None:
         with self._mutex:
+            if took_s is not None:
+                self._meter.note(_READ, OK, took_s)
             if not self._readers.closed and len(self._readers.idle) < _READERS_KEPT:
                 self._readers.idle.append(connection)
                 return

@@ -17,20 +17,20 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dfs.core.ids import NUMBER_MAX
-from dfs.core.interfaces import Tasks
+from dfs.core.interfaces import Clock, Tasks
 from dfs.core.start_errors import StateError
 from dfs.meta.state.numbers import NUMBERS_SKIPPED
 from dfs.meta.state.store import Store, Transaction
 
 
-def adopt_restored(path: str, tasks: Tasks, cluster: str, highest_mark: int, *, is_everyone: bool) -> int:
+def adopt_restored(path: str, tasks: Tasks, clock: Clock, cluster: str, highest_mark: int, *, is_everyone: bool) -> int:
     """Bring a restored database up to what the data servers know; return its number of inodes.
 
     Arguments: the file, the cluster's uuid (empty: no server could be asked), the highest mark that any data server
     was told, and whether all of them could be asked.
     Raises: StateError if the file is damaged, or another cluster's.
     """
-    store = Store(path, tasks, lambda failure: None)
+    store = Store(path, tasks, clock, lambda failure: None)
     try:
         found = store.read(lambda reader: (reader.one("PRAGMA quick_check"), reader.one("SELECT uuid FROM cluster")))
         if found[0] != ("ok",):

@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import stat
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ from dfs.core.locks import OFFSET_MAX, LockKind, LockOwner, LockRange
 from dfs.core.messages.inodes import AttributeChanges, Attributes, Content, Entry
 from dfs.core.messages.inspection import FileSystemSpace
 from dfs.core.messages.locks import LockFound
+from dfs.core.meters import CallMeter
 from dfs.core.placement import Layout
 from dfs.fusefs.binding import UTIME_NOW, UTIME_OMIT, RawCaller, SetTime, Stat
 from dfs.fusefs.flock_struct import LockCall
@@ -94,7 +96,14 @@ def operations(service: RecordingFileSystem) -> Operations:
     """Return operations over a recording service."""
     kernel = Kernel()
     pages = PageCache(lambda path, ino: service.calls.append(("drop pages", path, ino)))
-    return Operations(filesystem=service, contexts=OperationContexts(kernel, "t"), events=kernel, connection=kernel, pages=pages)
+    return Operations(
+        filesystem=service,
+        contexts=OperationContexts(kernel, "t"),
+        events=kernel,
+        connection=kernel,
+        pages=pages,
+        meter=CallMeter(threading.Lock()),
+    )
 
 
 def test_names_are_the_bytes_that_the_kernel_sent(operations: Operations, service: RecordingFileSystem) -> None:

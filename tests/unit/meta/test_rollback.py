@@ -22,6 +22,7 @@ from dfs.core.messages.inspection import AcceptRollback, ShowMeta, TakeBackup
 from dfs.core.messages.names import Unlink
 from dfs.core.messages.sessions import OpenFile
 from dfs.core.messages.snapshots import StoreSnapshot
+from dfs.host.clock import SystemClock
 from dfs.host.tasks import ThreadTasks
 from dfs.meta.state.store import Row
 from dfs.meta.upkeep.marks import ADVANCE_S
@@ -192,7 +193,7 @@ def test_restored_file_is_held_if_servers_remember_more_or_could_not_all_be_aske
     cluster = meta.servers.cluster
     for number, (highest, is_everyone, held) in enumerate(((mark, True, 0), (mark + 1, True, 1), (mark, False, 1))):
         path = shutil.copy(copy_of(meta), meta.path.parent / f"restored{number}.db")
-        adopt_restored(str(path), ThreadTasks(), cluster, highest, is_everyone=is_everyone)
+        adopt_restored(str(path), ThreadTasks(), SystemClock(), cluster, highest, is_everyone=is_everyone)
         with closing(sqlite3.connect(path)) as database:
             assert database.execute("SELECT count(*) FROM rollback").fetchone() == (held,)
 

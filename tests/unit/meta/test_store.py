@@ -12,6 +12,7 @@ import pytest
 
 from dfs.core.errors import NotFound, ReadOnly, Stopping
 from dfs.core.start_errors import StateError
+from dfs.host.clock import SystemClock
 from dfs.host.tasks import ThreadTasks
 from dfs.meta.state.store import PROBE_BYTES, Reader, Store, StoreBug, StoreFailure, Transaction
 
@@ -29,7 +30,7 @@ def reopen(tmp_path: Path, failures: list[StoreFailure]) -> Iterator[Open]:
     stores: list[Store] = []
 
     def make() -> Store:
-        stores.append(Store(str(tmp_path / "meta.db"), TASKS, failures.append))
+        stores.append(Store(str(tmp_path / "meta.db"), TASKS, SystemClock(), failures.append))
         return stores[-1]
 
     yield make
