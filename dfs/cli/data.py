@@ -14,7 +14,7 @@ from dfs.cli.arguments import check_data_ports, check_index, make_parser, parse_
 from dfs.cli.configuration import add_config_option, config_path, open_config
 from dfs.cli.data_serving import run_data_server
 from dfs.cli.network_terms import NetworkTerms, network_terms
-from dfs.core.config import LogLevel
+from dfs.core.config import LogLevel, MetricsConfig
 from dfs.core.errors import ExitCode
 from dfs.data.settings import SCRUB_BYTES_PER_S
 
@@ -52,6 +52,7 @@ def _run_configured(argv: Sequence[str]) -> int:
         require_mount=config.data.require_mount,
         scrub_bytes_per_s=config.data.scrub_bytes_per_s,
         network=network_terms(config),
+        metrics=config.metrics,
         source=source,
     )
     return ExitCode.DONE
@@ -75,6 +76,7 @@ def _run_original(argv: Sequence[str]) -> int:
         require_mount=False,
         scrub_bytes_per_s=SCRUB_BYTES_PER_S,
         network=NetworkTerms(),
+        metrics=MetricsConfig(),
     )
     return ExitCode.DONE
 

@@ -11,9 +11,10 @@ from typing import Final
 
 import dfs
 from dfs.cli.configuration import ConfigSource
+from dfs.cli.monitoring import make_page, served
 from dfs.cli.network_terms import NetworkTerms
 from dfs.cli.serving import reloading, serve
-from dfs.core.config import LogLevel
+from dfs.core.config import LogLevel, MetricsConfig
 from dfs.core.ids import ServerIndex
 from dfs.core.messages.block_methods import BLOCK_METHODS
 from dfs.data.service import DataService
@@ -21,6 +22,7 @@ from dfs.data.settings import DataSettings
 from dfs.host.allocator import keep_freed_memory
 from dfs.host.clock import SystemClock
 from dfs.host.disk import LocalDisk
+from dfs.host.event_counts import CountedEvents
 from dfs.host.journal import JournalEvents, setup_logging
 from dfs.host.randomness import SystemRandom
 from dfs.host.state_folder import boot_id
@@ -28,7 +30,7 @@ from dfs.host.tasks import ThreadTasks
 from dfs.rpc.client import DataServersClient
 from dfs.rpc.server import RpcServer
 
-SECTIONS: Final = ("data", "log")
+SECTIONS: Final = ("data", "metrics", "log")
 """The sections of the configuration that concern it, besides those of the single data servers."""
 
 
@@ -42,26 +44,29 @@ def run_data_server(
     require_mount: bool,
     scrub_bytes_per_s: int,
     network: NetworkTerms,
+    metrics: MetricsConfig,
     source: ConfigSource | None = None,
 ) -> None:
     """Run a data server until SIGTERM.
 
     Arguments: the program's name for its log, the least important level, which data server it is, host:port of all data servers in
     order of index, the state folder, whether that must be a mount point, the pace of the scrub (0: off), the terms on which it is
-    on the network, and the configuration that SIGHUP has it read again (None: there is none, SIGHUP ends it).
+    on the network, what it shows to monitoring systems, and the configuration that SIGHUP has it read again (None: there is none,
+    SIGHUP ends it).
     Raises: StartError leaves, and DfsError if it can't go on.
     """
     setup_logging(level, program)
     keep_freed_memory()
-    clock, address = SystemClock(), addresses[index]
+    clock, address, events = SystemClock(), addresses[index], CountedEvents(JournalEvents())
+    disk, neighbours, page = LocalDisk(folder), DataServersClient(clock=clock), make_page(program=program, kind="data")
     service = DataService(
         settings=DataSettings(index=index, boot_id=boot_id(), addresses=tuple(addresses), scrub_bytes_per_s=scrub_bytes_per_s),
-        disk=LocalDisk(folder),
-        neighbours=DataServersClient(clock=clock),
+        disk=disk,
+        neighbours=neighbours,
         clock=clock,
         random=SystemRandom(),
         tasks=ThreadTasks(),
-        events=JournalEvents(),
+        events=events,
     )
     server = RpcServer(
         address=address,
@@ -72,8 +77,10 @@ def run_data_server(
         clock=clock,
         identity=service.name,
         is_open_to_network=network.is_insecure,
+        metrics=served(page, metrics, is_on=metrics.data),
     )
+    page.add(service, server, disk, neighbours, events)
     reload = None
     if source is not None:
-        reload = reloading(source, SECTIONS, lambda config: service.set_scrub_pace(config.data.scrub_bytes_per_s))
-    serve(service, server, f"data server {index} at {address}", folder, reload, require_mount=require_mount)
+        reload = reloading(source, SECTIONS, lambda config: service.set_scrub_pace(config.data.scrub_bytes_per_s), events)
+    serve(service, server, f"data server {index} at {address}", folder, reload, events, require_mount=require_mount)

@@ -14,7 +14,7 @@ from dfs.cli.arguments import make_parser, parse_port, run_program
 from dfs.cli.configuration import add_config_option, open_config
 from dfs.cli.meta_serving import run_meta_server
 from dfs.cli.network_terms import NetworkTerms, network_terms
-from dfs.core.config import LogLevel
+from dfs.core.config import LogLevel, MetricsConfig
 from dfs.core.errors import ExitCode
 from dfs.meta.settings import MetaSettings
 
@@ -60,6 +60,7 @@ def _run_configured(argv: Sequence[str]) -> int:
         folder=folder,
         settings=settings,
         network=network_terms(config),
+        metrics=config.metrics,
         source=source,
     )
     return ExitCode.DONE
@@ -81,6 +82,7 @@ def _run_original(argv: Sequence[str]) -> int:
         folder=options.state,
         settings=MetaSettings(),
         network=NetworkTerms(),
+        metrics=MetricsConfig(),
     )
     return ExitCode.DONE
 

@@ -10,14 +10,16 @@ from typing import Final
 
 import dfs
 from dfs.cli.configuration import ConfigSource
+from dfs.cli.monitoring import make_page, served
 from dfs.cli.network_terms import NetworkTerms
 from dfs.cli.serving import reloading, serve
 from dfs.cli.state_names import STORE_NAME
-from dfs.core.config import LogLevel
+from dfs.core.config import LogLevel, MetricsConfig
 from dfs.core.messages.meta_methods import META_METHODS
 from dfs.host.allocator import keep_freed_memory
 from dfs.host.clock import SystemClock
 from dfs.host.disk import LocalDisk
+from dfs.host.event_counts import CountedEvents
 from dfs.host.inherited_socket import take_inherited_socket
 from dfs.host.journal import JournalEvents, setup_logging
 from dfs.host.randomness import SystemRandom
@@ -27,7 +29,7 @@ from dfs.meta.settings import MetaSettings
 from dfs.rpc.client import DataServersClient
 from dfs.rpc.server import RpcServer
 
-SECTIONS: Final = ("cluster", "meta", "log")
+SECTIONS: Final = ("cluster", "meta", "metrics", "log")
 """The sections of the configuration that concern it, besides those of the single data servers."""
 
 
@@ -39,25 +41,28 @@ def run_meta_server(
     folder: Path,
     settings: MetaSettings,
     network: NetworkTerms,
+    metrics: MetricsConfig,
     source: ConfigSource | None = None,
 ) -> None:
     """Run a meta-server until SIGTERM. systemd may hand it the socket that it listens on.
 
     Arguments: the program's name for its log, the least important level, host:port, the state folder, the settings, the terms on
-    which it is on the network, and the configuration that SIGHUP has it read again (None: there is none, SIGHUP ends it).
+    which it is on the network, what it shows to monitoring systems, and the configuration that SIGHUP has it read again (None:
+    there is none, SIGHUP ends it).
     Raises: StartError leaves, and DfsError if it can't go on.
     """
     setup_logging(level, program)
     keep_freed_memory()
-    clock = SystemClock()
+    clock, events = SystemClock(), CountedEvents(JournalEvents())
+    servers, page = DataServersClient(clock=clock), make_page(program=program, kind="meta")
     service = MetaService(
         settings=settings,
         store_path=str(folder / STORE_NAME),
         clock=clock,
         random=SystemRandom(),
         tasks=ThreadTasks(),
-        servers=DataServersClient(clock=clock),
-        events=JournalEvents(),
+        servers=servers,
+        events=events,
         look=LocalDisk(folder).space,
     )
     server = RpcServer(
@@ -69,6 +74,8 @@ def run_meta_server(
         clock=clock,
         inherited_fd=take_inherited_socket(),
         is_open_to_network=network.is_insecure,
+        metrics=served(page, metrics, is_on=metrics.meta),
     )
-    reload = None if source is None else reloading(source, SECTIONS, lambda config: None)
-    serve(service, server, f"meta-server at {address}", folder, reload, require_mount=False)
+    page.add(service, server, servers, events)
+    reload = None if source is None else reloading(source, SECTIONS, lambda config: None, events)
+    serve(service, server, f"meta-server at {address}", folder, reload, events, require_mount=False)

@@ -11,11 +11,15 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Final
 
 from dfs.cli.arguments import run_program
+from dfs.cli.monitoring import make_page
 from dfs.cli.mount_helper.shutdown import end_waits
 from dfs.cli.mount_loop import serve_until_unmounted
+from dfs.cli.mount_metrics import shown_on_socket
 from dfs.cli.mount_plan import PROGRAM, SCRIPT, MountPlan, plan_configured, plan_original
 from dfs.client.filesystem import FileSystem
 from dfs.client.settings import MountSettings
@@ -27,6 +31,7 @@ from dfs.fusefs.mount_point import MOUNT_TYPE, check_mount_point, find_mount, sh
 from dfs.fusefs.mounting import Mount
 from dfs.host.allocator import keep_freed_memory
 from dfs.host.clock import SystemClock
+from dfs.host.event_counts import CountedEvents
 from dfs.host.journal import JournalEvents, setup_logging
 from dfs.host.notify import SystemdNotify
 from dfs.host.randomness import SystemRandom
@@ -75,7 +80,8 @@ def run_mount(plan: MountPlan, notify: Notify | None = None, begin_log: Callable
     begin_log(plan)
     keep_freed_memory()
     notify = notify or SystemdNotify()
-    stop, clock, events, random = StopRequest(), SystemClock(), JournalEvents(), SystemRandom()
+    stop, clock, events, random = StopRequest(), SystemClock(), CountedEvents(JournalEvents()), SystemRandom()
+    meta, servers = MetaClient(address=plan.meta_address, peer="meta-server", clock=clock), DataServersClient(clock=clock)
     prefix = random.token_bytes(PREFIX_BYTES).hex()
     filesystem = FileSystem(
         settings=MountSettings(
@@ -86,8 +92,8 @@ def run_mount(plan: MountPlan, notify: Notify | None = None, begin_log: Callable
             start_timeout_s=plan.start_timeout_s,
             entry_timeout_s=plan.wishes.entry_timeout_s,
         ),
-        meta=MetaClient(address=plan.meta_address, peer="meta-server", clock=clock),
-        servers=DataServersClient(clock=clock),
+        meta=meta,
+        servers=servers,
         clock=clock,
         random=random,
         tasks=ThreadTasks(),
@@ -105,8 +111,12 @@ def run_mount(plan: MountPlan, notify: Notify | None = None, begin_log: Callable
     notify.status(f"waiting for the meta-server at {plan.meta_address}")
     if not _open_session(filesystem, PlainContext(f"{prefix}-start", lambda: _end_reason(stop))):
         return ExitCode.DONE
+    page = make_page(program=plan.program, kind="mount")
+    page.add(mount, filesystem, meta, servers, events)
+    shown = shown_on_socket(page, Path(plan.metrics.socket_folder), point) if plan.shows_metrics() else nullcontext()
     try:
-        all_ended = serve_until_unmounted(mount, stop, notify, events, f"{plan.meta_address} mounted on {show(point)}")
+        with shown:
+            all_ended = serve_until_unmounted(mount, stop, notify, events, f"{plan.meta_address} mounted on {show(point)}")
     finally:
         filesystem.stop(PlainContext(request_id=f"{prefix}-stop"))
     if not all_ended:

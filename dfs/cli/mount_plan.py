@@ -17,7 +17,7 @@ from dfs.cli.configuration import add_config_option, read_config
 from dfs.cli.mount_helper.options import RETRY_S, MountWishes, parse_options, split_options
 from dfs.cli.mount_helper.parameters import read_parameters
 from dfs.cli.mount_helper.source import find_source
-from dfs.core.config import Config, LogLevel, MountConfig
+from dfs.core.config import Config, LogLevel, MetricsConfig, MountConfig
 from dfs.core.start_errors import UsageError
 from dfs.fusefs.mounting import MountOptions
 from dfs.fusefs.operation_context import OperationTerms
@@ -53,6 +53,7 @@ class MountPlan:
     """Whether a dfs that is mounted there can only be what a dead client left, and is taken away."""
     is_freed_on_crash: bool = False
     """Whether the mount point is freed when the client dies."""
+    metrics: MetricsConfig = field(default_factory=MetricsConfig)
 
     def options(self) -> MountOptions:
         """Return what the boundary to the kernel must know of this."""
@@ -65,6 +66,11 @@ class MountPlan:
             terms=OperationTerms(wishes.timeout_s, wishes.nobody if wishes.is_root_squashed else None),
             shutdown_grace_s=self.mount.shutdown_grace,
         )
+
+    def shows_metrics(self) -> bool:
+        """Tell whether the mount shows how it is doing."""
+        wish = self.wishes.shows_metrics
+        return self.metrics.mount if wish is None else wish
 
     def attr_timeout_s(self) -> float:
         """Return how long attributes are believed."""
@@ -113,6 +119,7 @@ def _plan_in_foreground(config_file: Path | None, meta: str | None, point: bytes
     else:
         config = read_config(config_file)
         plan = MountPlan(PROGRAM, config.log.level, point, meta or config.meta.address, _servers(config), config.mount)
+        plan = replace(plan, metrics=config.metrics)
     return replace(plan, wishes=wishes, start_timeout_s=start_timeout_s)
 
 
@@ -125,7 +132,8 @@ def plan_source(source: str, point: bytes, wishes: MountWishes) -> MountPlan:
     level = LogLevel.INFO if found.config is None else found.config.log.level
     servers = () if found.config is None else _servers(found.config)
     start_timeout_s = RETRY_S if wishes.retry_s is None else wishes.retry_s
-    return MountPlan(PROGRAM, level, point, found.meta_address, servers, mount, source, wishes, start_timeout_s)
+    metrics = MetricsConfig() if found.config is None else found.config.metrics
+    return MountPlan(PROGRAM, level, point, found.meta_address, servers, mount, source, wishes, start_timeout_s, metrics=metrics)
 
 
 def _servers(config: Config) -> tuple[str, ...]:

@@ -15,18 +15,23 @@ from dfs.cli.configuration import ConfigSource
 from dfs.cli.reloading import Reloading
 from dfs.core.config import Config
 from dfs.core.events import INSECURE_NETWORK, Event
-from dfs.core.interfaces import Service
-from dfs.host.journal import JournalEvents
+from dfs.core.interfaces import EventSink, Service
 from dfs.host.service import run_service
 from dfs.host.state_folder import lock_state_folder
 from dfs.rpc.server import RpcServer
 
 
 def serve(
-    service: Service, server: RpcServer, what: str, folder: Path, reload: Callable[[], None] | None, *, require_mount: bool
+    service: Service,
+    server: RpcServer,
+    what: str,
+    folder: Path,
+    reload: Callable[[], None] | None,
+    events: EventSink,
+    *,
+    require_mount: bool,
 ) -> None:
     """Run `service` behind `server`; `what` it is, for the log; `reload`: what SIGHUP does (None: it ends the process)."""
-    events = JournalEvents()
     if server.is_on_network:
         events.emit(Event(INSECURE_NETWORK, details={"what": what}))
     with lock_state_folder(folder, require_mount=require_mount):
@@ -40,6 +45,8 @@ def serve(
         )
 
 
-def reloading(source: ConfigSource, sections: Sequence[str], apply: Callable[[Config], None]) -> Callable[[], None]:
+def reloading(
+    source: ConfigSource, sections: Sequence[str], apply: Callable[[Config], None], events: EventSink
+) -> Callable[[], None]:
     """Return what SIGHUP does."""
-    return Reloading(read=source.read, running=source.running, sections=sections, apply=apply, events=JournalEvents()).reload
+    return Reloading(read=source.read, running=source.running, sections=sections, apply=apply, events=events).reload

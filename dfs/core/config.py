@@ -24,6 +24,9 @@ ATTR_TIMEOUT_S_MAX: Final = 3600.0
 SHUTDOWN_GRACE_S_MAX: Final = 60.0
 SCRUB_MB_S_MAX: Final = 10_000.0
 BYTES_PER_MB: Final = 1_000_000
+NETWORKS_MAX: Final = 64
+NO_NETWORKS: Final = "none"
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _LABEL: Final = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOST_NAME: Final = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*")
@@ -117,6 +120,19 @@ def parse_scrub_mb_s(text: str) -> float:
     if not _DECIMAL.fullmatch(text) or float(text) > SCRUB_MB_S_MAX:
         raise Unfit(f"a number of MB a second from 0 to {SCRUB_MB_S_MAX:.0f}")
     return float(text)
+
+
+def parse_networks(text: str) -> str:
+    """Return networks as ipaddress writes them, with ", " between, or NO_NETWORKS."""
+    if text == NO_NETWORKS:
+        return text
+    try:
+        networks = [str(ipaddress.ip_network(word.strip())) for word in text.split(",", NETWORKS_MAX)]
+    except ValueError:
+        networks = []
+    if not 0 < len(networks) <= NETWORKS_MAX:
+        raise Unfit(f"none, or at most {NETWORKS_MAX} networks such as 10.0.0.0/8, with commas between")
+    return ", ".join(networks)
 
 
 def parse_level(text: str) -> LogLevel:
@@ -245,6 +261,39 @@ class MountConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class MetricsConfig:
+    """[metrics]: what programs show to a monitoring system."""
+
+    meta: bool = field(
+        default=True, metadata=_key("yes or no", parse_yes_no, "Whether the meta-server answers GET /metrics where it listens.")
+    )
+    data: bool = field(
+        default=True, metadata=_key("yes or no", parse_yes_no, "Whether data servers answer GET /metrics where they listen.")
+    )
+    networks: str = field(
+        default=NO_NETWORKS,
+        metadata=_key(
+            "networks with commas between, or none",
+            parse_networks,
+            "From where metrics may be read without the cluster key, besides from loopback.",
+        ),
+    )
+    mount: bool = field(
+        default=False,
+        metadata=_key("yes or no", parse_yes_no, "Whether mounts answer GET /metrics on a Unix socket each; only root may ask."),
+    )
+    socket_folder: str = field(
+        default="/run/dfs/metrics",
+        metadata=_key("folder", parse_folder, "Where those sockets are; made if it is missing."),
+    )
+
+    @property
+    def networks_allowed(self) -> tuple[Network, ...]:
+        """`networks` as addresses are compared with."""
+        return () if self.networks == NO_NETWORKS else tuple(map(ipaddress.ip_network, self.networks.split(", ")))
+
+
+@dataclass(frozen=True, slots=True)
 class LogConfig:
     """[log]: all programs."""
 
@@ -265,6 +314,7 @@ class Config:
     data: DataConfig
     servers: tuple[ServerConfig, ...]
     mount: MountConfig
+    metrics: MetricsConfig
     log: LogConfig
 
 
@@ -273,6 +323,7 @@ SECTIONS: Final[dict[str, type]] = {
     "meta": MetaConfig,
     "data": DataConfig,
     "mount": MountConfig,
+    "metrics": MetricsConfig,
     "log": LogConfig,
 }
 """Sections of which there is one each; [data:N] come besides, as ServerConfig."""

@@ -21,6 +21,7 @@ from dfs.core.config import (
     Key,
     LogConfig,
     MetaConfig,
+    MetricsConfig,
     MountConfig,
     ServerConfig,
     Unfit,
@@ -74,6 +75,7 @@ def parse_config(text: str, source: str, drop_ins: Sequence[ConfigText] = ()) ->
         data=_section(DataConfig(), "data", sections),
         servers=tuple(_section(default_server(index), f"data:{index}", sections) for index in _server_indexes(sections, source)),
         mount=_section(MountConfig(), "mount", sections),
+        metrics=_section(MetricsConfig(), "metrics", sections),
         log=_section(LogConfig(), "log", sections),
     )
     _check_distinct(config, sections, source)

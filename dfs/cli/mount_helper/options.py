@@ -66,6 +66,7 @@ class MountWishes:
     retry_s: float | None = None
     """For how long the meta-server is tried before the mount fails; None: RETRY_S."""
     log_file: Path | None = None
+    shows_metrics: bool | None = None
 
     @property
     def timeout_s(self) -> float | None:
@@ -174,6 +175,8 @@ _OPTIONS: Final[dict[str, _Option]] = {
     "anonuid": _Option(_ID, lambda wishes, value: replace(wishes, nobody=Caller(_parse_id(value), wishes.nobody.gid))),
     "anongid": _Option(_ID, lambda wishes, value: replace(wishes, nobody=Caller(wishes.nobody.uid, _parse_id(value)))),
     "retry": _Option(_POSITIVE_TIME, lambda wishes, value: replace(wishes, retry_s=_positive_s(value))),
+    "metrics": _Option("", lambda wishes, _: replace(wishes, shows_metrics=True)),
+    "nometrics": _Option("", lambda wishes, _: replace(wishes, shows_metrics=False)),
     "log": _Option(_FILE, lambda wishes, value: replace(wishes, log_file=_parse_file(value))),
 }
 """Our own options."""

@@ -47,6 +47,18 @@ def test_meta_address_overrides_the_configuration(config: str) -> None:
     assert plan_configured(["/mnt", "--config", config, "--meta", "127.0.0.1:1"]).meta_address == "127.0.0.1:1"
 
 
+def test_option_on_metrics_overrides_the_configuration(config: str) -> None:
+    assert not plan_configured(["m", "--config", config]).shows_metrics()
+    assert plan_configured(["m", "--config", config, "-o", "metrics"]).shows_metrics()
+    text = Path(config).read_text() + "[metrics]\nmount = yes\nsocket_folder = /run/x\n"
+    Path(config).write_text(text)
+    plan = plan_configured(["m", "--config", config])
+    assert plan.shows_metrics()
+    assert plan.metrics.socket_folder == "/run/x"
+    assert not plan_configured(["m", "--config", config, "-o", "nometrics"]).shows_metrics()
+    assert plan_configured(["m", "--source", f"config={config}"]).shows_metrics()
+
+
 def test_meta_address_alone_needs_no_configuration() -> None:
     plan = plan_configured(["/mnt", "--meta", "127.0.0.1:9000"])
     assert (plan.meta_address, plan.data_servers) == ("127.0.0.1:9000", ())

@@ -81,6 +81,13 @@ def test_parse_config_of_every_key_takes_every_value() -> None:
     assert config.log.level is LogLevel.DEBUG
 
 
+def test_networks_that_may_read_metrics_are_kept_as_addresses_are_compared_with() -> None:
+    assert parse_config(TWO, "dfs.conf").metrics.networks_allowed == ()
+    metrics = parse_config(TWO + "[metrics]\nnetworks = 10.0.0.0/8,192.0.2.7 , fd00::/8", "dfs.conf").metrics
+    assert metrics.networks == "10.0.0.0/8, 192.0.2.7/32, fd00::/8"
+    assert [str(network) for network in metrics.networks_allowed] == ["10.0.0.0/8", "192.0.2.7/32", "fd00::/8"]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -109,12 +116,23 @@ def test_parse_config_of_every_key_takes_every_value() -> None:
         ("[mount]\nattr_timeout_s = nan", "got nan"),
         ("[mount]\nattr_timeout_s = 3601", "got 3601"),
         ("[mount]\nattr_timeout_s = 1s", "got 1s"),
+        ("[metrics]\nmeta = on", "dfs.conf: [metrics] meta: expected yes or no, got on"),
+        (
+            "[metrics]\nnetworks =",
+            "networks: expected none, or at most 64 networks such as 10.0.0.0/8, with commas between, got nothing",
+        ),
+        ("[metrics]\nnetworks = 10.0.0.1/8", "got 10.0.0.1/8"),
+        ("[metrics]\nnetworks = 10.0.0.0/8,", "got 10.0.0.0/8,"),
+        ("[metrics]\nnetworks = all", "got all"),
+        ("[metrics]\nnetworks = " + ",".join(["10.0.0.0/8"] * 65), "at most 64 networks"),
+        ("[metrics]\nsocket_folder = run", "expected the absolute path of a folder, got run"),
         ("[log]\nlevel = loud", "dfs.conf: [log] level: expected one of debug, info, warning, error, got loud"),
         ("[log]\nlevel = info # more", "dfs.conf: [log] level: expected a comment on a line of its own, got 'info # more'"),
         ("[meta]\nstate = /a\n  address = x", "dfs.conf: [meta] state: expected printable characters on one line"),
         (
             "[mete]\n",
-            "dfs.conf: [mete]: expected one of the sections cluster, meta, data, mount, log, data:0, data:1, ..., got another",
+            "dfs.conf: [mete]: expected one of the sections cluster, meta, data, mount, metrics, log, data:0, data:1, ..., "
+            "got another",
         ),
         ("[DEFAULT]\nstate = /a", "dfs.conf: [DEFAULT]: expected one of the sections"),
         ("[data:x]\n", "dfs.conf: [data:x]: expected one of the sections"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dfs.core.meters import OK, CallMeter, Tally, Waits
@@ -31,6 +31,7 @@ def test_call_meter_tells_results_durations_and_bytes_by_key() -> None:
 
 
 @given(st.lists(st.floats(0, 100), max_size=50))
+@example([0.001, 10.0])
 def test_each_duration_is_in_the_first_bucket_that_holds_it(durations: list[float]) -> None:
     meter = make()
     for duration in durations:

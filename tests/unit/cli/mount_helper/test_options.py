@@ -23,7 +23,7 @@ def test_no_options_wish_for_nothing_and_wait_for_ever() -> None:
 def test_every_option_of_ours_has_its_effect() -> None:
     assert wishes(
         "config=/etc/dfs/a b.conf,attr_timeout=0,entry_timeout=2.5,allow_other,soft,timeo=500ms,root_squash,anonuid=7,anongid=8,"
-        "retry=1min,log=/var/log/dfs.log"
+        "retry=1min,metrics,log=/var/log/dfs.log"
     ) == MountWishes(
         config=Path("/etc/dfs/a b.conf"),
         attr_timeout_s=0.0,
@@ -35,7 +35,13 @@ def test_every_option_of_ours_has_its_effect() -> None:
         nobody=Caller(7, 8),
         retry_s=60.0,
         log_file=Path("/var/log/dfs.log"),
+        shows_metrics=True,
     )
+
+
+def test_the_last_word_on_metrics_counts() -> None:
+    assert wishes("metrics,nometrics").shows_metrics is False
+    assert wishes("nometrics,metrics").shows_metrics is True
 
 
 def test_soft_alone_has_a_time_and_hard_takes_it_away() -> None:
