@@ -109,9 +109,10 @@ install-files: man
 	install -D -m 644 -t "$(DESTDIR)$(UNITDIR)" $(wildcard $(foreach kind,service socket slice target,packaging/systemd/*.$(kind)))
 	install -D -m 644 packaging/systemd/dfs.sysusers "$(DESTDIR)$(PREFIX)/lib/sysusers.d/dfs.conf"
 	install -D -m 644 packaging/systemd/dfs.tmpfiles "$(DESTDIR)$(PREFIX)/lib/tmpfiles.d/dfs.conf"
+	install -D -m 644 -t "$(DESTDIR)$(PREFIX)/lib/systemd/logind.conf.d" packaging/logind/*.conf
 	install -D -m 644 -t "$(DESTDIR)/etc/needrestart/conf.d" packaging/needrestart/*.conf
 	for page in $(MAN); do install -D -m 644 -t "$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}" $$page || exit; done
-	for program in dfsctl dfs-meta dfs-data dfs-mount; do \
+	for program in dfsctl dfs-meta dfs-data dfs-inhibit dfs-mount; do \
 		install -D -m 644 packaging/completion/dfs "$(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$program" || exit; done
 	install -D -m 644 -t "$(DESTDIR)$(PREFIX)/lib/systemd/catalog" packaging/dfs.catalog
 	install -D -m 755 -t "$(DESTDIR)$(PREFIX)/lib/systemd/system-generators" $(wildcard packaging/systemd/*-generator)

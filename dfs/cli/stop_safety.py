@@ -9,6 +9,7 @@ in any case. Changes nothing, and promises nothing for later: whoever stops seve
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dfs.cli.cluster_health import ClusterReport
@@ -60,14 +61,18 @@ def judge_stop(report: ClusterReport, server: ServerIndex) -> StopSafety:
         return StopSafety(server, ())  # nothing was ever stored
     if server >= servers:
         raise UsageError(f"the number of a data server, 0 to {servers - 1}", str(server))
-    by_index = {status.index: status for status in report.servers}
+    return StopSafety(server, find_losses({status.index: status for status in report.servers}, server, servers))
+
+
+def find_losses(statuses: Mapping[ServerIndex, ServerStatus], server: ServerIndex, servers: int) -> tuple[Loss, ...]:
+    """Return what readers would lose if a data server of `servers` were stopped; both its neighbours are among `statuses`."""
     losses = []
     for role in Role:
         twin, twin_role = twin_of(server, role, servers)
-        reason = _fault(by_index[twin], twin_role)
+        reason = _fault(statuses[twin], twin_role)
         if reason:
             losses.append(Loss(role, twin, reason, servers))
-    return StopSafety(server, tuple(losses))
+    return tuple(losses)
 
 
 def _fault(status: ServerStatus, role: Role) -> str:

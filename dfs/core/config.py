@@ -22,6 +22,7 @@ DATA_PORT_BASE: Final = 9100
 """Data server i listens at DATA_PORT_BASE + i by default."""
 ATTR_TIMEOUT_S_MAX: Final = 3600.0
 SHUTDOWN_GRACE_S_MAX: Final = 60.0
+INHIBIT_S_MAX: Final = 3600.0
 SCRUB_MB_S_MAX: Final = 10_000.0
 BYTES_PER_MB: Final = 1_000_000
 NETWORKS_MAX: Final = 64
@@ -112,6 +113,13 @@ def parse_shutdown_grace(text: str) -> float:
     """Return a number of seconds."""
     if not _DECIMAL.fullmatch(text) or float(text) > SHUTDOWN_GRACE_S_MAX:
         raise Unfit(f"a number of seconds from 0 to {SHUTDOWN_GRACE_S_MAX:.0f}")
+    return float(text)
+
+
+def parse_inhibit_max(text: str) -> float:
+    """Return a number of seconds."""
+    if not _DECIMAL.fullmatch(text) or float(text) > INHIBIT_S_MAX:
+        raise Unfit(f"a number of seconds from 0 to {INHIBIT_S_MAX:.0f}")
     return float(text)
 
 
@@ -294,6 +302,21 @@ class MetricsConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ShutdownConfig:
+    """[shutdown]: machines with data servers that are told to go down."""
+
+    inhibit_max: float = field(
+        default=30.0,
+        metadata=_key(
+            "seconds",
+            parse_inhibit_max,
+            "How long a shutdown waits while this machine has the only good copy of something; 0: not at all.",
+            is_live=True,
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class LogConfig:
     """[log]: all programs."""
 
@@ -315,6 +338,7 @@ class Config:
     servers: tuple[ServerConfig, ...]
     mount: MountConfig
     metrics: MetricsConfig
+    shutdown: ShutdownConfig
     log: LogConfig
 
 
@@ -324,6 +348,7 @@ SECTIONS: Final[dict[str, type]] = {
     "data": DataConfig,
     "mount": MountConfig,
     "metrics": MetricsConfig,
+    "shutdown": ShutdownConfig,
     "log": LogConfig,
 }
 """Sections of which there is one each; [data:N] come besides, as ServerConfig."""

@@ -24,6 +24,7 @@ from dfs.core.config import (
     MetricsConfig,
     MountConfig,
     ServerConfig,
+    ShutdownConfig,
     Unfit,
     default_server,
     keys_of,
@@ -76,6 +77,7 @@ def parse_config(text: str, source: str, drop_ins: Sequence[ConfigText] = ()) ->
         servers=tuple(_section(default_server(index), f"data:{index}", sections) for index in _server_indexes(sections, source)),
         mount=_section(MountConfig(), "mount", sections),
         metrics=_section(MetricsConfig(), "metrics", sections),
+        shutdown=_section(ShutdownConfig(), "shutdown", sections),
         log=_section(LogConfig(), "log", sections),
     )
     _check_distinct(config, sections, source)

@@ -398,6 +398,31 @@ DISK_NEARLY_FULL = EventKind(
     also=("server",),
 )
 
+ONLY_GOOD_COPY = EventKind(
+    "ONLY_GOOD_COPY",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7ed0",
+    Level.WARNING,
+    "this host has the only good copy of something, a shutdown waits for up to {max_s:.0f} s: {reason}",
+)
+OTHER_COPIES_BACK = EventKind(
+    "OTHER_COPIES_BACK",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7ed1",
+    Level.INFO,
+    "there are good copies elsewhere again after {held_s:.0f} s, a shutdown of this host waits no more",
+)
+SHUTDOWN_DELAYED = EventKind(
+    "SHUTDOWN_DELAYED",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7ed2",
+    Level.WARNING,
+    "the shutdown of this host waits for up to {max_s:.0f} s: {reason}",
+)
+SHUTDOWN_UNSAFE = EventKind(
+    "SHUTDOWN_UNSAFE",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7ed3",
+    Level.ERROR,
+    "the shutdown of this host goes on after {waited_s:.0f} s, with the only good copy of something: {reason}",
+)
+
 LINES_LEFT_OUT = EventKind(
     "LINES_LEFT_OUT",
     "6d1f0c5be0a84d0f8f0b6a2f5a1c7e70",

@@ -109,6 +109,10 @@ class BootedHost:
         os.kill(self._leader, POWER_OFF)
         self._wait_for_end()
 
+    def wait_for_power_off(self) -> None:
+        """Wait until it has shut down, which somebody on it has asked for."""
+        self._wait_for_end()
+
     def power_cut(self) -> None:
         """End all its processes at once. What the kernel had cached of its disk is not lost."""
         assert self._nspawn is not None

@@ -42,9 +42,13 @@ HOLDS = {
     ],
     "dfs-data": [
         f"/{UNITS}/dfs-data@.service",
+        f"/{UNITS}/dfs-inhibit.service",
         "/etc/needrestart/conf.d/50-dfs-data.conf",
         "/usr/bin/dfs-data",
+        "/usr/bin/dfs-inhibit",
+        "/usr/lib/systemd/logind.conf.d/10-dfs.conf",
         "/usr/share/man/man8/dfs-data.8.gz",
+        "/usr/share/man/man8/dfs-inhibit.8.gz",
     ],
     "dfs-client": [
         f"/{UNITS}/dfs-mount@.service",

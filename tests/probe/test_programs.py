@@ -125,7 +125,8 @@ def test_make_check_passes_inside_a_clone(folder: Path, repository: Path) -> Non
     clone = clone_of(repository, folder / "clone")
     where = run(sys.executable, "-c", "import dfs; print(dfs.__file__)", cwd=clone)
     assert where == f"{clone}/dfs/__init__.py\n"
-    output = run("make", "-o", "machine", "check", f"VENV={sys.prefix}", "UNIT=tests/unit/core", cwd=clone, timeout_s=CHECK_TIMEOUT_S)
+    check = ("make", "-o", "machine", "check", f"VENV={sys.prefix}", "UNIT=tests/unit/core")
+    output = run(*check, cwd=clone, timeout_s=CHECK_TIMEOUT_S)
     assert "Success: no issues found" in output
     assert re.search(r"^[1-9][0-9]* passed in ", output, re.MULTILINE), output
     assert (clone / ".pytest_cache").is_dir()

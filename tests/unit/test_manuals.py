@@ -11,12 +11,19 @@ import pytest
 
 import dfs
 from dfs.cli import data, dfsctl, meta, mount
+from dfs.cli.inhibit import program as inhibit
 from dfs.core.config import SECTIONS, default_server, keys_of, show_value
 from dfs.core.errors import ExitCode
 from dfs.core.ids import ServerIndex
 
 PACKAGING = Path(__file__).resolve().parents[2] / "packaging"
-PROGRAMS = {"dfsctl": dfsctl.main, "dfs-meta": meta.main, "dfs-data": data.main, "dfs-mount": mount.main}
+PROGRAMS = {
+    "dfsctl": dfsctl.main,
+    "dfs-meta": meta.main,
+    "dfs-data": data.main,
+    "dfs-inhibit": inhibit.main,
+    "dfs-mount": mount.main,
+}
 
 
 def page(name: str) -> str:
@@ -55,7 +62,7 @@ def test_dfs_conf_5_has_every_key_with_default_and_unit_and_no_other() -> None:
         assert told.startswith(description), line
 
 
-@pytest.mark.parametrize("program", ["dfs-meta", "dfs-data", "dfs-mount"])
+@pytest.mark.parametrize("program", ["dfs-meta", "dfs-data", "dfs-inhibit", "dfs-mount"])
 def test_page_of_a_program_has_every_option_and_no_other(capsys: pytest.CaptureFixture[str], program: str) -> None:
     options = set(re.findall(r"--[a-z-]+", help_of(capsys, program).partition("options:")[2]))
     text = page(f"{program}.8").partition("# OPTIONS")[2]

@@ -65,6 +65,7 @@ class EventRule:
 
 
 _READY: Final = (events.SERVICE_READY,)
+_SAFE: Final = (events.OTHER_COPIES_BACK, *_READY)
 _KERNEL: Final = ("journalctl -k -p warning -n 50",)
 _SCRUB: Final = ("dfsctl scrub --server @DFS_SERVER@ --wait",)
 _SCRUBBED: Final = (events.SCRUB_FINISHED,)
@@ -151,6 +152,7 @@ RULES: Final[tuple[EventRule, ...]] = (
     EventRule(events.SCRUB_LATE, "scrub-late", Harm.SOON, Depth.STATE, _named_server, _SCRUBBED, _SCRUB),
     EventRule(events.CLOCK_OFF, "clock-off", Harm.SOON, Depth.STATE, _writer, _READY, ("systemctl status systemd-timesyncd",)),
     EventRule(events.RELEASES_DIFFER, "releases-differ", Harm.SOON, Depth.STATE, _writer, _READY),
+    EventRule(events.SHUTDOWN_UNSAFE, "shutdown-unsafe", Harm.SOON, Depth.EFFECT, _writer, _SAFE, ("dfsctl status",)),
     EventRule(events.UNEXPECTED, "bug", Harm.SOON, Depth.STATE, _writer),
 )
 """Events that stand for a trouble. INFO events, and warnings that say what another one says better, stand for none."""

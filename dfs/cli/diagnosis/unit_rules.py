@@ -18,6 +18,8 @@ _CAUSES: Final[dict[int, tuple[str, str]]] = {
     ExitCode.MOUNT_POINT: ("mount-point-unusable", "its mount point can't be used"),
 }
 """What a program's own exit status means."""
+GUARD: Final = "dfs-inhibit.service"
+"""Nobody waits for it."""
 RESTARTS_MAX: Final = 3
 """More of them are told."""
 
@@ -44,11 +46,11 @@ def _failed(unit: Unit) -> Finding:
     elif unit.result in ("signal", "core-dump", "watchdog", "oom-kill"):
         crashed = unit.name.startswith("dfs-mount@")
         situation, why = ("client-crashed" if crashed else "server-crashed"), f"it crashed: {unit.result} {unit.exit_status}"
-    is_stopped = unit_subject(unit.name) == META
+    harm = Harm.STOPPED if unit_subject(unit.name) == META else Harm.SOON if unit.name == GUARD else Harm.WAITING
     return Finding(
         situation=situation,
         subject=unit_subject(unit.name),
-        harm=Harm.STOPPED if is_stopped else Harm.WAITING,
+        harm=harm,
         depth=depth,
         title=f"{unit.name} does not run: {why}",
         evidence=(_seen(unit),),

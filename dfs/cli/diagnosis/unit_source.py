@@ -7,7 +7,7 @@ from typing import Final
 from dfs.cli.diagnosis.observations import Unit
 from dfs.cli.diagnosis.programs import run
 
-PATTERNS: Final = ("dfs-meta.service", "dfs-data@*.service", "dfs-mount@*.service")
+PATTERNS: Final = ("dfs-meta.service", "dfs-data@*.service", "dfs-mount@*.service", "dfs-inhibit.service")
 PROPERTIES: Final = ("Id", "LoadState", "ActiveState", "Result", "ExecMainStatus", "NRestarts", "StatusText")
 
 

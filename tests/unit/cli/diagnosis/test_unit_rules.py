@@ -15,6 +15,7 @@ STATES = [
     (Unit(DATA, "failed", "exit-code", 4, 0, ""), "folder-unusable", Harm.WAITING),
     (Unit(META, "failed", "exit-code", 3, 0, ""), "config-wrong", Harm.STOPPED),
     (Unit(DATA, "failed", "exit-code", 1, 0, ""), "unit-failed", Harm.WAITING),
+    (Unit("dfs-inhibit.service", "failed", "exit-code", 1, 0, ""), "unit-failed", Harm.SOON),
     (Unit(DATA, "failed", "watchdog", 6, 9, ""), "server-crashed", Harm.WAITING),
     (Unit(MOUNT, "failed", "signal", 9, 0, ""), "client-crashed", Harm.WAITING),
     (Unit(MOUNT, "activating", "success", 0, 0, "waiting for the meta-server"), "mount-waiting", Harm.WAITING),
