@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from typing import Final, NoReturn
 
 import dfs
-from dfs.cli.end_report import report_bug, report_end
 from dfs.core.errors import DfsError, ExitCode
 from dfs.core.ids import ServerIndex
 from dfs.core.limits import SERVERS_MAX, SERVERS_MIN
@@ -23,6 +22,8 @@ from dfs.core.start_errors import UsageError
 
 PORT_MIN: Final = 1
 PORT_MAX: Final = 65535
+PREFIX: Final = "dfs:/"
+"""Begins a path from the root of the file system, where else one below a mount is meant."""
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -58,6 +59,8 @@ def run_program(program: str, body: Callable[[], int]) -> int:
         code = body()
         sys.stdout.flush()  # here, where a reader that left can still be told from a bug
     except DfsError as error:
+        from dfs.cli.end_report import report_end  # the way to the journal, which most commands never take
+
         report_end(program, error)
         return int(error.exit_code)
     except KeyboardInterrupt:
@@ -68,6 +71,8 @@ def run_program(program: str, body: Callable[[], int]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(ExitCode.FAILED)
     except Exception as bug:  # noqa: BLE001 - the top of the program: a bug is shown whole, with the documented exit code
+        from dfs.cli.end_report import report_bug
+
         traceback.print_exc()
         report_bug(program, bug)
         return int(ExitCode.FAILED)
@@ -81,19 +86,19 @@ def parse_port(text: str) -> int:
     return int(text)
 
 
+def parse_index(text: str) -> ServerIndex:
+    """Return the number of a data server that `text` names; the `type=` of INDEX arguments. Raises: UsageError."""
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(SERVERS_MAX)) and int(text) < SERVERS_MAX):
+        raise UsageError(expected="the number of a data server, counted from 0", got=repr(text))
+    return ServerIndex(int(text))
+
+
 def parse_address(text: str) -> str:
     """Return HOST:PORT as given, once both parts make sense; the `type=` of address arguments. Raises: UsageError."""
     host, colon, port = text.rpartition(":")
     if not colon or not host or any(character.isspace() for character in host):
         raise UsageError(expected="HOST:PORT", got=repr(text))
     return f"{host}:{parse_port(port)}"
-
-
-def parse_index(text: str) -> ServerIndex:
-    """Return the number of a data server that `text` names; the `type=` of INDEX arguments. Raises: UsageError."""
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(SERVERS_MAX)) and int(text) < SERVERS_MAX):
-        raise UsageError(expected="the number of a data server, counted from 0", got=repr(text))
-    return ServerIndex(int(text))
 
 
 def check_index(index: ServerIndex, count: int, servers: str) -> None:

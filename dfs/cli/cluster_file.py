@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Final
 
 from dfs.cli.arguments import parse_address
-from dfs.cli.backup import sync_folder
 from dfs.cli.configuration import drop_in_folder, find_drop_ins, read_text
 from dfs.core.config import Config
 from dfs.core.config_file import ConfigText, parse_config
@@ -78,6 +77,8 @@ def _config_with(path: Path, target: Path, text: str) -> Config:
 
 def _write(target: Path, text: str) -> None:
     """Put a file there whole. The temporary one has no name that is read as a drop-in. Raises: OSError."""
+    from dfs.cli.backup import sync_folder
+
     target.parent.mkdir(exist_ok=True)
     temporary = target.with_name(f".{target.name}.part")
     with temporary.open("w", encoding="utf-8") as file:

@@ -1,4 +1,5 @@
-"""`dfsctl`: looking at a cluster and its disks. Reads arguments and hands over to one module per subcommand.
+"""`dfsctl`: looking at a cluster and its disks. Reads arguments and hands over to one module per subcommand, which is imported only
+then: `dfsctl config check` runs before each start of a server and must not load all of them.
 
 What changes something asks for a word that says so: `accept-loss --yes`, `meta restore --from-servers` or a FILE,
 `meta accept-rollback`; `init` replaces nothing without `--force`.
@@ -10,27 +11,16 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from dfs.cli import fsck, lost, stop_safety
-from dfs.cli.arguments import OneLineParser, make_parser, parse_address, parse_index, run_program
-from dfs.cli.backup import BACKUP_TIMEOUT_S, back_up
+from dfs.cli.arguments import PREFIX, OneLineParser, make_parser, parse_address, parse_index, run_program
 from dfs.cli.cluster_file import NAME, parse_servers, write_cluster
 from dfs.cli.configuration import add_config_option, config_path, find_drop_ins, read_config
-from dfs.cli.connections import connect_data_servers, connect_meta, make_reader
-from dfs.cli.damage import result_of
-from dfs.cli.diagnose import observe, show_diagnosis
-from dfs.cli.dump_strip import dump_strip
-from dfs.cli.ls_blocks import PREFIX, find_place, list_blocks, show
-from dfs.cli.restore import restore_backup, restore_meta
-from dfs.cli.scrub import find_file, order_scrub, wait_for_scrub
-from dfs.cli.status import ANSWER_TIMEOUT_S, ask_cluster, to_json, to_text
-from dfs.core.contexts import PlainContext
 from dfs.core.errors import ExitCode
-from dfs.core.interfaces import DataServers, MetaApi
-from dfs.core.messages.inspection import AcceptRollback, ShowMeta
-from dfs.core.messages.scrub import EVERYTHING
-from dfs.host.clock import SystemClock
+from dfs.core.start_errors import ConfigError
+
+if TYPE_CHECKING:
+    from dfs.core.interfaces import CallContext, DataServers, MetaApi
 
 PROGRAM: Final = "dfsctl"
 EPILOG: Final = """\
@@ -103,7 +93,7 @@ def make_dfsctl_parser() -> OneLineParser:
     _add_configuration(commands)
     dump = commands.add_parser("dump-strip", help="what a strip file on a data server's disk says", allow_abbrev=False)
     dump.add_argument("file", type=Path, metavar="FILE")
-    dump.set_defaults(run=lambda options: dump_strip(options.file))
+    dump.set_defaults(run=_dump_strip)
     return parser
 
 
@@ -132,7 +122,12 @@ def _init(options: argparse.Namespace) -> int:
 
 def _config_check(options: argparse.Namespace) -> int:
     path = config_path(options.config)
-    config = read_config(options.config)
+    try:
+        config = read_config(options.config)
+    except ConfigError as error:
+        # No event: the program whose start or reload this belongs to tells it for itself.
+        print(f"{PROGRAM}: {' '.join(str(error).split())}", file=sys.stderr)
+        return error.exit_code
     for file in (path, *find_drop_ins(path)):
         print(f"{file}: good")
     print(f"cluster {config.cluster.name}: meta-server at {config.meta.address}, {len(config.servers)} data servers")
@@ -171,68 +166,99 @@ def _connect(options: argparse.Namespace, mounted_from: str = "") -> tuple[str, 
 
     `mounted_from`: the address to take when the command line names neither a meta-server nor a configuration.
     """
+    from dfs.cli.connections import connect_data_servers, connect_meta
+    from dfs.cli.status import ANSWER_TIMEOUT_S
+
     address: str = options.meta or (mounted_from if options.config is None else "") or read_config(options.config).meta.address
     return address, connect_meta(address, ANSWER_TIMEOUT_S), connect_data_servers(ANSWER_TIMEOUT_S)
 
 
+def _context() -> CallContext:
+    """Return the context of all that a command does."""
+    from dfs.core.contexts import PlainContext
+
+    return PlainContext()
+
+
 def _status(options: argparse.Namespace) -> int:
+    from dfs.cli.status import ask_cluster, to_json, to_text
+
     address, meta, servers = _connect(options)
-    report = ask_cluster(PlainContext(), address, meta, servers)
+    report = ask_cluster(_context(), address, meta, servers)
     print(to_json(report) if options.json else to_text(report))
     return report.health()
 
 
 def _diagnose(options: argparse.Namespace) -> int:
-    seen = observe(PlainContext(), SystemClock(), lambda: _connect(options))
+    from dfs.cli.diagnose import observe, show_diagnosis
+    from dfs.host.clock import SystemClock
+
+    seen = observe(_context(), SystemClock(), lambda: _connect(options))
     return show_diagnosis(seen, as_json=options.json)
 
 
 def _safe_to_stop(options: argparse.Namespace) -> int:
+    from dfs.cli import stop_safety
+    from dfs.cli.status import ask_cluster
+
     address, meta, servers = _connect(options)
-    safety = stop_safety.judge_stop(ask_cluster(PlainContext(), address, meta, servers), options.server)
+    safety = stop_safety.judge_stop(ask_cluster(_context(), address, meta, servers), options.server)
     print(stop_safety.to_json(safety) if options.json else stop_safety.to_text(safety))
     return safety.exit_code()
 
 
 def _ls_blocks(options: argparse.Namespace) -> int:
+    from dfs.cli.ls_blocks import find_place, list_blocks, show
+
     place = find_place(options.path)
     _, meta, servers = _connect(options, place.meta_address)
-    return show(list_blocks(PlainContext(), place, meta, servers), as_json=options.json)
+    return show(list_blocks(_context(), place, meta, servers), as_json=options.json)
 
 
 def _restore(options: argparse.Namespace) -> int:
+    from dfs.cli.connections import connect_data_servers
+    from dfs.cli.restore import restore_backup, restore_meta
+    from dfs.cli.status import ANSWER_TIMEOUT_S
+
     config = read_config(options.config)
     servers = connect_data_servers(ANSWER_TIMEOUT_S)
     addresses = [server.address for server in config.servers]
     folder = options.state or Path(config.meta.state)
     if options.from_servers:
-        lines = restore_meta(PlainContext(), folder, addresses, servers)
+        lines = restore_meta(_context(), folder, addresses, servers)
     else:
-        lines = restore_backup(PlainContext(), folder, options.file, addresses, servers)
+        lines = restore_backup(_context(), folder, options.file, addresses, servers)
     for line in lines:
         print(line)
     return ExitCode.DONE
 
 
 def _accept_rollback(options: argparse.Namespace) -> int:
+    from dfs.core.messages.inspection import AcceptRollback, ShowMeta
+
     _, meta, _ = _connect(options)
-    state = meta.call(PlainContext(), ShowMeta()).state
-    meta.call(PlainContext(), AcceptRollback())
+    state = meta.call(_context(), ShowMeta()).state
+    meta.call(_context(), AcceptRollback())
     print(f"accepted; it was {state}" if state.startswith("rolled back") else f"nothing to accept: {state}")
     return ExitCode.DONE
 
 
 def _backup(options: argparse.Namespace) -> int:
+    from dfs.cli.backup import BACKUP_TIMEOUT_S, back_up
+    from dfs.cli.connections import connect_meta
+
     address: str = options.meta or read_config(options.config).meta.address
-    backup = back_up(PlainContext(), connect_meta(address, BACKUP_TIMEOUT_S), options.file, force=options.force)
+    backup = back_up(_context(), connect_meta(address, BACKUP_TIMEOUT_S), options.file, force=options.force)
     print(f"{options.file}: {backup.size_bytes} bytes, checksum {backup.checksum:08x}, verified")
     return ExitCode.DONE
 
 
 def _lost(options: argparse.Namespace) -> int:
+    from dfs.cli import lost
+
     _, meta, servers = _connect(options)
     found = []
-    for file in lost.find_lost(PlainContext(), meta, servers, everywhere=options.everywhere):
+    for file in lost.find_lost(_context(), meta, servers, everywhere=options.everywhere):
         found.append(file)
         if not options.json:
             print(lost.to_text(file))
@@ -242,12 +268,17 @@ def _lost(options: argparse.Namespace) -> int:
 
 
 def _fsck(options: argparse.Namespace) -> int:
+    from dfs.cli import fsck
+    from dfs.cli.connections import connect_meta, make_reader
+    from dfs.cli.damage import result_of
+    from dfs.host.clock import SystemClock
+
     address, _, servers = _connect(options)
     reader = make_reader(servers) if options.repair else None
     progress = _progress()
     check = fsck.Fsck(connect_meta(address, fsck.CHECK_TIMEOUT_S), servers, SystemClock(), reader, progress)
     findings = []
-    for finding in check.run(PlainContext()):
+    for finding in check.run(_context()):
         findings.append(finding)
         progress("")
         if not options.json:
@@ -265,9 +296,13 @@ def _progress() -> Callable[[str], None]:
 
 
 def _scrub(options: argparse.Namespace) -> int:
+    from dfs.cli.ls_blocks import find_place
+    from dfs.cli.scrub import find_file, order_scrub, wait_for_scrub
+    from dfs.core.messages.scrub import EVERYTHING
+
     place = None if options.path is None else find_place(options.path)
     _, meta, servers = _connect(options, "" if place is None else place.meta_address)
-    ctx = PlainContext()
+    ctx = _context()
     ino = EVERYTHING if place is None else find_file(ctx, place, meta)
     orders = order_scrub(ctx, meta, servers, options.server, ino)
     if options.wait:
@@ -276,9 +311,17 @@ def _scrub(options: argparse.Namespace) -> int:
     return ExitCode.DONE
 
 
+def _dump_strip(options: argparse.Namespace) -> int:
+    from dfs.cli.dump_strip import dump_strip
+
+    return dump_strip(options.file)
+
+
 def _accept_loss(options: argparse.Namespace) -> int:
+    from dfs.cli import lost
+
     _, meta, servers = _connect(options)
-    for server, identity in lost.accept_loss(PlainContext(), meta, servers).items():
+    for server, identity in lost.accept_loss(_context(), meta, servers).items():
         print(f"data server {server}: primary {identity.primary}, secondary {identity.secondary}")
     return ExitCode.DONE
 

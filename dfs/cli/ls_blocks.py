@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
+from dfs.cli.arguments import PREFIX
 from dfs.cli.mount_table import find_mount_above
 from dfs.core.errors import DfsError, ExitCode
 from dfs.core.ids import ROOT_INO, BlockNo, Ino, ServerIndex
@@ -29,7 +30,6 @@ from dfs.core.plan import blocks_of, plan_range
 from dfs.core.start_errors import UsageError
 from dfs.fusefs.mount_point import MOUNT_TYPE
 
-PREFIX: Final = "dfs:/"
 UNREACHABLE: Final = "unreachable"
 OK: Final = "ok"
 OLDER: Final = "older"

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar, cast
 
 import dfs
+from dfs.core.contexts import PlainContext
 from dfs.core.errors import (
     BadRequest,
     DiskError,
@@ -62,7 +63,7 @@ STOP_WAIT_S: Final = 10.0
 """How long stop() waits for the calls that are being answered, and for the background task."""
 GIB: Final = 1 << 30
 TICK_S: Final = 1.0
-"""How often the background task looks whether there is anything to do; check() rises with it."""
+"""How often the background task looks whether there is anything to do."""
 
 
 class DataService:
@@ -161,10 +162,14 @@ class DataService:
         return "; ".join(filter(None, (f"data server {block.index} of {block.servers}, {self._describe_room()}", self._progress())))
 
     def check(self) -> int:
-        """Return a number that rises with work done. Raises: the DiskError after which the server must end."""
+        """Answer a call of our own, as everybody's is answered, and return a number that rises with work done.
+
+        Raises: the DiskError after which the server must end; Stopping.
+        """
         error = self._condition.error
         if error is not None:
             raise error
+        self.call(PlainContext(), Identify())
         return self._work_done
 
     def stop(self) -> None:
@@ -363,7 +368,6 @@ class DataService:
                 is_due = self._clock.monotonic_s() >= next_s
                 if blocks is None or not (is_due or blocks.store.journal.wants_checkpoint):
                     self._changed.wait(min(TICK_S, self._settings.sync_interval_s))
-                    self._work_done += 1
                     continue
             try:
                 blocks.checkpoint.run_if_due(self._clock.monotonic_s())

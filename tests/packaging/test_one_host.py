@@ -12,6 +12,7 @@ from typing import Final
 
 import pytest
 
+from dfs.core.events import CONFIG_WRONG
 from tests.harness.booted_host import BootedHost
 from tests.harness.waiting import assert_stays, wait_until
 from tests.packaging.conftest import INSTALL, INSTALL_TIMEOUT_S, ROOT, install
@@ -195,24 +196,32 @@ def test_reload_takes_what_it_can_and_names_the_rest(cluster: InstalledCluster) 
     cluster.host.run("systemctl", "reload", data(2))
 
 
+def verdicts(cluster: InstalledCluster, unit: str) -> list[str]:
+    """Return what a program has said of the wrong configuration that it ended for."""
+    told = [str(entry["MESSAGE"]) for entry in cluster.journal(unit) if entry.get("MESSAGE_ID") == CONFIG_WRONG.message_id]
+    assert all("expected one of debug, info, warning, error, got loud" in line for line in told)
+    return told
+
+
 def test_server_that_was_told_something_wrong_says_so_once_and_starts_when_it_is_mended(cluster: InstalledCluster) -> None:
     cluster.host.run("systemctl", "stop", data(2))
     cluster.configure("[log]\nlevel = loud\n")
     assert cluster.host.try_to("systemctl", "start", data(2)).returncode == 1
     assert cluster.show(data(2), "NRestarts") == "0"
     assert cluster.show(data(2), "ExecMainStatus") == "3"
-    assert sum("expected one of debug, info, warning, error, got loud" in line for line in cluster.messages(data(2))) == 1
+    assert len(verdicts(cluster, data(2))) == 1
     cluster.configure("")
     cluster.host.run("systemctl", "start", data(2))
+    assert any(line == "/etc/dfs/dfs.conf.d/99-test.conf: good" for line in cluster.messages(data(2)))
 
 
 def test_wrong_configuration_of_meta_is_told_once_although_mounts_call_on(cluster: InstalledCluster) -> None:
-    before = len(cluster.messages(META))
+    before = len(verdicts(cluster, META))
     cluster.configure("[log]\nlevel = loud\n")
     assert cluster.host.try_to("systemctl", "restart", META).returncode == 1
     wait_until(lambda: cluster.show("dfs-meta.socket", "ActiveState") == "inactive", "the socket to close")
     assert_stays(lambda: cluster.show(META, "ActiveState") == "failed", "the meta-server to stay as it is", 1)
-    assert sum("expected one of debug, info, warning, error, got loud" in line for line in cluster.messages(META)[before:]) == 1
+    assert len(verdicts(cluster, META)) == before + 1
     cluster.configure("")
     cluster.host.run("systemctl", "start", META)
     assert cluster.show("dfs-meta.socket", "ActiveState") == "active"

@@ -8,6 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
+
+from dfs.cli import dfsctl
 from dfs.core.config import SECTIONS, Config, default_server, keys_of, show_value
 from dfs.core.config_file import parse_config
 from dfs.core.ids import ServerIndex
@@ -69,6 +72,11 @@ def test_sample_as_shipped_is_valid_and_means_the_defaults() -> None:
         servers=tuple(default_server(ServerIndex(i)) for i in range(SERVERS)),
         **{name: section for name, section in defaults().items() if name in SECTIONS},  # type: ignore[arg-type]
     )
+
+
+def test_sample_is_what_dfsctl_calls_good(capsys: pytest.CaptureFixture[str]) -> None:
+    assert dfsctl.main(["config", "check", "--config", str(SAMPLE)]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == f"{SAMPLE}: good"
 
 
 def test_sample_with_every_key_uncommented_means_the_same() -> None:

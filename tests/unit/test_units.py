@@ -36,6 +36,13 @@ def test_server_that_was_told_something_wrong_is_not_restarted(name: str) -> Non
     assert directives(name)["RestartPreventExitStatus"] == [" ".join(HOPELESS)]
 
 
+@pytest.mark.parametrize("name", SERVERS)
+def test_configuration_is_checked_before_a_start_and_a_reload_and_only_the_server_s_own_verdict_ends_a_start(name: str) -> None:
+    found = directives(name)
+    assert found["ExecStartPre"] == ["-/usr/bin/dfsctl config check"]
+    assert found["ExecReload"][0] == "/usr/bin/dfsctl config check"
+
+
 def test_meta_server_that_was_told_something_wrong_is_not_restarted_by_its_socket() -> None:
     assert (
         f"in {'|'.join(HOPELESS)}) systemctl --no-block stop dfs-meta.socket;;" in directives("dfs-meta.service")["ExecStopPost"][0]

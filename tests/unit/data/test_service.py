@@ -40,7 +40,7 @@ from tests.harness.fake_clock import FakeClock
 from tests.harness.fake_data_servers import FakeDataServers
 from tests.harness.memory_disk import MemoryDisk
 from tests.harness.recorded_events import RecordedEvents
-from tests.harness.waiting import wait_until
+from tests.harness.waiting import assert_stays, wait_until
 from tests.unit.data.one_server import CLUSTER, CONTEXT, IdleTasks, OneServer, P, S, generation
 
 FULL = bytes(range(256)) * 2
@@ -387,9 +387,17 @@ def test_background_task_puts_blocks_in_place_and_work_goes_on(tmp_path: Path) -
     server.put(7, generation(3), (P, 0, [FULL]))
     strip = tmp_path / "strips/0000000/0000000007.p"
     wait_until(lambda: strip.exists() and FULL in strip.read_bytes(), "the block in its strip file")
-    before = server.service.check()
-    wait_until(lambda: server.service.check() > before, "the background task at work")
     server.service.stop()
+
+
+def test_proof_of_work_is_an_answered_call_and_idleness_is_none(tmp_path: Path) -> None:
+    server = RealServer(LocalDisk(tmp_path))
+    first = server.service.check()
+    assert_stays(lambda: "GiB free" in server.service.status(), "the server to be idle", 1.5)
+    assert server.service.check() == first + 1
+    server.service.stop()
+    with pytest.raises(Stopping):
+        server.service.check()
 
 
 def test_concurrent_calls_on_a_few_inodes_lose_nothing(tmp_path: Path) -> None:
