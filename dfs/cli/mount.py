@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -21,8 +22,10 @@ from dfs.cli.mount_helper.shutdown import end_waits
 from dfs.cli.mount_loop import serve_until_unmounted
 from dfs.cli.mount_metrics import shown_on_socket
 from dfs.cli.mount_plan import PROGRAM, SCRIPT, MountPlan, plan_configured, plan_original
+from dfs.cli.reloading import Reloading
 from dfs.client.filesystem import FileSystem
 from dfs.client.settings import MountSettings
+from dfs.core.config import Config
 from dfs.core.contexts import PlainContext
 from dfs.core.errors import EndReason, ExitCode, Interrupted, WrongServer
 from dfs.core.start_errors import PeerStartError
@@ -43,6 +46,8 @@ from dfs.rpc.client import DataServersClient, MetaClient
 LOG = logging.getLogger(__name__)
 
 PREFIX_BYTES: Final = 3
+RELOADED: Final = ("mount", "log")
+"""The sections of the configuration that concern a mount, besides those of the single data servers."""
 DETACH: Final = "--detach"
 END_WAITS: Final = "--end-waits"
 DETACH_TIMEOUT_S: Final = 10.0
@@ -80,7 +85,8 @@ def run_mount(plan: MountPlan, notify: Notify | None = None, begin_log: Callable
     begin_log(plan)
     keep_freed_memory()
     notify = notify or SystemdNotify()
-    stop, clock, events, random = StopRequest(), SystemClock(), CountedEvents(JournalEvents()), SystemRandom()
+    clock, events, random = SystemClock(), CountedEvents(JournalEvents()), SystemRandom()
+    stop = StopRequest(can_reload=plan.is_service)
     meta, servers = MetaClient(address=plan.meta_address, peer="meta-server", clock=clock), DataServersClient(clock=clock)
     prefix = random.token_bytes(PREFIX_BYTES).hex()
     filesystem = FileSystem(
@@ -115,14 +121,30 @@ def run_mount(plan: MountPlan, notify: Notify | None = None, begin_log: Callable
     page.add(mount, filesystem, meta, servers, events)
     shown = shown_on_socket(page, Path(plan.metrics.socket_folder), point) if plan.shows_metrics() else nullcontext()
     try:
+        what = f"{plan.meta_address} mounted on {show(point)}"
         with shown:
-            all_ended = serve_until_unmounted(mount, stop, notify, events, f"{plan.meta_address} mounted on {show(point)}")
+            all_ended = serve_until_unmounted(mount, stop, notify, events, what, _reload(plan, filesystem, mount))
     finally:
         filesystem.stop(PlainContext(request_id=f"{prefix}-stop"))
     if not all_ended:
         LOG.critical("expected all operations to end with the mount, got some that do not; the process ends as it is")
         end_process()
     return ExitCode.DONE
+
+
+def _reload(plan: MountPlan, filesystem: FileSystem, mount: Mount) -> Callable[[], None] | None:
+    """Return what SIGHUP does: what options of the mount say goes on to count. None: it unmounts."""
+    if not plan.is_service:
+        return None
+    source = plan.source_config
+    if source is None:
+        return lambda: LOG.info("mounted by the meta-server's address: there is no configuration to read again")
+
+    def apply(config: Config) -> None:
+        filesystem.set_timeouts(replace(plan, mount=config.mount).attr_timeout_s(), plan.wishes.entry_timeout_s)
+        mount.set_shutdown_grace(config.mount.shutdown_grace)
+
+    return Reloading(read=source.read, running=source.running, sections=RELOADED, apply=apply, events=JournalEvents()).reload
 
 
 def detach(point: bytes) -> int:

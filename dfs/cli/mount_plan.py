@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from dfs.cli.arguments import OneLineParser, check_data_ports, make_parser, parse_address, parse_port
-from dfs.cli.configuration import add_config_option, read_config
+from dfs.cli.configuration import ConfigSource, add_config_option, read_config
 from dfs.cli.mount_helper.options import RETRY_S, MountWishes, parse_options, split_options
 from dfs.cli.mount_helper.parameters import read_parameters
 from dfs.cli.mount_helper.source import find_source
@@ -49,6 +49,10 @@ class MountPlan:
     wishes: MountWishes = field(default_factory=MountWishes)
     start_timeout_s: float = START_TIMEOUT_S
     """For how long the meta-server is tried."""
+    source_config: ConfigSource | None = None
+    """The configuration that a mount which is a service reads again; None: it has none."""
+    is_service: bool = False
+    """Whether systemd runs it: then SIGHUP has it read its configuration again, else unmount."""
     frees_first: bool = False
     """Whether a dfs that is mounted there can only be what a dead client left, and is taken away."""
     is_freed_on_crash: bool = False
@@ -86,7 +90,7 @@ def plan_configured(argv: Sequence[str]) -> MountPlan:
         if options.source or options.options or options.config or options.meta:
             raise UsageError(expected="nothing but DIR beside --service", got="more")
         parameters = read_parameters(os.path.abspath(point))
-        return replace(plan_source(parameters.source, point, parse_options(parameters.words)), frees_first=True)
+        return plan_service(parameters.source, point, parse_options(parameters.words))
     wishes = parse_options(split_options(options.options))
     if options.source is None:
         return _plan_in_foreground(options.config or wishes.config, options.meta, point, wishes)
@@ -134,6 +138,15 @@ def plan_source(source: str, point: bytes, wishes: MountWishes) -> MountPlan:
     start_timeout_s = RETRY_S if wishes.retry_s is None else wishes.retry_s
     metrics = MetricsConfig() if found.config is None else found.config.metrics
     return MountPlan(PROGRAM, level, point, found.meta_address, servers, mount, source, wishes, start_timeout_s, metrics=metrics)
+
+
+def plan_service(source: str, point: bytes, wishes: MountWishes) -> MountPlan:
+    """Return the plan for a mount that systemd runs. Raises: UsageError, ConfigError."""
+    plan = replace(plan_source(source, point, wishes), is_service=True, frees_first=True)
+    running = find_source(source, wishes.config).config
+    if running is None:
+        return plan
+    return replace(plan, source_config=ConfigSource(running, lambda: find_source(source, wishes.config).config or running))
 
 
 def _servers(config: Config) -> tuple[str, ...]:

@@ -83,7 +83,7 @@ class FileSystem:
         self._grants = grants = Grants(clock, tasks)
         handles, lock_table = Handles(tasks), LockTable(tasks)
         self._handles = handles
-        cache = AttributeCache(clock, tasks, settings.attr_timeout_s, entry_timeout_s=settings.entry_timeout_s)
+        self._cache = cache = AttributeCache(clock, tasks, settings.attr_timeout_s, entry_timeout_s=settings.entry_timeout_s)
         self._session = session = Session(
             settings=settings,
             meta=patient,
@@ -143,6 +143,12 @@ class FileSystem:
         )
 
     # --- the service ---------------------------------------------------------------------------------------------------------
+
+    def set_timeouts(self, attr_timeout_s: float, entry_timeout_s: float | None) -> None:
+        """Believe attributes and names (None: as attributes) that are learnt from now on for so long."""
+        self._cache.set_timeouts(attr_timeout_s, entry_timeout_s)
+        self._inodes.set_timeout(attr_timeout_s)
+        self._written.set_timeout(attr_timeout_s)
 
     def start(self, ctx: CallContext) -> None:
         """Open the client session and begin the mount's own work.

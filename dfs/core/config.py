@@ -253,6 +253,7 @@ class MountConfig:
             "seconds",
             parse_attr_timeout_s,
             "How long a mount may answer from attributes it has already seen; open asks again.",
+            is_live=True,
         ),
     )
     allow_other: bool = field(
@@ -264,6 +265,7 @@ class MountConfig:
             "seconds",
             parse_shutdown_grace,
             "How long a write may still wait for a server when the machine or the mount is told to stop; then it fails.",
+            is_live=True,
         ),
     )
 

@@ -14,7 +14,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Final
 
@@ -180,6 +180,10 @@ class Mount:
             yield Sample(OPERATION_SECONDS, key, duration)
             if key in (("read",), ("write",)):
                 yield Sample(OPERATION_BYTES, key, size_bytes)
+
+    def set_shutdown_grace(self, grace_s: float) -> None:
+        """Give operations in progress so long, instead of what the options say, when the mount or the machine is told to end."""
+        self._options = replace(self._options, shutdown_grace_s=grace_s)
 
     def end_waits(self) -> None:
         """Let operations wait no longer than `shutdown_grace_s` from now on, then end with EIO: the machine is going down."""

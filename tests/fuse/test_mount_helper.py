@@ -234,6 +234,26 @@ def test_client_that_is_started_again_takes_the_place_of_the_one_that_was_killed
     assert own.run("touch", point / "again").returncode == 0
 
 
+def test_service_reads_its_configuration_again_and_stays_mounted(
+    own: OwnMounts, cluster: Cluster, point: Path, tmp_path: Path
+) -> None:
+    systemd = own.pretend_systemd()
+    file = tmp_path / "lab.conf"
+    before = cluster.config_file.read_text()
+    file.write_text(before)
+    assert systemd.mount("-t", "dfs", f"config={file}", point).returncode == 0
+    (client,) = own.clients()
+    file.write_text(before.replace("shutdown_grace = 3.0", "shutdown_grace = 4\nallow_other = no"))
+    os.kill(client, signal.SIGHUP)
+    wait_until(lambda: "read again: [mount] shutdown_grace = 4 (was 3)" in systemd.journal(), "the reload to be told")
+    wait_until(lambda: "only after a restart of this program: [mount] allow_other = no" in systemd.journal(), "the rest to be told")
+    file.write_text("nonsense")
+    os.kill(client, signal.SIGHUP)
+    wait_until(lambda: "the configuration was not read again" in systemd.journal(), "the refusal to be told")
+    assert own.run("touch", point / "after").returncode == 0
+    assert own.clients() == [client]
+
+
 def test_service_that_fails_is_stopped_and_its_last_words_are_told(own: OwnMounts, silent: str, point: Path) -> None:
     systemd = own.pretend_systemd()
     done = systemd.mount("-t", "dfs", "-o", "retry=1s", silent, point)

@@ -57,6 +57,10 @@ class FakeSystemd:
         noted = self._folder / "asked"
         return noted.read_text().splitlines() if noted.exists() else []
 
+    def journal(self) -> str:
+        """Return what the clients have logged."""
+        return (self._folder / "journal").read_text()
+
 
 class OwnMounts:
     """Runs commands in the namespace; use it in a `with`. What is mounted there, and serves it, is ended with it."""

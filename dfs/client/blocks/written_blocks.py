@@ -28,6 +28,10 @@ class WrittenBlocks:
         self._known: dict[Ino, tuple[tuple[int, int], float, int]] = {}
         """Inode -> size and time of the content that was counted, when that expires, bytes."""
 
+    def set_timeout(self, timeout_s: float) -> None:
+        """Believe what is counted from now on for so long."""
+        self._timeout_s = timeout_s
+
     def bytes_of(self, ctx: CallContext, attributes: Attributes) -> int:
         """Return how many bytes of the file are stored, once. Raises: Interrupted."""
         size_bytes = attributes.content.size_bytes

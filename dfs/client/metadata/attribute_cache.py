@@ -59,6 +59,12 @@ class AttributeCache:
         self._evicted = 0
         """The newest own change of which the note was evicted."""
 
+    def set_timeouts(self, attr_timeout_s: float, entry_timeout_s: float | None) -> None:
+        """Believe what is learnt from now on for so long; what is known keeps its date."""
+        with self._mutex:
+            self._timeout_s = attr_timeout_s
+            self._name_timeout_s = attr_timeout_s if entry_timeout_s is None else entry_timeout_s
+
     def moment(self) -> Moment:
         """Return the present, to be taken before a call whose answer is to be kept."""
         with self._mutex:

@@ -42,6 +42,10 @@ class InodeAttributes:
         self._handles = handles
         self._clock = clock
 
+    def set_timeout(self, attr_timeout_s: float) -> None:
+        """Believe attributes for so long from now on."""
+        self._attr_timeout_s = attr_timeout_s
+
     def place(self, path: bytes) -> Place:
         """Return where a path of the mount leads: from the root, or to an inode that only an alias names.
 

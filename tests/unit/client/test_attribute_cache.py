@@ -38,6 +38,18 @@ def test_timeout_of_zero_believes_nothing() -> None:
     assert cache.attributes_at(b"/a") is None
 
 
+def test_timeouts_that_change_count_for_what_is_learnt_from_then_on() -> None:
+    cache, clock = make(timeout_s=1.0)
+    cache.learn(cache.moment(), inode(2), b"/old")
+    cache.set_timeouts(5.0, 3.0)
+    cache.learn(cache.moment(), inode(3), b"/new")
+    clock.now_s += 2.0
+    assert (cache.attributes_of(Ino(2)), cache.ino_at(b"/old")) == (None, None)
+    assert (cache.attributes_of(Ino(3)), cache.ino_at(b"/new")) == (inode(3), 3)
+    clock.now_s += 2.0
+    assert (cache.attributes_of(Ino(3)), cache.ino_at(b"/new")) == (inode(3), None)
+
+
 def test_answer_that_took_longer_than_the_timeout_is_not_believed() -> None:
     cache, clock = make()
     asked = cache.moment()
