@@ -28,6 +28,7 @@ from dfs.client.settings import MountSettings
 from dfs.core.config import Config
 from dfs.core.contexts import PlainContext
 from dfs.core.errors import EndReason, ExitCode, Interrupted, WrongServer
+from dfs.core.interfaces import EventSink
 from dfs.core.start_errors import PeerStartError
 from dfs.fusefs.binding import load_binding
 from dfs.fusefs.mount_point import MOUNT_TYPE, check_mount_point, find_mount, show, unmount
@@ -123,7 +124,7 @@ def run_mount(plan: MountPlan, notify: Notify | None = None, begin_log: Callable
     try:
         what = f"{plan.meta_address} mounted on {show(point)}"
         with shown:
-            all_ended = serve_until_unmounted(mount, stop, notify, events, what, _reload(plan, filesystem, mount))
+            all_ended = serve_until_unmounted(mount, stop, notify, events, what, _reload(plan, filesystem, mount, events))
     finally:
         filesystem.stop(PlainContext(request_id=f"{prefix}-stop"))
     if not all_ended:
@@ -132,7 +133,7 @@ def run_mount(plan: MountPlan, notify: Notify | None = None, begin_log: Callable
     return ExitCode.DONE
 
 
-def _reload(plan: MountPlan, filesystem: FileSystem, mount: Mount) -> Callable[[], None] | None:
+def _reload(plan: MountPlan, filesystem: FileSystem, mount: Mount, events: EventSink) -> Callable[[], None] | None:
     """Return what SIGHUP does: what options of the mount say goes on to count. None: it unmounts."""
     if not plan.is_service:
         return None
@@ -144,7 +145,7 @@ def _reload(plan: MountPlan, filesystem: FileSystem, mount: Mount) -> Callable[[
         filesystem.set_timeouts(replace(plan, mount=config.mount).attr_timeout_s(), plan.wishes.entry_timeout_s)
         mount.set_shutdown_grace(config.mount.shutdown_grace)
 
-    return Reloading(read=source.read, running=source.running, sections=RELOADED, apply=apply, events=JournalEvents()).reload
+    return Reloading(read=source.read, running=source.running, sections=RELOADED, apply=apply, events=events).reload
 
 
 def detach(point: bytes) -> int:
