@@ -47,7 +47,7 @@ from dfs.rpc.client import DataServersClient, MetaClient
 LOG = logging.getLogger(__name__)
 
 PREFIX_BYTES: Final = 3
-RELOADED: Final = ("mount", "log")
+RELOADED: Final = ("mount", "metrics", "log")
 """The sections of the configuration that concern a mount, besides those of the single data servers."""
 DETACH: Final = "--detach"
 END_WAITS: Final = "--end-waits"
