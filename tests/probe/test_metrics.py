@@ -23,7 +23,7 @@ from dfs.core.metrics import ALL_METRICS
 from tests.harness.cluster import LOOPBACK, Cluster
 from tests.harness.program import Program, module_command
 from tests.harness.waiting import wait_until
-from tests.probe.test_damage_tools import CONTENT, corrupt, remounted
+from tests.probe.test_damage_tools import CONTENT, corrupt
 from tests.probe.test_dfsctl import dfsctl
 
 WRITE = "import sys; open(sys.argv[1], 'wb', 0).write(b'x' * 5000)"
@@ -68,15 +68,15 @@ def server(port: int) -> Page:
     return Page(text)
 
 
-def mount_socket(cluster: Cluster) -> Path:
-    return socket_path(cluster.folder / "m", os.fsencode(cluster.mount().path))
+def mount_socket(cluster: Cluster, number: int = 0) -> Path:
+    return socket_path(cluster.folder / "m", os.fsencode(cluster.mount(number).path))
 
 
-def mount(cluster: Cluster) -> Page:
-    """Return what the mount shows, asked as curl asks."""
+def mount(cluster: Cluster, number: int = 0) -> Page:
+    """Return what a mount shows, asked as curl asks."""
     with socket.socket(socket.AF_UNIX) as sock:
         sock.settimeout(20)
-        sock.connect(str(mount_socket(cluster)))
+        sock.connect(str(mount_socket(cluster, number)))
         sock.sendall(b"GET /metrics HTTP/1.1\r\nHost: dfs\r\nUser-Agent: curl/7.88.1\r\nAccept: */*\r\n\r\n")
         answer = b"".join(iter(lambda: sock.recv(1 << 16), b""))
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n"), answer
@@ -99,10 +99,10 @@ def configure(cluster: Cluster, metrics: str) -> None:
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Return a cluster whose mount shows its metrics, for the tests that leave it working."""
+    """Return a cluster whose two mounts show their metrics, for the tests that leave it working."""
     with Cluster(tmp_path_factory.mktemp("w"), n=SERVERS) as cluster:
         configure(cluster, f"mount = yes\nsocket_folder = {cluster.folder}/m")
-        cluster.start(mounts=1)
+        cluster.start(mounts=2)
         yield cluster
         print(cluster.logs())
     cluster.assert_quiet(*EXPECTED)
@@ -144,7 +144,7 @@ def test_work_shows_in_requests_bytes_times_and_states(watched: Cluster) -> None
     assert 0 < one.sum("dfs_data_disk_free_bytes") <= one.sum("dfs_data_disk_size_bytes")
     assert one.sum("dfs_data_role_state", state="complete") == one.sum("dfs_data_rebuild_ratio") == 2
     assert one.sum("dfs_connections") >= 2
-    assert meta.sum("dfs_meta_sessions") == 1
+    assert meta.sum("dfs_meta_sessions") == 2
     assert meta.sum("dfs_meta_session_silence_seconds") < 20
     wait_until(lambda: server(watched.meta_port).sum("dfs_meta_state", state="ok") == 1, "the meta-server to be ok", 60)
     assert meta.sum("dfs_meta_inodes") >= 2
@@ -184,11 +184,10 @@ def test_corruption_found_and_repaired_by_a_read_and_by_a_scrub_shows(watched: C
     path.write_bytes(CONTENT)
     assert (on_all(watched, "dfs_corruption_found_total"), on_all(watched, "dfs_data_copies_replaced_total")) == (0, 0)
     assert corrupt(watched, 1, path).returncode == 0
-    path = remounted(watched, "rots")
 
     def is_read_and_repaired() -> bool:
-        assert path.read_bytes() == CONTENT
-        return mount(watched).sum("dfs_copies_repaired_total", by="read") == 1
+        assert (watched.mount(1).path / "rots").read_bytes() == CONTENT
+        return mount(watched, 1).sum("dfs_copies_repaired_total", by="read") == 1
 
     wait_until(is_read_and_repaired, "a read to repair it")  # one that finds a busy server silent lets it be
     one = data(watched, 1)
@@ -240,15 +239,14 @@ def test_rebuild_of_a_lost_disk_shows_until_it_is_done(watched: Cluster) -> None
 
 
 def test_socket_of_a_mount_comes_with_it_survives_a_kill_and_goes_with_it(watched: Cluster) -> None:
-    program = watched.mount()
+    program = watched.mount(1)
     program.kill()
     subprocess.run(["fusermount3", "-u", "-z", program.path], check=False, capture_output=True)
-    assert mount_socket(watched).is_socket()
+    assert mount_socket(watched, 1).is_socket()
     watched.restart(program)
-    assert mount(watched).sum("dfs_client_lease_valid") == 1
+    assert mount(watched, 1).sum("dfs_client_lease_valid") == 1
     assert program.unmount() == 0
-    assert not mount_socket(watched).exists()
-    watched.restart(program)
+    assert not mount_socket(watched, 1).exists()
 
 
 def test_switch_of_each_kind_of_server_counts_for_it_alone(make_cluster: type[Cluster]) -> None:
