@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from dfs.core.contexts import PlainContext
 from dfs.core.metrics import MetricsDocument
 from dfs.core.peers import Peer, PeerKind
 from dfs.host.clock import SystemClock
@@ -162,6 +163,16 @@ def test_refused_messages_are_counted_by_their_status() -> None:
         connection.run()
     (counts,) = dispatcher.meter.read()
     assert (counts.key, counts.results) == (("unknown",), {"ok": 0, "http_405": 1})
+
+
+def test_callers_can_not_make_the_counters_grow() -> None:
+    dispatcher = Dispatcher(name="x", methods={}, api=SampleApi())
+    call = b"<?xml version='1.0'?><methodCall><methodName>m%d</methodName><params></params></methodCall>"
+    for number in range(100):
+        dispatcher.answer(call % number, PlainContext("r"))
+    dispatcher.answer(b"no document", PlainContext("r"))
+    (counts,) = dispatcher.meter.read()
+    assert (counts.key, counts.results) == (("unknown",), {"ok": 0, "UnknownMethod": 100, "BadRequest": 1})
 
 
 # --- a mount's socket --------------------------------------------------------------------------------------------------------
