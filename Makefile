@@ -68,8 +68,8 @@ sim: machine ## Replay a run of the simulator (SEED=n), or search for runs that 
 mutants: machine ## Put known bugs back, one at a time, into a copy of the tree: each must be caught
 	@$(PYTHON) -m tests.sim.mutants
 
-bench: machine ## Measure beside the null file system and the stock XML-RPC server (LINES=sequential,wire ROUNDS=1)
-	@$(PYTHON) -m tests.bench --rounds $(ROUNDS) --lines "$(LINES)" --json build/bench.json
+bench: machine ## Measure beside the null file system and the stock XML-RPC server (LINES=sequential,wire ROUNDS=1 WITH=key)
+	@$(PYTHON) -m tests.bench --rounds $(ROUNDS) --lines "$(LINES)" --with "$(WITH)" --json build/bench.json
 
 torture: machine ## Break a cluster in every way for MINUTES=5 while it is written to; tells what was lost (SEED=n ONLY="disk full")
 	@$(PYTHON) -m tests.torture --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only "$(ONLY)")

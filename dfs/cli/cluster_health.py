@@ -9,12 +9,14 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dfs.core.errors import DfsError, PeerError
+from dfs.core.errors import DfsError, NotAuthenticated, PeerError
 from dfs.core.messages.cluster import MetaStatus, RoleState, ServerAddress, ServerStatus, Shape, Space
 from dfs.core.messages.data_server import DataStatus
 
 META_OK = "ok"
 """MetaStatus.state when nothing is wrong; anything else says what is."""
+KEY_REFUSED = "key not accepted: "
+"""How the reason begins why a data server counts as unreachable, if one side does not accept the other's key."""
 NO_SPACE_KNOWN = Space(0, 0, "")
 
 
@@ -66,6 +68,8 @@ def status_of(at: ServerAddress, answer: DataStatus | DfsError, shape: Shape) ->
     if isinstance(answer, DfsError):
         unknown = RoleState.BLANK
         reason = answer.reason if isinstance(answer, PeerError) else str(answer)
+        if isinstance(answer, NotAuthenticated):
+            reason = KEY_REFUSED + reason
         return ServerStatus(at.server, at.address, False, reason, unknown, unknown, NO_SPACE_KNOWN, "")
     identity = answer.identity
     reason = ""

@@ -62,6 +62,11 @@ def read_config(given: Path | None) -> Config:
     return parse_config(main.text, main.source, [read_text(drop_in) for drop_in in find_drop_ins(path)])
 
 
+def has_config(given: Path | None) -> bool:
+    """Tell whether there is a configuration to read: one that was named, or the default one."""
+    return given is not None or config_path(given).exists()
+
+
 def drop_in_folder(path: Path) -> Path:
     """Return the folder of a configuration file's drop-ins: /etc/dfs/dfs.conf has /etc/dfs/dfs.conf.d."""
     return path.with_name(f"{path.name}.d")

@@ -5,24 +5,35 @@ Called by dfs/cli/dfsctl.py; never reads arguments or files.
 
 from __future__ import annotations
 
+from dfs.cli.credentials import Credentials
+from dfs.cli.network_terms import NetworkTerms
 from dfs.client.blocks.block_path import make_block_path
 from dfs.client.blocks.reader import Reader
 from dfs.core.events import Event
 from dfs.core.interfaces import CallContext, DataServers, MetaApi
+from dfs.core.keys import ADMIN
 from dfs.host.clock import SystemClock
 from dfs.host.randomness import SystemRandom
 from dfs.host.tasks import ThreadTasks
-from dfs.rpc.client import DataServersClient, MetaClient
+from dfs.rpc.client import DataServersClient, MetaClient, RawClient
 
 
-def connect_meta(address: str, call_timeout_s: float) -> MetaApi:
-    """Return a client of the meta-server at host:port; nothing is sent yet."""
-    return MetaClient(address=address, peer="meta-server", clock=SystemClock(), call_timeout_s=call_timeout_s)
+def connect_meta(address: str, call_timeout_s: float, network: NetworkTerms) -> MetaApi:
+    """Return a client of the meta-server at host:port; nothing is sent yet. Raises: ConfigError."""
+    signer = Credentials(network, ADMIN).signer()
+    return MetaClient(address=address, peer="meta-server", clock=SystemClock(), call_timeout_s=call_timeout_s, signer=signer)
 
 
-def connect_data_servers(call_timeout_s: float) -> DataServers:
-    """Return a client of data servers whose addresses it is yet to be told."""
-    return DataServersClient(clock=SystemClock(), call_timeout_s=call_timeout_s)
+def connect_data_servers(call_timeout_s: float, network: NetworkTerms) -> DataServers:
+    """Return a client of data servers whose addresses it is yet to be told. Raises: ConfigError."""
+    return DataServersClient(clock=SystemClock(), call_timeout_s=call_timeout_s, signer=Credentials(network, ADMIN).signer())
+
+
+def connect_raw(address: str, server: str, call_timeout_s: float, network: NetworkTerms) -> RawClient:
+    """Return a client for calls by hand; `server`: CLUSTER/INDEX, or empty for the meta-server. Raises: ConfigError."""
+    peer = f"data server {server.rpartition('/')[2]}" if server else "meta-server"
+    signer = Credentials(network, ADMIN).signer()
+    return RawClient(address=address, peer=peer, server=server, clock=SystemClock(), call_timeout_s=call_timeout_s, signer=signer)
 
 
 def make_reader(servers: DataServers) -> Reader:

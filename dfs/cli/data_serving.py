@@ -11,12 +11,15 @@ from typing import Final
 
 import dfs
 from dfs.cli.configuration import ConfigSource
+from dfs.cli.credentials import Credentials
 from dfs.cli.monitoring import make_page, served
 from dfs.cli.network_terms import NetworkTerms
-from dfs.cli.serving import reloading, serve
-from dfs.core.config import LogLevel, MetricsConfig
+from dfs.cli.serving import admission, reloading, serve
+from dfs.core.config import Config, LogLevel, MetricsConfig
 from dfs.core.ids import ServerIndex
+from dfs.core.keys import Sender
 from dfs.core.messages.block_methods import BLOCK_METHODS
+from dfs.core.peers import PeerKind
 from dfs.data.service import DataService
 from dfs.data.settings import DataSettings
 from dfs.host.allocator import keep_freed_memory
@@ -58,7 +61,9 @@ def run_data_server(
     setup_logging(level, program)
     keep_freed_memory()
     clock, address, events = SystemClock(), addresses[index], CountedEvents(JournalEvents())
-    disk, neighbours, page = LocalDisk(folder), DataServersClient(clock=clock), make_page(program=program, kind="data")
+    credentials = Credentials(network, Sender(PeerKind.DATA, index=index))
+    neighbours = DataServersClient(clock=clock, signer=credentials.signer())
+    disk, page = LocalDisk(folder), make_page(program=program, kind="data")
     service = DataService(
         settings=DataSettings(index=index, boot_id=boot_id(), addresses=tuple(addresses), scrub_bytes_per_s=scrub_bytes_per_s),
         disk=disk,
@@ -76,11 +81,14 @@ def run_data_server(
         version=dfs.__version__,
         clock=clock,
         identity=service.name,
-        is_open_to_network=network.is_insecure,
         metrics=served(page, metrics, is_on=metrics.data),
+        **admission(network, credentials, events),
     )
     page.add(service, server, disk, neighbours, events)
-    reload = None
-    if source is not None:
-        reload = reloading(source, SECTIONS, lambda config: service.set_scrub_pace(config.data.scrub_bytes_per_s), events)
+
+    def apply(config: Config) -> None:
+        service.set_scrub_pace(config.data.scrub_bytes_per_s)
+        credentials.reload(events)
+
+    reload = None if source is None else reloading(source, SECTIONS, apply, events)
     serve(service, server, f"data server {index} at {address}", folder, reload, events, require_mount=require_mount)

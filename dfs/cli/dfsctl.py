@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Final
 
 from dfs.cli.arguments import PREFIX, OneLineParser, make_parser, parse_address, parse_index, run_program
 from dfs.cli.cluster_file import NAME, parse_servers, write_cluster
-from dfs.cli.configuration import add_config_option, config_path, find_drop_ins, read_config
+from dfs.cli.configuration import add_config_option, config_path, find_drop_ins, has_config, read_config
+from dfs.cli.key_commands import add_key_commands
+from dfs.cli.network_terms import NetworkTerms, network_terms
 from dfs.core.errors import ExitCode
-from dfs.core.start_errors import ConfigError
+from dfs.core.start_errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from dfs.core.interfaces import CallContext, DataServers, MetaApi
@@ -91,6 +93,12 @@ def make_dfsctl_parser() -> OneLineParser:
     accept = meta_commands.add_parser("accept-rollback", help="believe a meta-server that was restored", allow_abbrev=False)
     _add_cluster(accept, _accept_rollback)
     _add_configuration(commands)
+    add_key_commands(commands)
+    call = commands.add_parser("rpc", help="call any method of a server by hand", allow_abbrev=False)
+    call.add_argument("method", metavar="METHOD", help="system.listMethods names them all")
+    call.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="JSON, a word, or b:TEXT for bytes")
+    call.add_argument("--data", type=parse_index, metavar="N", help="ask data server N instead of the meta-server")
+    _add_cluster(call, _call)
     dump = commands.add_parser("dump-strip", help="what a strip file on a data server's disk says", allow_abbrev=False)
     dump.add_argument("file", type=Path, metavar="FILE")
     dump.set_defaults(run=_dump_strip)
@@ -158,6 +166,7 @@ def _add_cluster(command: argparse.ArgumentParser, run: Command) -> None:
     where = command.add_mutually_exclusive_group()
     add_config_option(where)
     where.add_argument("--meta", type=parse_address, metavar="HOST:PORT", help="the meta-server, without a configuration")
+    command.add_argument("--key-file", type=Path, metavar="FILE", help="the key, if not as configured")
     command.set_defaults(run=run)
 
 
@@ -169,8 +178,18 @@ def _connect(options: argparse.Namespace, mounted_from: str = "") -> tuple[str, 
     from dfs.cli.connections import connect_data_servers, connect_meta
     from dfs.cli.status import ANSWER_TIMEOUT_S
 
-    address: str = options.meta or (mounted_from if options.config is None else "") or read_config(options.config).meta.address
-    return address, connect_meta(address, ANSWER_TIMEOUT_S), connect_data_servers(ANSWER_TIMEOUT_S)
+    address, network = _find_cluster(options, mounted_from)
+    return address, connect_meta(address, ANSWER_TIMEOUT_S, network), connect_data_servers(ANSWER_TIMEOUT_S, network)
+
+
+def _find_cluster(options: argparse.Namespace, mounted_from: str = "") -> tuple[str, NetworkTerms]:
+    """Return the meta-server's address, and the terms on which it is spoken to."""
+    address: str = options.meta or (mounted_from if options.config is None else "")
+    network = NetworkTerms()
+    if not address or (not options.meta and has_config(options.config)):
+        config = read_config(options.config)
+        address, network = address or config.meta.address, network_terms(config)
+    return address, network if options.key_file is None else NetworkTerms(key_file=options.key_file)
 
 
 def _context() -> CallContext:
@@ -221,7 +240,7 @@ def _restore(options: argparse.Namespace) -> int:
     from dfs.cli.status import ANSWER_TIMEOUT_S
 
     config = read_config(options.config)
-    servers = connect_data_servers(ANSWER_TIMEOUT_S)
+    servers = connect_data_servers(ANSWER_TIMEOUT_S, network_terms(config))
     addresses = [server.address for server in config.servers]
     folder = options.state or Path(config.meta.state)
     if options.from_servers:
@@ -247,8 +266,8 @@ def _backup(options: argparse.Namespace) -> int:
     from dfs.cli.backup import BACKUP_TIMEOUT_S, back_up
     from dfs.cli.connections import connect_meta
 
-    address: str = options.meta or read_config(options.config).meta.address
-    backup = back_up(_context(), connect_meta(address, BACKUP_TIMEOUT_S), options.file, force=options.force)
+    address, network = _find_cluster(options)
+    backup = back_up(_context(), connect_meta(address, BACKUP_TIMEOUT_S, network), options.file, force=options.force)
     print(f"{options.file}: {backup.size_bytes} bytes, checksum {backup.checksum:08x}, verified")
     return ExitCode.DONE
 
@@ -269,14 +288,16 @@ def _lost(options: argparse.Namespace) -> int:
 
 def _fsck(options: argparse.Namespace) -> int:
     from dfs.cli import fsck
-    from dfs.cli.connections import connect_meta, make_reader
+    from dfs.cli.connections import connect_data_servers, connect_meta, make_reader
     from dfs.cli.damage import result_of
+    from dfs.cli.status import ANSWER_TIMEOUT_S
     from dfs.host.clock import SystemClock
 
-    address, _, servers = _connect(options)
+    address, network = _find_cluster(options)
+    servers = connect_data_servers(ANSWER_TIMEOUT_S, network)
     reader = make_reader(servers) if options.repair else None
     progress = _progress()
-    check = fsck.Fsck(connect_meta(address, fsck.CHECK_TIMEOUT_S), servers, SystemClock(), reader, progress)
+    check = fsck.Fsck(connect_meta(address, fsck.CHECK_TIMEOUT_S, network), servers, SystemClock(), reader, progress)
     findings = []
     for finding in check.run(_context()):
         findings.append(finding)
@@ -315,6 +336,26 @@ def _dump_strip(options: argparse.Namespace) -> int:
     from dfs.cli.dump_strip import dump_strip
 
     return dump_strip(options.file)
+
+
+def _call(options: argparse.Namespace) -> int:
+    from dfs.cli.backup import BACKUP_TIMEOUT_S
+    from dfs.cli.connections import connect_raw
+    from dfs.cli.raw_call import parse_arguments, show_answer
+    from dfs.core.messages.inspection import ShowMeta
+
+    arguments = parse_arguments(options.arguments)
+    address, network = _find_cluster(options)
+    server = ""
+    if options.data is not None:
+        _, meta, _ = _connect(options)
+        servers = {at.server: at.address for at in meta.call(_context(), ShowMeta()).data_servers}
+        if options.data not in servers:
+            raise UsageError(f"--data with one of the {len(servers)} data servers", str(options.data))
+        address, server = servers[options.data], f"/{options.data}"
+    client = connect_raw(address, server, BACKUP_TIMEOUT_S, network)
+    print(show_answer(client.call(_context(), options.method, arguments)))
+    return ExitCode.DONE
 
 
 def _accept_loss(options: argparse.Namespace) -> int:

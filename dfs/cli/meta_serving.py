@@ -10,11 +10,13 @@ from typing import Final
 
 import dfs
 from dfs.cli.configuration import ConfigSource
+from dfs.cli.credentials import Credentials
 from dfs.cli.monitoring import make_page, served
 from dfs.cli.network_terms import NetworkTerms
-from dfs.cli.serving import reloading, serve
+from dfs.cli.serving import admission, reloading, serve
 from dfs.cli.state_names import STORE_NAME
 from dfs.core.config import LogLevel, MetricsConfig
+from dfs.core.keys import META
 from dfs.core.messages.meta_methods import META_METHODS
 from dfs.host.allocator import keep_freed_memory
 from dfs.host.clock import SystemClock
@@ -53,8 +55,8 @@ def run_meta_server(
     """
     setup_logging(level, program)
     keep_freed_memory()
-    clock, events = SystemClock(), CountedEvents(JournalEvents())
-    servers, page = DataServersClient(clock=clock), make_page(program=program, kind="meta")
+    clock, events, credentials = SystemClock(), CountedEvents(JournalEvents()), Credentials(network, META)
+    servers, page = DataServersClient(clock=clock, signer=credentials.signer()), make_page(program=program, kind="meta")
     service = MetaService(
         settings=settings,
         store_path=str(folder / STORE_NAME),
@@ -73,9 +75,9 @@ def run_meta_server(
         version=dfs.__version__,
         clock=clock,
         inherited_fd=take_inherited_socket(),
-        is_open_to_network=network.is_insecure,
         metrics=served(page, metrics, is_on=metrics.meta),
+        **admission(network, credentials, events),
     )
     page.add(service, server, servers, events)
-    reload = None if source is None else reloading(source, SECTIONS, lambda config: None, events)
+    reload = None if source is None else reloading(source, SECTIONS, lambda config: credentials.reload(events), events)
     serve(service, server, f"meta-server at {address}", folder, reload, events, require_mount=False)

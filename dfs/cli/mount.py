@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from dfs.cli.arguments import run_program
+from dfs.cli.credentials import MOUNT, Credentials
 from dfs.cli.monitoring import make_page
 from dfs.cli.mount_helper.shutdown import end_waits
 from dfs.cli.mount_loop import serve_until_unmounted
@@ -80,6 +81,7 @@ def run_mount(plan: MountPlan, notify: Notify | None = None, begin_log: Callable
     Raises: MountPointError; PeerStartError if the servers are not there in time or belong to another file system.
     """
     binding = load_binding()
+    credentials = Credentials(plan.network, MOUNT)
     if plan.frees_first:
         detach(plan.mount_point)
     point = check_mount_point(plan.mount_point)
@@ -88,7 +90,8 @@ def run_mount(plan: MountPlan, notify: Notify | None = None, begin_log: Callable
     notify = notify or SystemdNotify()
     clock, events, random = SystemClock(), CountedEvents(JournalEvents()), SystemRandom()
     stop = StopRequest(can_reload=plan.is_service)
-    meta, servers = MetaClient(address=plan.meta_address, peer="meta-server", clock=clock), DataServersClient(clock=clock)
+    meta = MetaClient(address=plan.meta_address, peer="meta-server", clock=clock, signer=credentials.signer())
+    servers = DataServersClient(clock=clock, signer=credentials.signer())
     prefix = random.token_bytes(PREFIX_BYTES).hex()
     filesystem = FileSystem(
         settings=MountSettings(

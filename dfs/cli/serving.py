@@ -10,15 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypedDict
 
 from dfs.cli.configuration import ConfigSource
+from dfs.cli.credentials import Credentials
+from dfs.cli.network_terms import NetworkTerms
 from dfs.cli.reloading import Reloading
 from dfs.core.config import Config
 from dfs.core.events import INSECURE_NETWORK, Event
 from dfs.core.interfaces import EventSink, Service
 from dfs.host.service import run_service
 from dfs.host.state_folder import lock_state_folder
+from dfs.rpc.loopback_owners import LoopbackOwners
 from dfs.rpc.server import RpcServer
+from dfs.rpc.verifier import Verifier
 
 
 def serve(
@@ -32,7 +37,7 @@ def serve(
     require_mount: bool,
 ) -> None:
     """Run `service` behind `server`; `what` it is, for the log; `reload`: what SIGHUP does (None: it ends the process)."""
-    if server.is_on_network:
+    if server.is_on_network and not server.has_key:
         events.emit(Event(INSECURE_NETWORK, details={"what": what}))
     with lock_state_folder(folder, require_mount=require_mount):
         run_service(
@@ -43,6 +48,21 @@ def serve(
             events=events,
             reload=reload,
         )
+
+
+class Admission(TypedDict):
+    """What an RpcServer is told of who may call it."""
+
+    is_open_to_network: bool
+    verifier: Verifier | None
+    owners: LoopbackOwners | None
+
+
+def admission(network: NetworkTerms, credentials: Credentials, events: EventSink) -> Admission:
+    """Return whom a server lets in: with a key who has it, else its own user and root, or everybody if told so."""
+    verifier = credentials.verifier(events)
+    owners = LoopbackOwners() if verifier is None else None
+    return Admission(is_open_to_network=network.is_insecure or verifier is not None, verifier=verifier, owners=owners)
 
 
 def reloading(

@@ -95,6 +95,13 @@ def parse_folder(text: str) -> str:
     return "/" + posixpath.normpath(text).strip("/")
 
 
+def parse_file(text: str) -> str:
+    """Return the absolute path of a file, or nothing."""
+    if text and (not text.startswith("/") or text.endswith("/")):
+        raise Unfit("the absolute path of a file, or nothing")
+    return "/" + posixpath.normpath(text).strip("/") if text else ""
+
+
 def parse_yes_no(text: str) -> bool:
     """Return True for yes and False for no."""
     if text not in ("yes", "no"):
@@ -186,6 +193,14 @@ class ClusterConfig:
         default=512,
         metadata=_key(
             "bytes", parse_block_size, "Size of a block, a power of two. Counts only when the file system is made, and stays."
+        ),
+    )
+    key_file: str = field(
+        default="",
+        metadata=_key(
+            "file, or nothing",
+            parse_file,
+            "The key with which servers, mounts and tools prove who they are (dfsctl key generate); nothing: there is none.",
         ),
     )
     insecure_network: bool = field(

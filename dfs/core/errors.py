@@ -221,6 +221,12 @@ class BadAnswer(PeerError):
     template = "{peer} does not answer as it should: {reason}"
 
 
+class NotAuthenticated(PeerError):
+    """The peer did not show that it has our key, or does not believe that we have its."""
+
+    template = "{peer} and this program do not trust each other: {reason}"
+
+
 class ServerFailed(PeerError):
     """The peer met a bug of its own and said so; its journal has the details."""
 
@@ -249,6 +255,17 @@ class UnknownMethod(ProtocolError):
 
     method: str
     template = "unknown method: {method}"
+
+
+@dataclass(eq=False)
+class CallerRefused(ProtocolError):
+    """The method is not for callers of this kind: a client's key is good for what a mount does."""
+
+    method: str
+    kind: str
+    """A PeerKind."""
+    exit_code = ExitCode.PEER
+    template = "{method} is not for a caller with the key of kind {kind}"
 
 
 @dataclass(eq=False)

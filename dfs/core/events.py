@@ -454,5 +454,17 @@ INSECURE_NETWORK = EventKind(
     Level.WARNING,
     "{what} listens beyond loopback without a key (insecure_network = yes): everybody who reaches it can read and change all files",
 )
+AUTHENTICATION_FAILED = EventKind(
+    "AUTHENTICATION_FAILED",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7ea1",
+    Level.WARNING,
+    "a request from {peer} was refused, {reason}: {words}",
+)
+KEYS_RELOADED = EventKind(
+    "KEYS_RELOADED",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7ea2",
+    Level.INFO,
+    "the keys were read again: {keys}",
+)
 
 ALL_KINDS: tuple[EventKind, ...] = tuple(value for value in list(globals().values()) if isinstance(value, EventKind))

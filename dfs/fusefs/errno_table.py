@@ -48,6 +48,8 @@ FAULTS: Final[frozenset[type[errors.DfsError]]] = frozenset(
     {
         errors.Unreachable,
         errors.BadAnswer,
+        errors.NotAuthenticated,
+        errors.CallerRefused,
         errors.ServerFailed,
         errors.SessionExpired,
         errors.GrantLost,

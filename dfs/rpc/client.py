@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from dfs.core.errors import BadAnswer, BadRequest, DfsError, PeerError, RequestTooLarge, Unreachable
@@ -27,7 +27,7 @@ from dfs.core.messages.sessions import Heartbeat
 from dfs.core.messages.snapshots import StoreSnapshot
 from dfs.core.meters import OK, CallMeter
 from dfs.core.metrics import Sample
-from dfs.core.plain import answer_type, from_plain, parameters_of
+from dfs.core.plain import Plain, answer_type, from_plain, parameters_of
 from dfs.rpc import codec
 from dfs.rpc.codec import Fault, Malformed
 from dfs.rpc.context import write_headers
@@ -36,6 +36,7 @@ from dfs.rpc.faults import error_of
 from dfs.rpc.framing import request_head
 from dfs.rpc.measures import call_samples
 from dfs.rpc.pool import ConnectionPool
+from dfs.rpc.signer import Signer
 
 A = TypeVar("A")
 
@@ -54,12 +55,13 @@ _NAME_OF: Final = {cls: name for methods in (META_METHODS, BLOCK_METHODS) for na
 class _Line:
     """What both clients share: connections, counters, and the form of a call and its answer."""
 
-    def __init__(self, kind: str, clock: Clock, call_timeout_s: float) -> None:
+    def __init__(self, kind: str, clock: Clock, call_timeout_s: float, signer: Signer | None) -> None:
         self._keys = {cls: (kind, name) for cls, name in _NAME_OF.items()}
         """By what calls are counted."""
         self.pool = ConnectionPool()
         self.clock = clock
         self._call_timeout_s = call_timeout_s
+        self._signer = signer
         self._mutex = threading.Lock()
         self._calls: Counter[str] = Counter()
         self.meter = CallMeter(threading.Lock())
@@ -76,12 +78,30 @@ class _Line:
         name = _NAME_OF[cls]
         with self._mutex:
             self._calls[name] += 1
-        parts = codec.write_request(name, parameters_of(request))
+        return self.prepare_raw(ctx, address, peer, name, parameters_of(request), server, ALLOWANCES_S.get(cls, 0.0))
+
+    def prepare_raw(
+        self,
+        ctx: CallContext,
+        address: str,
+        peer: str,
+        name: str,
+        parameters: Sequence[Plain],
+        server: str,
+        allowance_s: float = 0.0,
+    ) -> Call:
+        """Return the call of a method by its name. Raises: BadRequest, RequestTooLarge."""
+        parts = codec.write_request(name, parameters)
         size_bytes = sum(map(len, parts))
         if size_bytes > BODY_BYTES_MAX:
             raise RequestTooLarge("bytes of the request", size_bytes, BODY_BYTES_MAX)
-        parts.insert(0, request_head(address, write_headers(ctx, self.clock.monotonic_s(), server), size_bytes))
-        return Call(address, peer, b"".join(parts), self._call_timeout_s + ALLOWANCES_S.get(cls, 0.0))
+        headers = write_headers(ctx, self.clock.monotonic_s(), server)
+        timeout_s = self._call_timeout_s + allowance_s
+        if self._signer is not None:
+            seal = self._signer.seal(address, peer, server, headers, parts, size_bytes)
+            return Call(address, peer, seal.payload(), timeout_s, seal)
+        parts.insert(0, request_head(address, headers, size_bytes))
+        return Call(address, peer, b"".join(parts), timeout_s)
 
     def answer(self, outcome: Outcome, request: Request[A], call: Call, began_s: float) -> A | DfsError:
         """Return what a server answered to a call that began then, or its error."""
@@ -104,14 +124,62 @@ class _Line:
             return BadAnswer(peer, str(error)[:300])
 
 
+class RawClient:
+    """Any server, for calls that are made by hand: nothing is known of methods and their types."""
+
+    def __init__(
+        self, *, address: str, peer: str, server: str, clock: Clock, call_timeout_s: float, signer: Signer | None = None
+    ) -> None:
+        """Nothing is sent yet. `server`: CLUSTER/INDEX of a data server, or empty for the meta-server."""
+        self._address = address
+        self._peer = f"{peer} at {address}"
+        self._server = server
+        self._line = _Line("raw", clock, call_timeout_s, signer)
+
+    def call(self, ctx: CallContext, method: str, parameters: Sequence[Plain]) -> Plain:
+        """Carry out one call and return its answer as XML-RPC has it.
+
+        Raises: BadRequest if a parameter has no XML-RPC form; the server's error; PeerError leaves.
+        """
+        line = self._line
+        call = line.prepare_raw(ctx, self._address, self._peer, method, parameters, self._server)
+        [(_, outcome)] = exchange(line.pool, line.clock, ctx, [call])
+        if isinstance(outcome, PeerError):
+            raise outcome
+        try:
+            plain = codec.read_answer(outcome)
+        except Malformed as error:
+            raise BadAnswer(self._peer, str(error)[:300]) from error
+        if isinstance(plain, Fault):
+            raise error_of(plain, self._peer)
+        answer: Plain = plain
+        return answer
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._line.pool.close()
+
+
 class MetaClient:
     """The meta-server, as MetaApi."""
 
-    def __init__(self, *, address: str, peer: str = "meta", clock: Clock, call_timeout_s: float = CALL_TIMEOUT_S) -> None:
-        """Nothing is sent yet. `address`: host:port; `peer`: what errors call the server, before " at ADDRESS"."""
+    def __init__(
+        self,
+        *,
+        address: str,
+        peer: str = "meta",
+        clock: Clock,
+        call_timeout_s: float = CALL_TIMEOUT_S,
+        signer: Signer | None = None,
+    ) -> None:
+        """Nothing is sent yet.
+
+        Arguments: `address`: host:port; `peer`: what errors call the server, before " at ADDRESS"; `signer`: signs the calls; None:
+        there is no key.
+        """
         self._address = address
         self._peer = f"{peer} at {address}"
-        self._line = _Line("meta", clock, call_timeout_s)
+        self._line = _Line("meta", clock, call_timeout_s, signer)
 
     @property
     def calls(self) -> dict[str, int]:
@@ -155,10 +223,14 @@ class DataServersClient:
         clock: Clock,
         peer_role: str = "data server",
         call_timeout_s: float = CALL_TIMEOUT_S,
+        signer: Signer | None = None,
     ) -> None:
-        """Nothing is known yet: set_addresses says where the servers are. `peer_role`: what errors call one, before its index."""
+        """Nothing is known yet: set_addresses says where the servers are.
+
+        Arguments: `peer_role`: what errors call one, before its index; `signer`: signs the calls; None: there is no key.
+        """
         self._role = peer_role
-        self._line = _Line("data", clock, call_timeout_s)
+        self._line = _Line("data", clock, call_timeout_s, signer)
         self._servers: tuple[dict[ServerIndex, str], str] = ({}, "")
         """Addresses and cluster, replaced together so that no call sees half a change."""
 

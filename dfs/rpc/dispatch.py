@@ -15,9 +15,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 from dfs.core.current_request import WorkingOn
-from dfs.core.errors import BadRequest, DfsError, DiskError, RequestTooLarge, ServerFailed, UnknownMethod
+from dfs.core.errors import BadRequest, CallerRefused, DfsError, DiskError, RequestTooLarge, ServerFailed, UnknownMethod
 from dfs.core.interfaces import CallContext, raise_if_cancelled
 from dfs.core.limits import BODY_BYTES_MAX
+from dfs.core.messages.callers import CALLERS
 from dfs.core.messages.requests import Request
 from dfs.core.meters import OK, CallMeter
 from dfs.core.plain import Plain, request_from_parameters, to_plain
@@ -103,6 +104,9 @@ class Dispatcher:
             self._calls[name if name in self._methods or name in introspection.SYSTEM_METHODS else "unknown"] += 1
         cls = self._methods.get(name)
         if cls is not None:
+            kind = ctx.caller.peer.kind
+            if kind is not None and kind not in CALLERS[cls]:
+                raise CallerRefused(name, kind.value)
             raise_if_cancelled(ctx)
             return to_plain(self._api.call(ctx, request_from_parameters(cls, parameters)))
         match name, parameters:

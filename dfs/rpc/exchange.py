@@ -5,7 +5,8 @@ the answers are still wanted. A server that is slow or dead delays nobody's requ
 the socket's buffer is written while other answers are read, so two busy ends cannot wait for each other.
 
 A kept connection may have been closed by the server while it was idle. If so, before any byte of an answer, the request is
-sent once more on a new one: every request may be repeated (by operation id or generation). Called by client.py.
+sent once more on a new one: every request may be repeated (by operation id or generation). A signed request is then signed anew, as
+it is when the server refuses its signature for a reason that another one cures (dfs/rpc/signer.py). Called by client.py.
 """
 
 from __future__ import annotations
@@ -17,14 +18,17 @@ import socket
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from dfs.core.errors import BadAnswer, BadRequest, PeerError, Unreachable
+from dfs.core.errors import BadAnswer, BadRequest, NotAuthenticated, PeerError, Unreachable
 from dfs.core.interfaces import POLL_S, CallContext, Clock, raise_if_cancelled
 from dfs.core.limits import CONNECT_TIMEOUT_S
 from dfs.rpc.framing import BadMessage, Message
 from dfs.rpc.pool import Connection, ConnectionPool
+from dfs.rpc.signer import Seal
 
 _READABLE: Final = select.POLLIN | select.POLLHUP | select.POLLERR
 _OK: Final = b"200"
+_UNAUTHORIZED: Final = b"401"
+_FORBIDDEN: Final = b"403"
 _BUSY: Final = b"503"
 
 
@@ -38,6 +42,8 @@ class Call(NamedTuple):
     """Head and body."""
     timeout_s: float
     """From the connection's being there to the answer's last byte."""
+    seal: Seal | None = None
+    """What signed the payload; None: there is no key."""
 
 
 Outcome = bytearray | PeerError
@@ -90,7 +96,19 @@ def _wait(flights: Sequence[_Flight], wait_s: float) -> None:
 class _Flight:
     """One call under way."""
 
-    __slots__ = ("_call", "_connecting", "_connection", "_pool", "_reused", "_unsent", "ends_s", "events", "outcome", "position")
+    __slots__ = (
+        "_call",
+        "_connecting",
+        "_connection",
+        "_payload",
+        "_pool",
+        "_reused",
+        "_unsent",
+        "ends_s",
+        "events",
+        "outcome",
+        "position",
+    )
 
     def __init__(self, position: int, call: Call, pool: ConnectionPool) -> None:
         self.position = position
@@ -102,7 +120,8 @@ class _Flight:
         self._connection: Connection | None = None
         self._connecting = False
         self._reused = False
-        self._unsent = memoryview(call.payload)
+        self._payload = call.payload
+        self._unsent = memoryview(self._payload)
 
     def begin(self, now_s: float) -> None:
         """Write as much of the request as can be written now."""
@@ -111,6 +130,7 @@ class _Flight:
             self._connect(now_s)
             return
         self._reused = True
+        self._unsent = memoryview(self._payload)
         self.ends_s = now_s + self._call.timeout_s
         self._attempt(now_s, select.POLLOUT)
 
@@ -146,9 +166,9 @@ class _Flight:
             if self._connecting:
                 self._connected(now_s)
             if self._unsent and events & select.POLLOUT:
-                self._send()
+                self._send(now_s)
             if events & _READABLE:
-                self._receive()
+                self._receive(now_s)
         except BadMessage as error:
             self._fail(BadAnswer(self._call.peer, str(error)))
         except OSError as error:
@@ -157,7 +177,7 @@ class _Flight:
     def _connect(self, now_s: float) -> None:
         self._reused = False
         self._connecting = True
-        self._unsent = memoryview(self._call.payload)
+        self._unsent = memoryview(self._payload)
         self.ends_s = now_s + min(CONNECT_TIMEOUT_S, self._call.timeout_s)
         try:
             self._connection = self._pool.open(self._call.address)
@@ -175,7 +195,7 @@ class _Flight:
         self._connecting = False
         self.ends_s = now_s + self._call.timeout_s
 
-    def _send(self) -> None:
+    def _send(self, now_s: float) -> None:
         assert self._connection is not None
         try:
             while self._unsent:
@@ -183,12 +203,13 @@ class _Flight:
         except BlockingIOError:
             return
         except (BrokenPipeError, ConnectionResetError):
+            connection = self._connection
             # The server reads no further. If it said why before it closed, that is there to be read; else reading fails too.
-            self._receive()
-            if self.outcome is None:
+            self._receive(now_s)
+            if self.outcome is None and self._connection is connection:
                 raise
 
-    def _receive(self) -> None:
+    def _receive(self, now_s: float) -> None:
         assert self._connection is not None
         sock, reader = self._connection.sock, self._connection.reader
         while True:
@@ -200,26 +221,45 @@ class _Flight:
             if count == 0:
                 raise ConnectionResetError(errno.ECONNRESET, "the connection was closed")
             if reader.received(count):
-                self._finish(reader.take())
+                self._finish(reader.take(), now_s)
                 return
             if count < len(space):
                 return  # nothing more is there yet
 
-    def _finish(self, message: Message) -> None:
+    def _finish(self, message: Message, now_s: float) -> None:
         connection = self._connection
         assert connection is not None
-        status = message.head.start[1]
-        if status == _OK:
-            self.outcome = message.body
-        else:
-            words = message.body[:200].decode("utf-8", "replace").strip()
-            reason = f"HTTP status {status.decode('latin-1')[:20]}: {words}"
-            self.outcome = Unreachable(self._call.peer, reason) if status == _BUSY else BadAnswer(self._call.peer, reason)
+        self.outcome = self._judge(message)
         if message.head.keep_alive and not self._unsent and not connection.reader.begun:
             self._connection = None
             self._pool.give_back(connection)
         else:
             self.close()
+        if self.outcome is None:
+            self._sign_anew()
+            self.begin(now_s)
+
+    def _judge(self, message: Message) -> Outcome | None:
+        """Return what an answer means; None: that the request shall be sent again, signed anew."""
+        status, seal = message.head.start[1], self._call.seal
+        if seal is not None and status in (_OK, _UNAUTHORIZED):
+            return seal.judge(message)
+        if status == _OK:
+            return message.body
+        words = message.body[:200].decode("utf-8", "replace").strip()
+        if status == _UNAUTHORIZED:
+            return NotAuthenticated(
+                self._call.peer, f"there is no key here, set [cluster] key_file: {words.partition(' ')[2]}"[:300]
+            )
+        if status == _FORBIDDEN:
+            return NotAuthenticated(self._call.peer, words)
+        reason = f"HTTP status {status.decode('latin-1')[:20]}: {words}"
+        return Unreachable(self._call.peer, reason) if status == _BUSY else BadAnswer(self._call.peer, reason)
+
+    def _sign_anew(self) -> None:
+        """Make the payload one that no server has met."""
+        if self._call.seal is not None:
+            self._payload = self._call.seal.payload()
 
     def _broken(self, now_s: float, error: OSError) -> None:
         assert self._connection is not None
@@ -227,6 +267,7 @@ class _Flight:
         self.close()
         if again:
             self._pool.forget(self._call.address)
+            self._sign_anew()
             self._connect(now_s)
         else:
             self._fail(Unreachable(self._call.peer, _reason(error)))

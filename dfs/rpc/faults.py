@@ -43,6 +43,7 @@ CODES: Final[dict[int, type[DfsError]]] = {
     201: errors.Unreachable,
     202: errors.BadAnswer,
     203: errors.ServerFailed,
+    204: errors.NotAuthenticated,
     301: errors.BadRequest,
     302: errors.UnknownMethod,
     303: errors.RequestTooLarge,
@@ -57,6 +58,7 @@ CODES: Final[dict[int, type[DfsError]]] = {
     312: errors.NotTrusted,
     313: errors.Stopping,
     314: errors.LockBusy,
+    315: errors.CallerRefused,
     401: errors.Interrupted,
 }
 NEVER_TRAVEL: Final = (DiskError, StartError)

@@ -20,6 +20,7 @@ _ONCE: Final = frozenset((b"content-length", b"transfer-encoding", b"host", b"co
 _REASONS: Final = {
     200: b"OK",
     400: b"Bad Request",
+    401: b"Unauthorized",
     403: b"Forbidden",
     404: b"Not Found",
     405: b"Method Not Allowed",

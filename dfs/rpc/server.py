@@ -27,9 +27,11 @@ from dfs.core.peers import Peer
 from dfs.core.start_errors import AddressInUse, ConfigError, PeerStartError, StartError
 from dfs.rpc.addresses import join_address, resolve, split_address
 from dfs.rpc.dispatch import Api, Dispatcher
+from dfs.rpc.loopback_owners import NOBODY, LoopbackOwners
 from dfs.rpc.measures import request_samples
 from dfs.rpc.metrics_page import NO_METRICS, MetricsPage
 from dfs.rpc.server_connection import ServerConnection
+from dfs.rpc.verifier import Verifier
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +56,8 @@ class RpcServer:
         clock: Clock,
         inherited_fd: int | None = None,
         is_open_to_network: bool = False,
+        verifier: Verifier | None = None,
+        owners: LoopbackOwners | None = None,
         connections_max: int = CONNECTIONS_MAX,
         metrics: MetricsPage = NO_METRICS,
     ) -> None:
@@ -62,6 +66,8 @@ class RpcServer:
         `identity` returns CLUSTER/INDEX of a data server ("/INDEX" while blank); calls meant for another are refused.
         `inherited_fd`: a socket that listens already (socket activation), used instead of binding; owned from now on.
         `is_open_to_network`: whether the address may be one that other machines reach.
+        `verifier`: takes signed requests only; None: everybody is believed. `owners`: tells who of this machine may connect, if the
+        address is on loopback; None: everybody. It is closed at the end.
         `metrics`: what GET /metrics shows.
 
         Raises: AddressInUse; ConfigError if the address is not one of this machine's that may be listened on, or not the inherited
@@ -77,6 +83,8 @@ class RpcServer:
         self._version = version
         self._identity = identity
         self._clock = clock
+        self._verifier = verifier
+        self._owners = owners
         self._connections_max = connections_max
         self._metrics = metrics
         self._stopping = threading.Event()
@@ -91,6 +99,11 @@ class RpcServer:
     def calls(self) -> dict[str, int]:
         """How often each method was called."""
         return self._dispatcher.calls
+
+    @property
+    def has_key(self) -> bool:
+        """Whether whoever calls must prove who he is."""
+        return self._verifier is not None
 
     @property
     def connections(self) -> int:
@@ -117,6 +130,8 @@ class RpcServer:
         if self._acceptor.ident is not None:
             self._acceptor.join()
         self._listener.close()
+        if self._owners is not None:
+            self._owners.close()
         for connection, _ in self._snapshot():
             connection.end_receiving()
         if not self._join_all(STOP_WAIT_S):
@@ -155,14 +170,26 @@ class RpcServer:
                 exhausted = True
                 self._stopping.wait(POLL_S)
                 continue
-            self._serve(sock, Peer(peer[0]), join_address(*peer[:2]))
+            self._serve(sock, Peer(peer[0]), join_address(*peer[:2]), self._unwelcome(sock, peer[:2]))
 
-    def _serve(self, sock: socket.socket, peer: Peer, address: str) -> None:
+    def _unwelcome(self, sock: socket.socket, peer: tuple[str, int]) -> str:
+        """Return why a connection is not served at all, or nothing."""
+        if self._owners is None or self.is_on_network:
+            return ""
+        owner = self._owners.owner(sock, peer)
+        if owner.is_welcome:
+            return ""
+        who = "a program that has ended" if owner.uid == NOBODY else f"user {owner.uid}"
+        return f"without a cluster key this server is for its own user and for root, not for {who}: see dfsctl key generate"
+
+    def _serve(self, sock: socket.socket, peer: Peer, address: str, unwelcome: str) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = ServerConnection(
             sock,
             peer=peer,
             dispatcher=self._dispatcher,
+            verifier=self._verifier,
+            unwelcome=unwelcome,
             identity=self._identity,
             version=self._version,
             clock=self._clock,
@@ -249,7 +276,7 @@ def _find_place(address: str, is_open_to_network: bool) -> _Place:
         raise ConfigError("an address to listen on, host:port", f"{address}: {error}") from error
     if not place.is_loopback():
         if not is_open_to_network:
-            reason = "without a cluster key anybody on the network could read and change all files"
+            reason = "without a cluster key anybody on the network could read and change all files; dfsctl key generate makes one"
             raise ConfigError("a loopback address to listen on", f"{address}: {reason}")
     elif not _means_loopback(address):
         found = place.socket_address[0]

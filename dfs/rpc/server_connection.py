@@ -24,6 +24,8 @@ from dfs.rpc.context import check_server, read_headers
 from dfs.rpc.dispatch import UNKNOWN, Dispatcher
 from dfs.rpc.framing import CONTINUE, BadMessage, Head, Message, MessageReader, answer_head, parse_request_head
 from dfs.rpc.metrics_page import NO_METRICS, MetricsPage
+from dfs.rpc.signatures import HEADER
+from dfs.rpc.verifier import Proof, Refusal, Verifier
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +47,8 @@ class ServerConnection:
         *,
         peer: Peer,
         dispatcher: Dispatcher,
+        verifier: Verifier | None = None,
+        unwelcome: str = "",
         identity: Callable[[], str] | None,
         version: str,
         clock: Clock,
@@ -54,6 +58,8 @@ class ServerConnection:
         self._sock = sock
         self._peer = peer
         self._dispatcher = dispatcher
+        self._verifier = verifier
+        self._unwelcome = unwelcome
         self._identity = identity
         self._server_line = b"Server: dfs/%s\r\n" % version.encode()
         self._clock = clock
@@ -65,6 +71,8 @@ class ServerConnection:
     def run(self) -> None:
         """Serve the connection until either side ends it, then close it."""
         try:
+            if self._unwelcome:
+                raise BadMessage(403, self._unwelcome)
             while not self._stopping.is_set():
                 if not self._answer(self._receive()):
                     break
@@ -152,13 +160,38 @@ class ServerConnection:
     def _answer(self, message: Message) -> bool:
         """Answer a request; tell whether the connection goes on."""
         head = message.head
+        verdict = self._judge(message)
+        if isinstance(verdict, Refusal):
+            return self._answer_unproved(head, verdict)
+        peer = self._peer if verdict is None else verdict.peer
         if head.start[0] == b"GET":
-            status, content_type, body = self._metrics.answer(self._peer)
+            status, content_type, body = self._metrics.answer(peer)
             parts: Parts = [body]
         else:
-            status, content_type, parts = 200, b"text/xml", self._carry_out(message)
-        keep_alive = head.keep_alive and not self._stopping.is_set()
+            status, content_type, parts = 200, b"text/xml", self._carry_out(message, peer)
         headers = b"Content-Type: %s\r\n%s" % (content_type, self._server_line)
+        if verdict is not None:
+            headers += verdict.sign(status, parts)
+        return self._send_answer(head, status, headers, parts)
+
+    def _judge(self, message: Message) -> Proof | Refusal | None:
+        """Return who sent a request, or why it is not taken; None: nobody has to say. The metrics page has a rule of its own."""
+        head = message.head
+        if self._verifier is None or (head.start[0] == b"GET" and HEADER not in head.headers):
+            return None
+        return self._verifier.judge(head, message.body, self._peer)
+
+    def _answer_unproved(self, head: Head, refusal: Refusal) -> bool:
+        """Tell why a request is not taken; tell whether the connection goes on. Who has no key has no business here."""
+        parts: Parts = [refusal.body()]
+        headers = b"Content-Type: text/plain\r\nWWW-Authenticate: DFS\r\n" + self._server_line
+        if refusal.proof is not None:
+            headers += refusal.proof.sign(401, parts)
+        return self._send_answer(head, 401, headers, parts, may_go_on=refusal.proof is not None)
+
+    def _send_answer(self, head: Head, status: int, headers: bytes, parts: Parts, *, may_go_on: bool = True) -> bool:
+        """Send an answer; tell whether the connection goes on."""
+        keep_alive = may_go_on and head.keep_alive and not self._stopping.is_set()
         if not keep_alive:
             headers += b"Connection: close\r\n"
         elif head.start[2] == b"HTTP/1.0":
@@ -167,10 +200,10 @@ class ServerConnection:
         self._send(b"".join(parts))
         return keep_alive
 
-    def _carry_out(self, message: Message) -> Parts:
+    def _carry_out(self, message: Message, peer: Peer) -> Parts:
         headers = message.head.headers
         try:
-            ctx = read_headers(headers, self._clock, self._stopping, self._peer)
+            ctx = read_headers(headers, self._clock, self._stopping, peer)
             if self._identity is not None:
                 check_server(headers, self._identity())
         except DfsError as error:

@@ -1,7 +1,8 @@
 """`make bench`: measures dfs and, beside it in every round, the null file system and the stock XML-RPC server.
 
 The rounds go through all lines and take dfs and its ceiling in turn, so that what else the machine does falls on both. A real
-cluster of one meta-server, four data servers with blocks of 512 bytes and one mount, in a temporary folder.
+cluster of one meta-server, four data servers with blocks of 512 bytes and one mount, in a temporary folder. With `--with key` (make
+bench WITH=key) a second one has a cluster key, and each of its lines stands beside the same line without.
 """
 
 from __future__ import annotations
@@ -14,20 +15,23 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from tests.bench.block_by_block import write_block_by_block
 from tests.bench.file_loads import LOADS, Load, Rate
-from tests.bench.report import Report
+from tests.bench.report import WITHOUT, Report
 from tests.bench.sizes import MIB, TINY, Sizes
-from tests.bench.wire_loads import OURS, STOCK, Wire
+from tests.bench.wire_loads import KEY, OURS, STOCK, Wire
 from tests.harness.cluster import Cluster, MountProgram
 from tests.harness.leftovers import remove_leftovers
 from tests.harness.program import Program, module_command
+from tests.harness.signing import SECRET
 
 NULL: Final = "null"
 EXTRA_LOADS: Final = ("block_by_block", "wire")
+VARIANTS: Final = ("", KEY)
 LOAD_NAMES: Final = (*(load.__name__ for load in LOADS), *EXTRA_LOADS)
 
 
@@ -38,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
     report = Report()
     with tempfile.TemporaryDirectory(prefix="dfs-bench-", dir=options.folder) as folder:
         try:
-            _measure(Path(folder), report, options.lines, options.rounds, sizes)
+            _measure(Path(folder), report, options.lines, options.rounds, sizes, options.variant)
         finally:
             left = remove_leftovers(Path(folder))
     if left:
@@ -58,6 +62,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="how often everything is measured (default: %(default)s)")
     parser.add_argument("--lines", type=_load_names, default=LOAD_NAMES, help=f"some of {','.join(LOAD_NAMES)} (default: all)")
     parser.add_argument("--mib", type=int, default=128, help="size of the large file (default: %(default)s)")
+    parser.add_argument("--with", dest="variant", choices=VARIANTS, help="also measure a cluster that has this switched on")
     parser.add_argument("--tiny", action="store_true", help="do next to nothing, to see that it works")
     parser.add_argument("--json", type=Path, help="also write all values to this file")
     parser.add_argument("--folder", type=Path, help="where the servers keep their state (default: a temporary folder)")
@@ -72,7 +77,7 @@ def _load_names(text: str) -> tuple[str, ...]:
     return names
 
 
-def _measure(folder: Path, report: Report, names: Sequence[str], rounds: int, sizes: Sizes) -> None:
+def _measure(folder: Path, report: Report, names: Sequence[str], rounds: int, sizes: Sizes, variant: str | None) -> None:
     loads = [load for load in LOADS if load.__name__ in names]
     with ExitStack() as stack:
         wire = Wire() if "wire" in names else None
@@ -82,25 +87,54 @@ def _measure(folder: Path, report: Report, names: Sequence[str], rounds: int, si
             cluster = stack.enter_context(Cluster(folder / "cluster"))
             cluster.start(mounts=1)
             null = stack.enter_context(_null_mount(folder))
+            other = stack.enter_context(Cluster(folder / "other", secret=SECRET)) if variant else None
+            if other is not None:
+                other.start(mounts=1)
         for number in range(1, rounds + 1):
             print(f"round {number} of {rounds}", file=sys.stderr)
             for load in loads:
-                _measure_files(report, cluster, null, load, sizes)
+                rates = _measure_files(report, cluster, null, load, sizes)
+                if other is not None:
+                    _measure_other(report, other, load, sizes, rates, f"with {variant}")
             if "block_by_block" in names:
                 report.add(write_block_by_block(cluster, cluster.mount().path, sizes), beside=NULL, is_ceiling=False)
             if wire is not None:
-                for kind in (OURS, STOCK):
-                    for rate in wire.measure(kind, sizes):
-                        report.add(rate, beside=STOCK, is_ceiling=kind == STOCK)
+                _measure_wire(report, wire, sizes, variant)
         if wire is None or len(names) > 1:
             cluster.assert_quiet()
 
 
-def _measure_files(report: Report, cluster: Cluster, null: MountProgram, load: Load, sizes: Sizes) -> None:
+def _measure_wire(report: Report, wire: Wire, sizes: Sizes, variant: str | None) -> None:
+    ours = list(wire.measure(OURS, sizes))
+    for rate in ours:
+        report.add(rate, beside=STOCK, is_ceiling=False)
+    if variant == KEY:
+        for rate, without in zip(wire.measure(KEY, sizes), ours, strict=True):
+            _add_other(report, rate, without, f"with {variant}")
+    for rate in wire.measure(STOCK, sizes):
+        report.add(rate, beside=STOCK, is_ceiling=True)
+
+
+def _measure_other(report: Report, cluster: Cluster, load: Load, sizes: Sizes, rates: Sequence[Rate], words: str) -> None:
+    """Measure the same load on the other cluster, beside `rates` of the first one."""
+    for (rate, cpu_ms), without in zip(_with_cpu(cluster, load(cluster.mount().path, sizes)), rates, strict=True):
+        _add_other(report, rate, without, words, cpu_ms)
+
+
+def _add_other(report: Report, rate: Rate, without: Rate, words: str, cpu_ms: tuple[float, float] | None = None) -> None:
+    name = f"{rate.line}, {words}"
+    report.add(replace(rate, line=name), beside=WITHOUT, is_ceiling=False, cpu_ms=cpu_ms)
+    report.add(replace(without, line=name), beside=WITHOUT, is_ceiling=True)
+
+
+def _measure_files(report: Report, cluster: Cluster, null: MountProgram, load: Load, sizes: Sizes) -> list[Rate]:
+    rates = []
     for rate, cpu_ms in _with_cpu(cluster, load(cluster.mount().path, sizes)):
         report.add(rate, beside=NULL, is_ceiling=False, cpu_ms=cpu_ms)
+        rates.append(rate)
     for rate in load(null.path, sizes):
         report.add(rate, beside=NULL, is_ceiling=True)
+    return rates
 
 
 def _with_cpu(cluster: Cluster, rates: Iterator[Rate]) -> Iterator[tuple[Rate, tuple[float, float]]]:

@@ -37,6 +37,15 @@ def test_bench_of_one_line_measures_no_other(tmp_path: Path) -> None:
     assert [line["line"] for line in json.loads((tmp_path / "bench.json").read_text())["lines"]] == ["100-byte append"]
 
 
+def test_bench_with_a_key_measures_each_line_beside_the_one_without(tmp_path: Path) -> None:
+    arguments = ("--lines", "appending,wire", "--with", "key", "--json", tmp_path / "bench.json", "--folder", tmp_path)
+    result = run_bench(*arguments)
+    assert result.returncode == 0, result.stderr
+    lines = {line["line"]: line for line in json.loads((tmp_path / "bench.json").read_text())["lines"]}
+    assert {"100-byte append", "100-byte append, with key", "put 64 KiB, with key"} <= lines.keys()
+    assert all(line["mark"] == 0.9 and line["ratio"] for name, line in lines.items() if name.endswith("with key"))
+
+
 def test_bench_of_an_unknown_line_names_the_known_ones() -> None:
     result = run_bench("--lines", "nonsense")
     assert result.returncode == 2

@@ -2,7 +2,7 @@
 
 Both servers run in a process of their own and do nothing but check the length of what they got. Both keep connections: for the
 stock server that is a better case than its default, a new connection for each call.
-Run as `python -m tests.bench.wire_loads ours|stock`, it serves until its standard input ends, after printing its port.
+Run as `python -m tests.bench.wire_loads ours|key|stock`, it serves until its standard input ends, after printing its port.
 """
 
 from __future__ import annotations
@@ -31,12 +31,13 @@ from tests.bench.file_loads import Rate
 from tests.bench.sizes import Sizes
 from tests.harness.leftovers import marked_environment
 from tests.harness.program import ROOT
+from tests.harness.signing import signer, verifier
 
 SIZES: Final = {"512 B": 512, "64 KiB": 64 << 10, "256 KiB": 256 << 10}
 BLOCK_BYTES: Final = 512
 A = TypeVar("A")
 
-OURS, STOCK = "ours", "stock"
+OURS, KEY, STOCK = "ours", "key", "stock"
 
 
 def put_of(data: bytes) -> Put:
@@ -77,9 +78,15 @@ class _StockServer(ThreadingMixIn, SimpleXMLRPCServer):
 
 def serve(kind: str) -> None:
     """Serve until standard input ends."""
-    if kind == OURS:
+    if kind != STOCK:
         server = RpcServer(
-            address="127.0.0.1:0", service_name="sink", methods=BLOCK_METHODS, api=_Sink(), version="bench", clock=SystemClock()
+            address="127.0.0.1:0",
+            service_name="sink",
+            methods=BLOCK_METHODS,
+            api=_Sink(),
+            version="bench",
+            clock=SystemClock(),
+            verifier=verifier() if kind == KEY else None,
         )
         server.start()
         print(server.address.rpartition(":")[2], flush=True)
@@ -128,12 +135,15 @@ class WireServer:
 
 
 class Wire:
-    """Both servers and a client of each."""
+    """All servers and a client of each."""
 
     def __init__(self) -> None:
-        self._servers = {kind: WireServer(kind) for kind in (OURS, STOCK)}
-        self._ours = DataServersClient(clock=SystemClock())
-        self._ours.set_addresses({ServerIndex(0): f"127.0.0.1:{self._servers[OURS].port}"}, "")
+        self._servers = {kind: WireServer(kind) for kind in (OURS, KEY, STOCK)}
+        self._clients = {
+            kind: DataServersClient(clock=SystemClock(), signer=sign) for kind, sign in ((OURS, None), (KEY, signer()))
+        }
+        for kind, client in self._clients.items():
+            client.set_addresses({ServerIndex(0): f"127.0.0.1:{self._servers[kind].port}"}, "")
         self._stock = xmlrpc.client.ServerProxy(
             f"http://127.0.0.1:{self._servers[STOCK].port}", use_builtin_types=True, allow_none=True
         )
@@ -150,9 +160,9 @@ class Wire:
                 yield Rate(line, "calls/s", sizes.wire_calls, time.perf_counter() - start_s)
 
     def _caller(self, kind: str, request: Put | Get) -> Callable[[], object]:
-        if kind == OURS:
-            ctx = PlainContext()
-            return lambda: self._ours.call(ctx, ServerIndex(0), request)
+        if kind != STOCK:
+            ctx, client = PlainContext(), self._clients[kind]
+            return lambda: client.call(ctx, ServerIndex(0), request)
         if isinstance(request, Put):
             segments = [[int(number) for number in segment] for segment in request.segments]
             put = (request.ino, request.ticket, str(request.generation), segments, request.checksums, request.data)
@@ -162,7 +172,8 @@ class Wire:
 
     def close(self) -> None:
         """End everything."""
-        self._ours.close()
+        for client in self._clients.values():
+            client.close()
         self._stock("close")()
         for server in self._servers.values():
             server.close()

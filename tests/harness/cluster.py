@@ -6,6 +6,7 @@ Promises: nothing of it remains after close(), whatever state the test left it i
 
 from __future__ import annotations
 
+import functools
 import random
 import re
 import socket
@@ -17,7 +18,10 @@ from types import TracebackType
 from typing import Final
 
 from dfs.cli.mount_table import is_mounted, unmount
+from dfs.core.keys import Key
+from dfs.host.key_files import create_key_file
 from tests.harness.program import Program, module_command
+from tests.harness.signing import SignedTransport
 from tests.harness.waiting import wait_until
 
 LOOPBACK: Final = "127.0.0.1"
@@ -79,14 +83,21 @@ class Cluster:
         shutdown_grace: float = 3.0,
         meta_host: str = LOOPBACK,
         data_hosts: Sequence[str] = (),
+        secret: bytes | None = None,
     ) -> None:
-        """Nothing runs yet. `meta_host`, `data_hosts`: loopback addresses of the servers, if each shall have its own."""
+        """Nothing runs yet.
+
+        Arguments: `meta_host`, `data_hosts`: loopback addresses of the servers, if each shall have its own; `secret`: the cluster
+        key, if there shall be one.
+        """
         self.folder = folder
         self.n = n
         self.block_size = block_size
         self.attr_timeout_s = attr_timeout_s
         self.shutdown_grace = shutdown_grace
         self.config_file = folder / "dfs.conf"
+        self.key_file = folder / "cluster.key"
+        self.secret = secret
         self.meta_host = meta_host
         self.data_hosts = tuple(data_hosts) or (LOOPBACK,) * n
         self.meta_port, *data_ports = free_ports(1 + n)
@@ -95,12 +106,15 @@ class Cluster:
         self._mounts: dict[int, MountProgram] = {}
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "log").mkdir(exist_ok=True)
+        if secret is not None:
+            create_key_file(self.key_file, (Key(secret),))
         self.config_file.write_text(self._config_text(log_level))
         self.meta = self._program("meta", "dfs.cli.meta")
         self._data = [self._program(f"data{index}", "dfs.cli.data", index) for index in range(n)]
 
     def _config_text(self, log_level: str) -> str:
-        parts = [f"[cluster]\nname = test\nblock_size = {self.block_size}", f"[log]\nlevel = {log_level}"]
+        key_line = f"\nkey_file = {self.key_file}" if self.secret is not None else ""
+        parts = [f"[cluster]\nname = test\nblock_size = {self.block_size}{key_line}", f"[log]\nlevel = {log_level}"]
         parts.append(f"[mount]\nattr_timeout_s = {self.attr_timeout_s}\nshutdown_grace = {self.shutdown_grace}")
         parts.append(f"[meta]\naddress = {self.meta_address}\nstate = {self.folder}/meta")
         parts += [
@@ -158,10 +172,10 @@ class Cluster:
 
     def wait_ready(self, timeout_s: float = READY_TIMEOUT_S) -> None:
         """Wait until all servers that were started answer calls."""
-        places = ((self.meta_port, self.meta_host), *zip(self.data_ports, self.data_hosts, strict=True))
-        for program, place in zip((self.meta, *self._data), places, strict=True):
+        makers = (self.meta_rpc, *(functools.partial(self.rpc, index) for index in range(self.n)))
+        for program, make in zip((self.meta, *self._data), makers, strict=True):
             if program.is_running():
-                wait_until(lambda place=place: is_answering(*place), f"{program.name} to answer", timeout_s)  # type: ignore[misc]
+                wait_until(lambda make=make: answers(make()), f"{program.name} to answer", timeout_s)  # type: ignore[misc]
 
     def restart(self, program: Program) -> None:
         """Start a program that has ended and wait until it answers."""
@@ -185,11 +199,11 @@ class Cluster:
 
     def meta_rpc(self) -> xmlrpc.client.ServerProxy:
         """Return a stock XML-RPC client of the meta-server."""
-        return stock_client(self.meta_port, self.meta_host)
+        return stock_client(self.meta_port, self.meta_host, self.secret, "meta")
 
     def rpc(self, index: int) -> xmlrpc.client.ServerProxy:
         """Return a stock XML-RPC client of a data server."""
-        return stock_client(self.data_ports[index], self.data_hosts[index])
+        return stock_client(self.data_ports[index], self.data_hosts[index], self.secret, f"data/{index}")
 
     def logs(self) -> str:
         """Return all logs, each under its program's name."""
@@ -213,15 +227,21 @@ class Cluster:
         return self.folder / f"data{index}"
 
 
-def stock_client(port: int, host: str = LOOPBACK) -> xmlrpc.client.ServerProxy:
-    """Return Python's own XML-RPC client for a server on loopback."""
-    return xmlrpc.client.ServerProxy(f"http://{host}:{port}", use_builtin_types=True)
+def stock_client(port: int, host: str = LOOPBACK, secret: bytes | None = None, receiver: str = "") -> xmlrpc.client.ServerProxy:
+    """Return Python's own XML-RPC client for a server on loopback; with a cluster key it signs its calls to `receiver`."""
+    transport = None if secret is None else SignedTransport(secret, receiver)
+    return xmlrpc.client.ServerProxy(f"http://{host}:{port}", transport=transport, use_builtin_types=True)
 
 
 def is_answering(port: int, host: str = LOOPBACK) -> bool:
     """Tell whether a server on loopback answers calls."""
+    return answers(stock_client(port, host))
+
+
+def answers(proxy: xmlrpc.client.ServerProxy) -> bool:
+    """Tell whether a server answers calls."""
     try:
-        with stock_client(port, host) as client:
+        with proxy as client:
             client.system.listMethods()
     except (OSError, xmlrpc.client.Error):
         return False

@@ -260,3 +260,48 @@ def test_upgrade_leaves_alone_who_has_the_only_copy_in_reach(cluster: InstalledC
     assert {index: cluster.pid(data(index)) for index in (0, 2, 3)} == before
     assert cluster.pid(data(1)) == 0, "who was stopped stays stopped"
     cluster.host.run("systemctl", "start", data(1))
+
+
+# --- the cluster key --------------------------------------------------------------------------------------------------------
+
+
+def test_key_is_switched_on_changed_by_reloads_and_switched_off(cluster: InstalledCluster) -> None:
+    host = cluster.host
+    cluster.write("before", TEXT)
+    assert "a new cluster key" in host.run("dfsctl", "key", "generate")
+    assert host.run("stat", "--format=%U:%G %a", "/etc/dfs/cluster.key").strip() == "root:dfs 640"
+    again = host.try_to("dfsctl", "key", "generate")
+    assert (again.returncode, "never overwritten" in again.stderr) == (4, True)
+    try:
+        cluster.unmount()
+        cluster.configure("[cluster]\nkey_file = /etc/dfs/cluster.key\n")
+        host.run("systemctl", "restart", *ALL)
+        cluster.mount()
+        assert cluster.read("before") == TEXT
+        refused = host.try_to("setpriv", "--reuid=65534", "--clear-groups", "dfsctl", "status")
+        assert (refused.returncode, "a readable key file" in refused.stderr) == (3, True), refused.stderr
+        first = host.run("cat", "/etc/dfs/cluster.key")
+        for step in range(3):
+            wait_until(lambda: host.try_to("dfsctl", "key", "rotate").returncode == 0, f"step {step} of the change of keys", 30)
+            host.run("systemctl", "reload", *ALL)
+            cluster.write(f"step{step}", TEXT)
+        assert host.run("cat", "/etc/dfs/cluster.key") != first
+        # systemd hands the new key over at the next start.
+        host.run("systemctl", "restart", *ALL)
+        assert cluster.read("step2") == TEXT
+        assert host.run("dfsctl", "fsck").endswith("clean\n")
+    finally:
+        cluster.unmount()
+        host.run("rm", "/etc/dfs/cluster.key", "/etc/dfs/dfs.conf.d/99-test.conf")
+        host.run("systemctl", "restart", *ALL)
+        cluster.mount()
+    assert cluster.read("before") == TEXT
+
+
+def test_without_a_key_a_server_tells_its_own_machine_apart_by_user(cluster: InstalledCluster) -> None:
+    ask = ["dfsctl", "status", "--meta", "127.0.0.1:9000"]
+    assert cluster.host.try_to(*ask).returncode == 0
+    assert cluster.host.try_to("setpriv", "--reuid=dfs", "--clear-groups", *ask).returncode == 0
+    refused = cluster.host.try_to("setpriv", "--reuid=65534", "--clear-groups", *ask)
+    assert refused.returncode == 5
+    assert "for its own user and for root, not for user 65534" in refused.stderr

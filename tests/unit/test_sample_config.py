@@ -40,7 +40,7 @@ def entries_of(text: str) -> list[Entry]:
         elif line.startswith("# "):
             prose.append(line.removeprefix("# "))
         elif line.startswith("#"):
-            key, _, default = line.removeprefix("#").partition(" = ")
+            key, default = map(str.strip, line.removeprefix("#").split("=", 1))
             unit = prose.pop().removeprefix("(").removesuffix(")")
             entries.append(Entry(section, key, default, unit, " ".join(prose)))
             prose = []

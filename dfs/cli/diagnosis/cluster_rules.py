@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from dfs.cli.cluster_health import META_OK, has_unhealthy_neighbours, is_healthy
+from dfs.cli.cluster_health import KEY_REFUSED, META_OK, has_unhealthy_neighbours, is_healthy
 from dfs.cli.diagnosis.findings import Depth, Finding, Harm
 from dfs.cli.diagnosis.observations import META, ClusterSeen, blocks_subject, disk_subject, server_subject
 from dfs.cli.status import describe_counts, describe_state, show_bytes
@@ -21,6 +21,7 @@ FULL_BYTES: Final = 1 << 20
 SILENT_S: Final = 10.0
 """A mount that was not heard of for so long is in trouble: two heartbeats are missing."""
 CRASHED_S: Final = 30.0
+_KEY_CURES: Final = ("dfsctl key show (here and on the server)", "see [cluster] key_file in /etc/dfs/dfs.conf", "timedatectl")
 
 
 def judge_cluster(seen: ClusterSeen) -> Iterator[Finding]:
@@ -50,6 +51,9 @@ def _meta_away(seen: ClusterSeen) -> Finding:
         return Finding(
             "address-wrong", META, Harm.STOPPED, Depth.STATE, title, (seen.trouble,), ("see [meta] address in /etc/dfs/dfs.conf",)
         )
+    if seen.is_key_refused:
+        title = f"the meta-server at {seen.meta_address} and this machine do not accept each other's key"
+        return Finding("key-wrong", META, Harm.STOPPED, Depth.CAUSE, title, (seen.trouble,), _KEY_CURES)
     return Finding(
         situation="meta-down",
         subject=META,
@@ -91,6 +95,10 @@ def _server(server: ServerStatus, meta: MetaStatus) -> Iterator[Finding]:
     restart = start_command(unit, server.address)
     states = (server.primary, server.secondary)
     cures: tuple[str, ...]
+    if not server.reachable and server.reason.startswith(KEY_REFUSED):
+        title = f"data server {server.index} at {server.address} and this machine do not accept each other's key"
+        yield Finding("key-wrong", subject, Harm.WAITING, Depth.CAUSE, title, seen, _KEY_CURES)
+        return
     if not server.reachable:
         title = f"data server {server.index} at {server.address} does not answer"
         cures = (start_command(unit, server.address, "status"), restart)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dfs
 from dfs.cli.diagnosis.observations import ClusterSeen
 from dfs.cli.status import ask_cluster
-from dfs.core.errors import PeerError
+from dfs.core.errors import NotAuthenticated, PeerError
 from dfs.core.interfaces import CallContext, Clock, DataServers, MetaApi
 
 
@@ -14,6 +14,8 @@ def look_at_cluster(ctx: CallContext, clock: Clock, address: str, meta: MetaApi,
     sent_ns = clock.wall_ns()
     try:
         report = ask_cluster(ctx, address, meta, servers)
+    except NotAuthenticated as error:
+        return ClusterSeen(address, None, str(error), is_key_refused=True, release=dfs.__version__)
     except PeerError as error:
         return ClusterSeen(address, None, str(error), release=dfs.__version__)
     return ClusterSeen(address, report, sent_ns=sent_ns, received_ns=clock.wall_ns(), release=dfs.__version__)

@@ -37,6 +37,10 @@ def _mount(entry: Entry) -> str:
     return f"mount {entry.fields.get('DFS_PATH', '?')}"
 
 
+def _caller(entry: Entry) -> str:
+    return f"host {entry.fields.get('DFS_PEER', '?')}"
+
+
 def _blocks(entry: Entry) -> str:
     return blocks_subject(entry.fields["DFS_SERVER"]) if "DFS_SERVER" in entry.fields else "blocks"
 
@@ -93,6 +97,7 @@ RULES: Final[tuple[EventRule, ...]] = (
         (events.CONFIG_RELOADED, *_READY),
         ("dfsctl config check",),
     ),
+    EventRule(events.AUTHENTICATION_FAILED, "caller-refused", Harm.NOTE, Depth.STATE, _caller, (), ("dfsctl key show",)),
     EventRule(events.CONFIG_NEEDS_RESTART, "config-needs-restart", Harm.NOTE, Depth.STATE, _config, _READY),
     EventRule(events.STATE_TOO_NEW, "releases-differ", Harm.WAITING, Depth.CAUSE, _writer, _READY, ("dfsctl --version",)),
     EventRule(events.PEER_MISSING, "peer-missing", Harm.WAITING, Depth.EFFECT, _writer, _READY, ("dfsctl status",)),

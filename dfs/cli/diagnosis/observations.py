@@ -29,6 +29,8 @@ class ClusterSeen:
     """Wall time when all had answered."""
     release: str = ""
     """The release of dfs that asks."""
+    is_key_refused: bool = False
+    """Whether the meta-server did not answer because one side does not accept the other's key."""
 
 
 @dataclass(frozen=True, slots=True)

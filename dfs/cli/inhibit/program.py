@@ -17,6 +17,7 @@ from dfs.cli.inhibit.cluster_look import ClusterLook
 from dfs.cli.inhibit.login import Login
 from dfs.cli.inhibit.only_copies import describe
 from dfs.cli.inhibit.watch import ShutdownWatch
+from dfs.cli.network_terms import network_terms
 from dfs.cli.reloading import Reloading
 from dfs.core.errors import ExitCode
 from dfs.host.clock import SystemClock
@@ -42,7 +43,9 @@ def _run(argv: Sequence[str]) -> int:
     source = open_config(parser.parse_args(argv).config)
     config = source.running
     setup_logging(config.log.level, PROGRAM)
-    cluster = ClusterLook(connect_data_servers(ANSWER_TIMEOUT_S), [server.address for server in config.servers])
+    cluster = ClusterLook(
+        connect_data_servers(ANSWER_TIMEOUT_S, network_terms(config)), [server.address for server in config.servers]
+    )
     watch = ShutdownWatch(
         look=lambda ctx: describe(cluster.look(ctx)),
         lock=Login(),

@@ -53,6 +53,7 @@ class MountWishes:
     flags: tuple[str, ...] = ()
     """The kernel's, in the order of KERNEL_PAIRS."""
     config: Path | None = None
+    key_file: Path | None = None
     attr_timeout_s: float | None = None
     entry_timeout_s: float | None = None
     """How long names are believed; None: as long as attributes."""
@@ -163,6 +164,7 @@ _ID: Final = f"a number from 0 to {ID_MAX}"
 _FILE: Final = "the absolute path of a file"
 _OPTIONS: Final[dict[str, _Option]] = {
     "config": _Option(_FILE, lambda wishes, value: replace(wishes, config=_parse_file(value))),
+    "key_file": _Option(_FILE, lambda wishes, value: replace(wishes, key_file=_parse_file(value))),
     "attr_timeout": _Option(_TIME, lambda wishes, value: replace(wishes, attr_timeout_s=parse_duration_s(value))),
     "entry_timeout": _Option(_TIME, lambda wishes, value: replace(wishes, entry_timeout_s=parse_duration_s(value))),
     "allow_other": _Option("", lambda wishes, _: replace(wishes, allow_other=True)),

@@ -14,6 +14,7 @@ from dfs.core.errors import (
     BadAnswer,
     Conflict,
     DfsError,
+    NotAuthenticated,
     NotFormatted,
     NotTrusted,
     ServerFailed,
@@ -29,7 +30,7 @@ from dfs.core.messages.blocks import Put, Sync
 from dfs.core.messages.requests import Done, Request
 from dfs.core.meters import Waits
 
-PASSING = (Unreachable, Stopping, NotFormatted, NotTrusted, WrongServer, BadAnswer, ServerFailed)
+PASSING = (Unreachable, Stopping, NotFormatted, NotTrusted, WrongServer, BadAnswer, ServerFailed, NotAuthenticated)
 """Errors that the same server, or another one in its place, may get over."""
 
 

@@ -9,15 +9,25 @@ from __future__ import annotations
 from typing import Final, TypeVar
 
 from dfs.client.blocks.patience import Patience
-from dfs.core.errors import BadAnswer, DfsError, Interrupted, NotFormatted, PeerError, ServerFailed, Stopping, Unreachable
+from dfs.core.errors import (
+    BadAnswer,
+    DfsError,
+    Interrupted,
+    NotAuthenticated,
+    NotFormatted,
+    PeerError,
+    ServerFailed,
+    Stopping,
+    Unreachable,
+)
 from dfs.core.events import META_GOES_ON, META_WAITS, Event
 from dfs.core.interfaces import CallContext, Clock, EventSink, MetaApi, Random, Tasks
 from dfs.core.messages.requests import Request
 
 A = TypeVar("A")
 
-AWAY: Final = (Unreachable, Stopping, NotFormatted, BadAnswer)
-"""Errors that mean: no meta-server there for now, or something else in its place that speaks nonsense."""
+AWAY: Final = (Unreachable, Stopping, NotFormatted, BadAnswer, NotAuthenticated)
+"""Errors that mean: no meta-server there for now, or something else in its place that speaks nonsense or is not trusted."""
 FAILURES_MAX: Final = 3
 """How often a call is repeated that meets a bug: it may have been the moment, but hardly was."""
 _META: Final = "the meta-server"
@@ -35,11 +45,17 @@ class PatientMeta:
         self._peer = _META
         self._outage_began_s: float | None = None
         self._last_failure = "no answer yet"
+        self._is_refused = False
 
     @property
     def last_failure(self) -> str:
         """Why the last call that failed for want of an answer did so; for people."""
         return self._last_failure
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the last call failed because one side does not accept the other's key."""
+        return self._is_refused
 
     def silent_s(self) -> float:
         """Return for how many seconds the meta-server has not answered; 0 if it does."""
@@ -88,6 +104,7 @@ class PatientMeta:
         reason = error.reason if isinstance(error, PeerError) else str(error)
         with self._mutex:
             self._last_failure = str(error)
+            self._is_refused = isinstance(error, NotAuthenticated)
             if self._outage_began_s is not None:
                 return
             self._outage_began_s = self._clock.monotonic_s()

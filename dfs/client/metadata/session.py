@@ -20,7 +20,7 @@ from dfs.client.metadata.lock_table import LockTable
 from dfs.client.metadata.meta_retry import PatientMeta
 from dfs.client.metadata.op_numbers import OpNumbers
 from dfs.client.settings import MountSettings
-from dfs.core.contexts import DerivedContext
+from dfs.core.contexts import DerivedContext, GuardedContext
 from dfs.core.errors import DuplicateRefused, EndReason, Interrupted, NotFound, SessionExpired, StaleFile
 from dfs.core.events import LEASE_LOST, RELEASES_DIFFER, Event
 from dfs.core.ids import NO_SESSION, OpId, SessionId
@@ -120,7 +120,8 @@ class Session:
         Raises: PeerStartError when it does; WrongServer if the file system has other data servers; Interrupted.
         """
         try:
-            self._open(ctx)
+            # A key that is refused is an operator's to mend, who had better be told at once.
+            self._open(GuardedContext(ctx, lambda: self._meta.is_refused, EndReason.DEADLINE))
         except Interrupted as error:
             if error.reason != EndReason.DEADLINE.value:
                 raise

@@ -80,6 +80,8 @@ SITUATIONS = [
         "dfsctl lost --everywhere",
     ),
     ("address-wrong", seen(server(1, reason="expected server 1 of 4, got server 0 of 2")), Harm.WAITING, "see [data:1] address"),
+    ("key-wrong", seen(replace(away(1), reason="key not accepted: wrong key: x")), Harm.WAITING, "dfsctl key show"),
+    ("key-wrong", ClusterSeen("127.0.0.1:9000", None, "wrong key: x", is_key_refused=True), Harm.STOPPED, "dfsctl key show"),
     ("meta-rolled-back", seen(state="rolled back: 5 marks"), Harm.AT_RISK, "dfsctl meta accept-rollback"),
     ("meta-read-only", seen(state="read-only: EIO"), Harm.STOPPED, "systemctl restart dfs-meta"),
     ("not-formatted", seen(state="waiting to format"), Harm.STOPPED, "systemctl start dfs.target"),
