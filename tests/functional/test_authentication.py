@@ -542,6 +542,15 @@ def test_ring_with_two_keys_accepts_both(parts: Parts) -> None:
     assert not parts.events.events
 
 
+def test_metrics_page_asks_for_a_signature_only_where_its_own_rule_does(parts: Parts) -> None:
+    server = parts.serve()
+    page = b"GET /metrics HTTP/1.1\r\nHost: x\r\n%s\r\n"
+    [answer] = send_to(server.address, page % b"")
+    assert b"metrics are switched off" in answer, "on loopback everybody may ask"
+    [answer] = send_to(server.address, page % b"X-DFS-Auth: nonsense\r\n")
+    assert answer.startswith(b"HTTP/1.1 401 ")
+
+
 # --- without a key -------------------------------------------------------------------------------------------------------
 
 
