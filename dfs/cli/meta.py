@@ -51,6 +51,7 @@ def _run_configured(argv: Sequence[str]) -> int:
         block_size=config.cluster.block_size,
         data_servers=tuple(server.address for server in config.servers),
         accept_rollback=options.accept_rollback,
+        exports=config.exports,
     )
     folder = options.state or Path(config.meta.state)
     run_meta_server(

@@ -15,7 +15,7 @@ from dfs.cli.monitoring import make_page, served
 from dfs.cli.network_terms import NetworkTerms
 from dfs.cli.serving import admission, reloading, serve
 from dfs.cli.state_names import STORE_NAME
-from dfs.core.config import LogLevel, MetricsConfig
+from dfs.core.config import Config, LogLevel, MetricsConfig
 from dfs.core.keys import META
 from dfs.core.messages.meta_methods import META_METHODS
 from dfs.host.allocator import keep_freed_memory
@@ -31,7 +31,7 @@ from dfs.meta.settings import MetaSettings
 from dfs.rpc.client import DataServersClient
 from dfs.rpc.server import RpcServer
 
-SECTIONS: Final = ("cluster", "meta", "metrics", "log")
+SECTIONS: Final = ("cluster", "meta", "export", "metrics", "log")
 """The sections of the configuration that concern it, besides those of the single data servers."""
 
 
@@ -79,5 +79,10 @@ def run_meta_server(
         **admission(network, credentials, events),
     )
     page.add(service, server, servers, events)
-    reload = None if source is None else reloading(source, SECTIONS, lambda config: credentials.reload(events), events)
+
+    def follow(config: Config) -> None:
+        service.set_exports(config.exports)
+        credentials.reload(events)
+
+    reload = None if source is None else reloading(source, SECTIONS, follow, events)
     serve(service, server, f"meta-server at {address}", folder, reload, events, require_mount=False)

@@ -28,7 +28,7 @@ from dfs.client.filesystem import FileSystem
 from dfs.client.settings import MountSettings
 from dfs.core.config import Config
 from dfs.core.contexts import PlainContext
-from dfs.core.errors import EndReason, ExitCode, Interrupted, WrongServer
+from dfs.core.errors import ClientRefused, EndReason, ExitCode, Interrupted, WrongServer
 from dfs.core.interfaces import EventSink
 from dfs.core.start_errors import PeerStartError
 from dfs.fusefs.binding import load_binding
@@ -119,7 +119,7 @@ def run_mount(plan: MountPlan, notify: Notify | None = None, begin_log: Callable
         on_end=stop.wake,
     )
     notify.status(f"waiting for the meta-server at {plan.meta_address}")
-    if not _open_session(filesystem, PlainContext(f"{prefix}-start", lambda: _end_reason(stop))):
+    if not _open_session(filesystem, PlainContext(f"{prefix}-start", lambda: _end_reason(stop)), plan.meta_address):
         return ExitCode.DONE
     page = make_page(program=plan.program, kind="mount")
     page.add(mount, filesystem, meta, servers, events)
@@ -169,14 +169,16 @@ def _end_reason(stop: StopRequest) -> EndReason | None:
     return EndReason.SHUTDOWN if stop.is_requested() else None
 
 
-def _open_session(filesystem: FileSystem, ctx: PlainContext) -> bool:
-    """Connect the client service; False if the program was told to end meanwhile."""
+def _open_session(filesystem: FileSystem, ctx: PlainContext, meta_address: str) -> bool:
+    """Connect the client service; False if the program was told to end meanwhile. Raises: PeerStartError."""
     try:
         filesystem.start(ctx)
     except Interrupted:
         return False
     except WrongServer as error:
         raise PeerStartError(expected=error.expected, got=error.got) from error
+    except ClientRefused as error:
+        raise PeerStartError(expected=f"an export of the meta-server at {meta_address}", got=str(error)) from error
     return True
 
 

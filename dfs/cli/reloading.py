@@ -17,8 +17,8 @@ from dfs.core.interfaces import EventSink
 from dfs.core.start_errors import ConfigError
 from dfs.host.journal import set_level
 
-SERVERS: Final = "data:"
-"""How the sections of single data servers begin; they concern every server."""
+SERVERS: Final = "data"
+"""How the sections [data:N] of single data servers begin; they concern every server."""
 
 
 class Reloading:
@@ -34,7 +34,8 @@ class Reloading:
         events: EventSink,
     ) -> None:
         """`read` returns what the file says now or raises ConfigError; `running` is what the program was started with; `sections`
-        concern it, besides those of single data servers; `apply` hands the program what counts at once, but for the log level.
+        concern it ("export": all [export:NAME]), besides those of single data servers; `apply` hands the program what counts at
+        once, but for the log level.
         """
         self._read = read
         self._running = running
@@ -60,4 +61,5 @@ class Reloading:
             self._events.emit(Event(CONFIG_NEEDS_RESTART, details={"changes": late}))
 
     def _concerns(self, change: Change) -> bool:
-        return change.section in self._sections or change.section.startswith(SERVERS)
+        kind, colon, _ = change.section.partition(":")
+        return kind in self._sections or (kind == SERVERS and bool(colon))

@@ -13,8 +13,10 @@ from typing import Final
 
 from dfs.client.allocation import Allocation
 from dfs.client.blocks.block_path import make_block_path
+from dfs.client.blocks.capabilities import Capabilities
 from dfs.client.blocks.read_ahead import TASKS as READ_AHEAD_TASKS
 from dfs.client.blocks.read_ahead import ReadAhead
+from dfs.client.blocks.showing import ShowingServers
 from dfs.client.blocks.written_blocks import WrittenBlocks
 from dfs.client.files import Files
 from dfs.client.locks import Locks
@@ -45,6 +47,7 @@ from dfs.core.ids import SessionId
 from dfs.core.interfaces import CallContext, Clock, DataServers, EventSink, MetaApi, Random, Task, Tasks
 from dfs.core.locks import LockOwner, LockRange
 from dfs.core.messages.cluster import Shape
+from dfs.core.messages.content import Certify
 from dfs.core.messages.inodes import AttributeChanges, Attributes, Entry
 from dfs.core.messages.inspection import FileSystemSpace, StatFileSystem
 from dfs.core.messages.locks import LockFound
@@ -98,7 +101,9 @@ class FileSystem:
             tasks=tasks,
             events=events,
         )
-        self._link = link = MetaLink(meta=patient, session=session, ops=ops, tasks=tasks)
+        capabilities = Capabilities(tasks)
+        self._link = link = MetaLink(meta=patient, session=session, ops=ops, tasks=tasks, learn=capabilities.learn)
+        showing = ShowingServers(servers, capabilities, lambda ctx, ino: link.ask(ctx, Certify(ino)))
         self._calls = calls = GrantCalls(link=link, grants=grants, cache=cache, lease=lease, clock=clock)
         self._inodes = inodes = InodeAttributes(
             link=link, cache=cache, grants=grants, handles=handles, clock=clock, attr_timeout_s=settings.attr_timeout_s
@@ -107,7 +112,13 @@ class FileSystem:
         self._xattrs = Xattrs(link=link, cache=cache, inodes=inodes)
         self._locks = locks = Locks(link=link, table=lock_table, handles=handles, cache=cache, calls=calls)
         self._block_path = make_block_path(
-            servers=servers, clock=clock, random=random, tasks=tasks, events=events, ending=self._ending
+            servers=showing,
+            clock=clock,
+            random=random,
+            tasks=tasks,
+            events=events,
+            ending=self._ending,
+            mends=lambda: capabilities.is_used,
         )
         reader, replication, _ = self._block_path
         writer = Writer(grants=grants, calls=calls, turns=turns, lease=lease, reader=reader, replication=replication)
@@ -127,7 +138,7 @@ class FileSystem:
             clock=clock,
         )
         self._allocation = Allocation(link=link, files=files, inodes=inodes, grants=grants, calls=calls, turns=turns, writer=writer)
-        self._written = WrittenBlocks(servers, clock, tasks, settings.attr_timeout_s)
+        self._written = WrittenBlocks(showing, clock, tasks, settings.attr_timeout_s)
         self._recalls = RecallTask(grants=grants, calls=calls, turns=turns, clock=clock, random=random, tasks=tasks)
         self._upkeep = UpkeepTask(link=link, locks=locks, grants=grants, calls=calls, handles=handles, turns=turns, tasks=tasks)
         self._heartbeat = HeartbeatTask(

@@ -15,8 +15,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from dfs.core.exports import (
+    ANYBODY,
+    ANYWHERE,
+    UNCONFINED,
+    Access,
+    Squash,
+    parse_access,
+    parse_anonymous,
+    parse_client_networks,
+    parse_clients,
+    parse_root,
+    parse_squash,
+)
 from dfs.core.ids import ServerIndex
 from dfs.core.limits import BLOCK_SIZES
+from dfs.core.unfit import Unfit
 
 DATA_PORT_BASE: Final = 9100
 """Data server i listens at DATA_PORT_BASE + i by default."""
@@ -42,10 +56,6 @@ class LogLevel(enum.StrEnum):
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
-
-
-class Unfit(ValueError):
-    """A value's text is not what its key expects; the argument says what that is."""
 
 
 # --- reading one value: text -> value, or Unfit --------------------------------------------------------------------------
@@ -162,6 +172,8 @@ def show_value(value: object) -> str:
     """Return a value as it is written in the file."""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
     return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
@@ -256,6 +268,41 @@ class ServerConfig:
     index: ServerIndex
     address: str = field(metadata=_key("HOST:PORT", parse_address, "Where this data server listens."))
     state: str = field(metadata=_key("folder", parse_folder, "Where it keeps its blocks; a disk of its own is best."))
+
+
+@dataclass(frozen=True, slots=True)
+class ExportConfig:
+    """[export:NAME]: what some clients may do. Without any such section all may do everything."""
+
+    name: str
+    networks: tuple[ipaddress.IPv4Network, ...] = field(
+        default=ANYWHERE,
+        metadata=_key(
+            "networks", parse_client_networks, "Where its clients are: ADDRESS/BITS or ADDRESS, with commas between.", is_live=True
+        ),
+    )
+    clients: tuple[str, ...] = field(
+        default=ANYBODY,
+        metadata=_key(
+            "names", parse_clients, "What its clients are called in their keys, with commas between; *: anything.", is_live=True
+        ),
+    )
+    access: Access = field(
+        default=Access.READ_WRITE, metadata=_key("rw or ro", parse_access, "Whether they may change anything.", is_live=True)
+    )
+    squash: Squash = field(
+        default=Squash.NONE,
+        metadata=_key(
+            "none, root or all", parse_squash, "Which users count as the anonymous one, whatever the client says.", is_live=True
+        ),
+    )
+    anonymous_uid: int = field(default=65534, metadata=_key("user", parse_anonymous, "Number of the anonymous user.", is_live=True))
+    anonymous_gid: int = field(
+        default=65534, metadata=_key("group", parse_anonymous, "Number of the anonymous user's group.", is_live=True)
+    )
+    folder: str = field(
+        default=UNCONFINED, metadata=_key("folder", parse_root, "The folder that they see as the root.", is_live=True)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,6 +404,8 @@ class Config:
     metrics: MetricsConfig
     shutdown: ShutdownConfig
     log: LogConfig
+    exports: tuple[ExportConfig, ...] = ()
+    """In the order of the files."""
 
 
 SECTIONS: Final[dict[str, type]] = {
@@ -368,7 +417,7 @@ SECTIONS: Final[dict[str, type]] = {
     "shutdown": ShutdownConfig,
     "log": LogConfig,
 }
-"""Sections of which there is one each; [data:N] come besides, as ServerConfig."""
+"""Sections of which there is one each; [data:N] come besides, as ServerConfig, and [export:NAME], as ExportConfig."""
 
 
 def keys_of(section_class: type) -> dict[str, Key]:

@@ -34,6 +34,9 @@ def find_changes(old: Config, new: Config) -> tuple[Change, ...]:
     before, after = ({server.index: server for server in config.servers} for config in (old, new))
     for index in sorted(before.keys() | after.keys()):
         changes += _section_changes(f"data:{index}", before.get(index), after.get(index))
+    were, are = ({export.name: export for export in config.exports} for config in (old, new))
+    for export in {**were, **are}:
+        changes += _section_changes(f"export:{export}", were.get(export), are.get(export))
     return tuple(changes)
 
 
@@ -43,7 +46,7 @@ def with_live_keys(config: Config, newer: Config) -> Config:
     for name, section_class in SECTIONS.items():
         live = {key: getattr(getattr(newer, name), key) for key, about in keys_of(section_class).items() if about.is_live}
         sections[name] = dataclasses.replace(getattr(config, name), **live)
-    return dataclasses.replace(config, **sections)
+    return dataclasses.replace(config, **sections, exports=newer.exports)
 
 
 def _section_changes(name: str, old: object, new: object) -> list[Change]:

@@ -18,6 +18,7 @@ from dfs.core.config import (
     ClusterConfig,
     Config,
     DataConfig,
+    ExportConfig,
     Key,
     LogConfig,
     MetaConfig,
@@ -25,15 +26,17 @@ from dfs.core.config import (
     MountConfig,
     ServerConfig,
     ShutdownConfig,
-    Unfit,
     default_server,
     keys_of,
+    parse_name,
 )
 from dfs.core.ids import ServerIndex
 from dfs.core.limits import SERVERS_MAX, SERVERS_MIN
 from dfs.core.start_errors import ConfigError
+from dfs.core.unfit import Unfit
 
 _DATA_SECTION: Final = re.compile(r"data:(0|[1-9][0-9]{0,8})")
+_EXPORT_SECTION: Final = re.compile(r"export:(.*)")
 
 S = TypeVar("S")
 
@@ -79,6 +82,7 @@ def parse_config(text: str, source: str, drop_ins: Sequence[ConfigText] = ()) ->
         metrics=_section(MetricsConfig(), "metrics", sections),
         shutdown=_section(ShutdownConfig(), "shutdown", sections),
         log=_section(LogConfig(), "log", sections),
+        exports=tuple(_section(ExportConfig(export), f"export:{export}", sections) for export in _export_names(sections, source)),
     )
     _check_distinct(config, sections, source)
     return config
@@ -109,12 +113,32 @@ def _parse_ini(text: str, source: str) -> configparser.RawConfigParser:
 def _check_sections(parser: configparser.RawConfigParser, source: str) -> None:
     """Refuse sections and keys that nothing would read."""
     for name in parser.sections():
-        if name not in SECTIONS and not _DATA_SECTION.fullmatch(name):
-            raise ConfigError(f"one of the sections {', '.join(SECTIONS)}, data:0, data:1, ...", "another", f"{source}: [{name}]")
-        known = keys_of(SECTIONS.get(name, ServerConfig))
+        section_class = _class_of(name)
+        if section_class is None:
+            expected = f"one of the sections {', '.join(SECTIONS)}, data:0, data:1, ..., export:NAME"
+            raise ConfigError(expected, "another", f"{source}: [{name}]")
+        known = keys_of(section_class)
         for key in parser[name]:
             if key not in known:
                 raise ConfigError(f"one of the keys {', '.join(known)}", "another", f"{source}: [{name}] {key}")
+
+
+def _class_of(name: str) -> type | None:
+    """Return the class of a section; None if there is no such section."""
+    if _DATA_SECTION.fullmatch(name):
+        return ServerConfig
+    return ExportConfig if _EXPORT_SECTION.fullmatch(name) else SECTIONS.get(name)
+
+
+def _export_names(sections: _Sections, source: str) -> list[str]:
+    """Return the names of all exports, in the order of the files."""
+    names = [match[1] for name in sections if (match := _EXPORT_SECTION.fullmatch(name))]
+    for name in names:
+        try:
+            parse_name(name)
+        except Unfit as unfit:
+            raise ConfigError(str(unfit), name or "nothing", f"{source}: the name in [export:{name}]") from unfit
+    return names
 
 
 def _server_indexes(sections: _Sections, source: str) -> list[ServerIndex]:

@@ -83,3 +83,15 @@ class GuardedContext(DerivedContext):
         if reason is None and self.is_over():
             return self.reason
         return reason
+
+
+@dataclass(frozen=True, slots=True)
+class OnBehalfContext(DerivedContext):
+    """An operation's context on behalf of somebody else."""
+
+    owner: Caller
+
+    @property
+    def caller(self) -> Caller:
+        """Whose permissions count instead."""
+        return self.owner

@@ -133,7 +133,7 @@ class NoSpace(FileError):
 
 
 class ReadOnly(FileError):
-    """EROFS: the disk behind a server, or the meta-server, is read-only."""
+    """EROFS: the disk behind a server, the meta-server, or the client's export is read-only."""
 
     template = "read-only: {path}"
 
@@ -363,6 +363,26 @@ class NotTrusted(ProtocolError):
 
     reason: str
     template = "not ready: {reason}"
+
+
+@dataclass(eq=False)
+class ClientRefused(ProtocolError):
+    """EACCES: no export of the file system is for this client (any more)."""
+
+    client: str
+    """Its address, and its name if it proved one."""
+    reason: str
+    exit_code = ExitCode.PEER
+    template = "client {client} is refused: {reason}"
+
+
+@dataclass(eq=False)
+class CapabilityRefused(ProtocolError):
+    """A data server wants a valid capability for the inode; the meta-server gives one to whoever may have it."""
+
+    ino: int
+    reason: str
+    template = "inode {ino}: no valid capability: {reason}"
 
 
 @dataclass(eq=False)

@@ -465,6 +465,11 @@ KEYS_RELOADED = EventKind(
     "6d1f0c5be0a84d0f8f0b6a2f5a1c7ea2",
     Level.INFO,
     "the keys were read again: {keys}",
+CLIENT_REFUSED = EventKind(
+    "CLIENT_REFUSED",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7ec0",
+    Level.WARNING,
+    "a client at {peer} was refused: {reason}",
 )
 
 ALL_KINDS: tuple[EventKind, ...] = tuple(value for value in list(globals().values()) if isinstance(value, EventKind))

@@ -33,6 +33,8 @@ class Caller:
     groups: tuple[int, ...] = ()
     peer: Peer = THIS_PROCESS
     """Which machine and program says so."""
+    capability: str = ""
+    """What the meta-server gave a client to show to data servers (dfs/core/capability.py)."""
 
 
 ROOT_CALLER = Caller(0, 0)

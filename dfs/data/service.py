@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar, cast
 
 import dfs
+from dfs.core.capability import Verifier
 from dfs.core.contexts import PlainContext
 from dfs.core.errors import (
     BadRequest,
@@ -42,6 +43,7 @@ from dfs.core.metrics import DATA_DISK_FREE, DATA_DISK_SIZE, Sample
 from dfs.core.start_errors import StateError
 from dfs.data.blocks.checks import check_ino, check_number
 from dfs.data.blocks.opening import BlockStore, open_store
+from dfs.data.capabilities import CapabilityGuard
 from dfs.data.disk.condition import Condition
 from dfs.data.disk.replay import OnSegment
 from dfs.data.disk.running_mark import LastStop, RunningMark
@@ -79,8 +81,11 @@ class DataService:
         random: Random,
         tasks: Tasks,
         events: EventSink,
+        verifier: Verifier | None = None,
     ) -> None:
+        """`verifier`: of clients' capabilities; None where there is no key, so that nobody needs any."""
         self._settings = settings
+        self._guard = CapabilityGuard(verifier, clock)
         self._disk = disk
         self._clock = clock
         self._tasks = tasks
@@ -220,6 +225,7 @@ class DataService:
         handler = self._handlers.get(type(request))
         if handler is None:
             raise UnknownMethod(type(request).__name__)
+        self._guard.require(ctx, request)
         self._enter()
         try:
             return cast(A, handler(ctx, request))

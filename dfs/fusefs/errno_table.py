@@ -39,6 +39,7 @@ ERRNO: Final[dict[type[errors.DfsError], int]] = {
     errors.WouldBlock: errno.EAGAIN,
     errors.WouldDeadlock: errno.EDEADLK,
     errors.TooManyLocks: errno.ENOLCK,
+    errors.ClientRefused: errno.EACCES,
     # The client has told the operator already, with path and block.
     errors.NoGoodCopy: errno.EIO,
 }
@@ -52,6 +53,7 @@ FAULTS: Final[frozenset[type[errors.DfsError]]] = frozenset(
         errors.CallerRefused,
         errors.ServerFailed,
         errors.SessionExpired,
+        errors.CapabilityRefused,
         errors.GrantLost,
         errors.DuplicateRefused,
         errors.NotFormatted,

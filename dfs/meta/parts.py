@@ -1,8 +1,8 @@
 """How the meta-server's parts fit together: built once per start, from what is on disk.
 
 Lock order of the whole package: the store's leadership (a transaction under way), then any one of the small mutexes of
-opens, sessions, recalls, locks, answers, workers, space; none of these is held while another is taken, and none while waiting for
-the disk or a server.
+opens, open rights, sessions, recalls, locks, answers, gate, workers, space; none of these is held while another is taken, and none
+while waiting for the disk or a server.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
+from dfs.core.capability import Signer
+from dfs.core.exports import FULL
 from dfs.core.ids import Ino
 from dfs.core.interfaces import CallContext, Clock, DataServers, EventSink, Random, Tasks
-from dfs.core.messages.content import Acquire, Close, Commit, Truncate, Yield
+from dfs.core.messages.content import Acquire, Certify, Close, Commit, Truncate, Yield
 from dfs.core.messages.inspection import AcceptRollback, CheckTables, FetchBackup, FindStrays, ListFiles, TakeBackup
 from dfs.core.messages.locks import AssertLocks, FindLock, Lock, Unlock
 from dfs.core.messages.names import (
@@ -35,6 +37,10 @@ from dfs.core.messages.names import (
 from dfs.core.messages.requests import Change, Request
 from dfs.core.messages.sessions import AssertOpens, EndSession, Heartbeat, OpenSession
 from dfs.core.messages.xattrs import GetXattr, ListXattrs, RemoveXattr, SetXattr
+from dfs.meta.exporting.export_table import ExportTable
+from dfs.meta.exporting.gate import Gate
+from dfs.meta.exporting.open_rights import OpenRights
+from dfs.meta.exporting.vouching import Vouching
 from dfs.meta.requests import reading
 from dfs.meta.requests.attributes import AttributeChanger
 from dfs.meta.requests.file_list import list_files
@@ -87,6 +93,8 @@ class Host:
     servers: DataServers
     events: EventSink
     look: Look
+    exports: ExportTable
+    signer: Signer | None
 
 
 class _Loaded(NamedTuple):
@@ -167,6 +175,7 @@ class Parts:
     space: SpaceWatch
     care: Care
     snapshots: SnapshotSender
+    gate: Gate
     handlers: Mapping[type[Request[Any]], Handler]
     workers: Workers
 
@@ -184,6 +193,7 @@ def build_parts(host: Host, store: Store) -> Parts:
     opens = Opens(tasks, loaded.orphans, [row.session for row in loaded.sessions])
     locks = Locks(tasks, clock, sessions.is_live, opens.is_waiting)
     answers = Answers(store, sessions, tasks)
+    rights = OpenRights(tasks)
     numbers = Numbers(loaded.mark, lambda: workers.marks.wake())
     if cluster.shape is not None:
         numbers.expect_marks()
@@ -206,7 +216,11 @@ def build_parts(host: Host, store: Store) -> Parts:
         host.events,
         loaded.epoch,
         lambda: workers.settler.wake(),
+        lambda peer: host.exports.find(peer) or FULL,
+        rights.forget_session,
     )
+    vouching = Vouching(store, sessions, host.exports, rights, clock, host.signer)
+    gate = Gate(store, sessions, host.exports, vouching, session_calls.expel, clock, tasks, host.events)
     snapshots = SnapshotSender(store, cluster, host.servers, clock)
     care = _take_care(host, store, cluster, numbers, session_calls, removal, lambda: workers)
     steps = _Steps(
@@ -226,7 +240,7 @@ def build_parts(host: Host, store: Store) -> Parts:
         removal.reap(loaded.orphans)
     names = Names(numbers, cluster, grants, opens, removal, care.room, clock)
     files = Files(store, sessions, answers, grants, opens, recalls, removal, clock)
-    handlers = {
+    handlers: dict[type[Request[Any]], Handler] = {
         **_session_handlers(session_calls),
         Lookup: Lookups(store, sessions, recalls, clock).lookup,
         **_reading_handlers(store),
@@ -234,9 +248,10 @@ def build_parts(host: Host, store: Store) -> Parts:
         **_file_handlers(files),
         **_administrator_handlers(care.backups, care.rollback, Inspection(store, care.rollback)),
         **_lock_handlers(LockCalls(store, sessions, answers, locks)),
+        Certify: vouching.certify,
     }
     space = SpaceWatch(cluster, host.servers, tasks, clock)
-    return Parts(store, cluster, sessions, opens, recalls, locks, space, care, snapshots, handlers, workers)
+    return Parts(store, cluster, sessions, opens, recalls, locks, space, care, snapshots, gate, handlers, workers)
 
 
 def _take_care(

@@ -1,21 +1,24 @@
-"""The meta-server: starts its parts, gives each request to its handler, tells how it is, and stops.
+"""The meta-server: starts its parts, gives each request that its client may make to its handler, tells how it is, and stops.
 
 Implements MetaApi and Service. dfs/cli makes it, dfs/rpc calls it, the host's service loop watches it. Decides nothing about files.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, TypeVar, cast
 
 import dfs
+from dfs.core.capability import Signer
 from dfs.core.errors import Stopping, UnknownMethod
 from dfs.core.events import META_READ_ONLY, Event
+from dfs.core.exports import Export
 from dfs.core.interfaces import CallContext, Clock, DataServers, EventSink, Random, Tasks
 from dfs.core.messages.cluster import MetaStatus, Shape
 from dfs.core.messages.inspection import FileSystemSpace, ShowMeta, StatFileSystem
 from dfs.core.messages.requests import Request
 from dfs.core.metrics import Sample
+from dfs.meta.exporting.export_table import ExportTable
 from dfs.meta.measures import database_samples, space_samples, status_samples
 from dfs.meta.parts import Host, Parts, build_parts
 from dfs.meta.settings import MetaSettings
@@ -41,13 +44,15 @@ class MetaService:
         servers: DataServers,
         events: EventSink,
         look: Look = no_limit,
+        signer: Signer | None = None,
     ) -> None:
         """Make a meta-server that runs after start().
 
         Arguments: `store_path`: the database file, in a folder that exists and that this process has locked;
-        `look`: measures the disk under it.
+        `look`: measures the disk under it; `signer`: of capabilities, None where there is no key.
         """
-        self._host = Host(settings, clock, random, tasks, servers, events, look)
+        self._exports = ExportTable(settings.exports)
+        self._host = Host(settings, clock, random, tasks, servers, events, look, self._exports, signer)
         self._store_path = store_path
         self._parts: Parts | None = None
         self._idle = "starting"
@@ -85,13 +90,20 @@ class MetaService:
     def call(self, ctx: CallContext, request: Request[A]) -> A:
         """Carry out one request of dfs/core/messages/meta_methods.py. Raises: DfsError leaves; Stopping unless it runs."""
         parts = self._running()
-        handler = parts.handlers.get(cast("type[Request[Any]]", type(request)))
+        return cast(A, parts.gate.carry(ctx, request, lambda ctx, request: self._carry_out(parts, ctx, request)))
+
+    def set_exports(self, exports: Sequence[Export]) -> None:
+        """Let other exports count, for each client from its next call on."""
+        self._exports.replace(exports)
+
+    def _carry_out(self, parts: Parts, ctx: CallContext, request: Request[Any]) -> Any:
+        handler = parts.handlers.get(type(request))
         if handler is not None:
-            return cast(A, handler(ctx, request))
+            return handler(ctx, request)
         if isinstance(request, StatFileSystem):
-            return cast(A, self._stat(parts, ctx))
+            return self._stat(parts, ctx)
         if isinstance(request, ShowMeta):
-            return cast(A, self._show(parts))
+            return self._show(parts)
         raise UnknownMethod(type(request).__name__)
 
     def status(self) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from dfs.core.exports import Export
+
 
 class SyncMode(enum.StrEnum):
     """When an answer may leave."""
@@ -26,3 +28,5 @@ class MetaSettings:
     accept_rollback: bool = False
     """Whether a database that is older than what the data servers remember is to be believed."""
     sync: SyncMode = SyncMode.ALWAYS
+    exports: tuple[Export, ...] = ()
+    """Of a start; MetaService.set_exports() replaces them."""

@@ -10,6 +10,7 @@ Owns the headers:
 | X-DFS-Acknowledged | lowest operation whose answer has not arrived yet           | 0: nothing may be forgotten |
 | X-DFS-Deadline     | milliseconds left                                           | no deadline           |
 | X-DFS-Server       | CLUSTER/INDEX: the data server that is meant                | whoever answers       |
+| X-DFS-Capability   | what the meta-server gave the client (dfs/core/capability.py) | none                |
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ _CALLERS_KEPT_MAX: Final = 256
 _REQUEST_ID: Final = re.compile(r"[-A-Za-z0-9._:/]{1,64}", re.ASCII)
 _NUMBER: Final = re.compile(rb"[0-9]{1,18}")
 _SERVER: Final = re.compile(rb"([-A-Za-z0-9]{0,64})/([0-9]{1,5})")
+_CAPABILITY: Final = re.compile(r"[0-9a-f:]{1,200}", re.ASCII)
 _CALLER: Final = re.compile(rb"([0-9]{1,10}):([0-9]{1,10}):((?:[0-9]{1,10}(?:,[0-9]{1,10})*)?)")
 
 
@@ -64,6 +66,8 @@ def write_headers(ctx: CallContext, now_s: float, server: str = "") -> bytes:
     text = f"X-DFS-Request: {ctx.request_id}\r\n"
     if server:
         text += f"X-DFS-Server: {server}\r\n"
+        if ctx.caller.capability:
+            text += f"X-DFS-Capability: {_checked(ctx.caller.capability)}\r\n"
     else:
         caller = ctx.caller
         text += (
@@ -79,10 +83,13 @@ def write_headers(ctx: CallContext, now_s: float, server: str = "") -> bytes:
 def read_headers(headers: dict[bytes, bytes], clock: Clock, stopping: threading.Event, peer: Peer = THIS_PROCESS) -> ServerContext:
     """Return the context that a call's headers stand for; `peer`: who sent them. Raises: BadRequest naming the header."""
     remaining_ms = _number(headers, "X-DFS-Deadline")
+    caller = _caller(headers.get(b"x-dfs-caller"), peer)
+    if (shown := headers.get(b"x-dfs-capability")) is not None:
+        caller = replace(caller, capability=_checked(shown.decode("latin-1")))
     return ServerContext(
         _request_id(headers.get(b"x-dfs-request", b"-")),
         SessionId(_number(headers, "X-DFS-Session") or NO_SESSION),
-        _caller(headers.get(b"x-dfs-caller"), peer),
+        caller,
         OpId(_number(headers, "X-DFS-Acknowledged") or NO_OP),
         None if remaining_ms is None else clock.monotonic_s() + remaining_ms / 1000,
         clock,
@@ -105,6 +112,12 @@ def check_server(headers: dict[bytes, bytes], identity: str) -> None:
     own_cluster, _, own_index = identity.rpartition("/")
     if int(index) != int(own_index) or (cluster and cluster != own_cluster):
         raise WrongServer(_shown(cluster, index), _shown(own_cluster, own_index))
+
+
+def _checked(capability: str) -> str:
+    if _CAPABILITY.fullmatch(capability) is None:
+        raise BadRequest(f"X-DFS-Capability: expected 1 to 200 of [0-9a-f:], got {capability!r}"[:160])
+    return capability
 
 
 def _shown(cluster: str, index: str) -> str:

@@ -59,6 +59,8 @@ CODES: Final[dict[int, type[DfsError]]] = {
     313: errors.Stopping,
     314: errors.LockBusy,
     315: errors.CallerRefused,
+    330: errors.ClientRefused,
+    331: errors.CapabilityRefused,
     401: errors.Interrupted,
 }
 NEVER_TRAVEL: Final = (DiskError, StartError)

@@ -11,19 +11,22 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from dfs.client.filesystem import FileSystem
 from dfs.client.settings import MountSettings
-from dfs.core.contexts import PlainContext
+from dfs.core.capability import Signer, Verifier
+from dfs.core.config import ExportConfig
+from dfs.core.contexts import OnBehalfContext, PlainContext
 from dfs.core.errors import DfsError, EndReason, Unreachable
 from dfs.core.ids import NO_OP, NO_SESSION, OpId, ServerIndex, SessionId
 from dfs.core.interfaces import ROOT_CALLER, BlockApi, CallContext, Caller, MetaApi, raise_if_cancelled
 from dfs.core.messages.requests import Request
+from dfs.core.peers import THIS_PROCESS, Peer, PeerKind
 from dfs.data.service import DataService
 from dfs.data.settings import DataSettings
 from dfs.host.clock import SystemClock
@@ -36,6 +39,8 @@ from tests.harness.recorded_events import RecordedEvents
 from tests.harness.waiting import wait_until
 
 A = TypeVar("A")
+ALICE = Peer("10.0.0.1", PeerKind.CLIENT, name="alice")
+"""Who mounts, where there is a key."""
 Hook = Callable[[Request[Any]], None]
 
 
@@ -93,6 +98,11 @@ class Wire:
         return answer
 
 
+def coming_from(ctx: CallContext, peer: Peer) -> CallContext:
+    """Return a call's context as it arrives from a peer."""
+    return OnBehalfContext(ctx, replace(ctx.caller, peer=peer))
+
+
 class Calls:
     """Calls by request type: for callers, and by the mount's own tasks."""
 
@@ -112,10 +122,11 @@ class WiredMeta:
 
     wire: Wire
     calls: Calls
+    peer: Peer = THIS_PROCESS
 
     def call(self, ctx: CallContext, request: Request[A]) -> A:
         self.calls.count(ctx, request)
-        return self.wire.call(ctx, request)
+        return self.wire.call(coming_from(ctx, self.peer), request)
 
 
 @dataclass
@@ -124,6 +135,7 @@ class WiredServers:
 
     wires: Mapping[ServerIndex, Wire]
     calls: Calls
+    peer: Peer = THIS_PROCESS
     addresses: dict[ServerIndex, str] = field(default_factory=dict)
     cluster: str = ""
 
@@ -131,6 +143,7 @@ class WiredServers:
         self, ctx: CallContext, calls: Mapping[ServerIndex, Request[A]], patience_s: float | None = None
     ) -> dict[ServerIndex, A | DfsError]:
         raise_if_cancelled(ctx)
+        ctx = coming_from(ctx, self.peer)
         answers: dict[ServerIndex, A | DfsError] = {}
         for server, request in calls.items():
             self.calls.count(ctx, request)
@@ -182,7 +195,17 @@ class Mount:
 class LocalCluster:
     """One meta-server, N data servers, any number of mounts. Use it in a `with`."""
 
-    def __init__(self, folder: Path, servers: int = 4, block_size: int = 512) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        servers: int = 4,
+        block_size: int = 512,
+        keys: Sequence[bytes] = (),
+        exports: Sequence[ExportConfig] = (),
+    ) -> None:
+        """`keys`: of capabilities, the newest first; none: there is no key, and mounts need no capabilities."""
+        self.keys = list(keys)
+        self.exports = tuple(exports)
         self.clock, self.random = SystemClock(), SystemRandom()
         self.bugs: list[str] = []
         self.tasks = ThreadTasks(on_bug=lambda: self.bugs.append(threading.current_thread().name))
@@ -226,6 +249,7 @@ class LocalCluster:
             random=self.random,
             tasks=self.tasks,
             events=self.data_events,
+            verifier=Verifier(lambda: self.keys) if self.keys else None,
         )
         service.start()
         self.wires[server].service = cast(BlockApi, service)
@@ -246,9 +270,18 @@ class LocalCluster:
             self.start_data(server)
 
     def start_meta(self) -> None:
-        settings = MetaSettings(block_size=self._block_size, data_servers=self.addresses)
+        settings = MetaSettings(block_size=self._block_size, data_servers=self.addresses, exports=self.exports)
         servers = WiredServers(self.wires, Calls())
-        self._meta = MetaService(settings, self._store_path, self.clock, self.random, self.tasks, servers, self.meta_events)
+        self._meta = MetaService(
+            settings,
+            self._store_path,
+            self.clock,
+            self.random,
+            self.tasks,
+            servers,
+            self.meta_events,
+            signer=Signer(lambda: self.keys) if self.keys else None,
+        )
         self._meta.start()
         self.meta_wire.service = self._meta
 
@@ -284,15 +317,16 @@ class LocalCluster:
 
     # --- mounts --------------------------------------------------------------------------------------------------------------
 
-    def mount(self, *, attr_timeout_s: float = 1.0, start_timeout_s: float = 10.0) -> Mount:
+    def mount(self, *, attr_timeout_s: float = 1.0, start_timeout_s: float = 10.0, peer: Peer | None = None) -> Mount:
         """Mount once more."""
-        mount = self.unstarted_mount(attr_timeout_s=attr_timeout_s, start_timeout_s=start_timeout_s)
+        mount = self.unstarted_mount(attr_timeout_s=attr_timeout_s, start_timeout_s=start_timeout_s, peer=peer)
         mount.fs.start(PlainContext())
         self.mounts.append(mount)
         return mount
 
-    def unstarted_mount(self, *, attr_timeout_s: float = 1.0, start_timeout_s: float = 10.0) -> Mount:
-        """Make a mount whose start is the test's business."""
+    def unstarted_mount(self, *, attr_timeout_s: float = 1.0, start_timeout_s: float = 10.0, peer: Peer | None = None) -> Mount:
+        """Make a mount whose start is the test's business. `peer`: as whom the servers know it."""
+        peer = peer or (ALICE if self.keys else THIS_PROCESS)
         calls = Calls()
         events = RecordedEvents()
         settings = MountSettings("localhost", b"/mnt", self.addresses, attr_timeout_s, start_timeout_s)
@@ -300,8 +334,8 @@ class LocalCluster:
         own_wire.service = cast(MetaApi, self.meta_wire)
         fs = FileSystem(
             settings=settings,
-            meta=WiredMeta(own_wire, calls),
-            servers=WiredServers(self.wires, calls),
+            meta=WiredMeta(own_wire, calls, peer),
+            servers=WiredServers(self.wires, calls, peer),
             clock=self.clock,
             random=self.random,
             tasks=self.tasks,

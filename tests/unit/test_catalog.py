@@ -113,7 +113,7 @@ def check_systemctl(verb: str, *arguments: str) -> None:
     if verb == "list-units":
         assert set(arguments) <= {"--all", "dfs-*", "dfs-mount@*", "--type=mount"}
         return
-    assert verb in ("start", "stop", "restart", "status")
+    assert verb in ("start", "stop", "restart", "reload", "status")
     assert all(UNIT.fullmatch(unit) for unit in arguments), arguments
     assert arguments
 

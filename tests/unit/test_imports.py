@@ -19,7 +19,7 @@ ALLOWED = {
     "cli": {"cli", "fusefs", "client", "meta", "data", "host", "rpc", "core"},
 }
 ROOMS = {
-    "meta": {"state": set(), "upkeep": {"state"}, "requests": {"state", "upkeep"}},
+    "meta": {"state": set(), "upkeep": {"state"}, "requests": {"state", "upkeep"}, "exporting": {"state"}},
     "data": {"disk": set(), "blocks": {"disk"}, "rebuild": {"disk", "blocks"}, "scrub": {"disk", "blocks"}},
     "client": {"blocks": set(), "metadata": {"blocks"}},
 }

@@ -5,18 +5,22 @@ nothing else is there.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from dfs.cli import dfsctl
-from dfs.core.config import SECTIONS, Config, default_server, keys_of, show_value
+from dfs.core.config import SECTIONS, Config, ExportConfig, default_server, keys_of, show_value
 from dfs.core.config_file import parse_config
+from dfs.core.exports import FULL, terms_of
 from dfs.core.ids import ServerIndex
 
 SAMPLE = Path(__file__).resolve().parents[2] / "conf" / "dfs.conf"
 SERVERS = 2
+SAMPLE_EXPORT = ExportConfig("all")
+"""It withholds nothing from anybody, so that it means the same as none."""
 
 
 class Entry(NamedTuple):
@@ -35,8 +39,8 @@ def entries_of(text: str) -> list[Entry]:
     prose: list[str] = []
     section = ""
     for line in text.splitlines():
-        if line.startswith("["):
-            section, prose = line.strip("[]"), []
+        if line.startswith(("[", "#[")):
+            section, prose = line.strip("#[]"), []
         elif line.startswith("# "):
             prose.append(line.removeprefix("# "))
         elif line.startswith("#"):
@@ -53,7 +57,7 @@ def entries_of(text: str) -> list[Entry]:
 def defaults() -> dict[str, object]:
     """Return an object with the defaults of each section that the sample has."""
     single = {name: section_class() for name, section_class in SECTIONS.items()}
-    return single | {f"data:{i}": default_server(ServerIndex(i)) for i in range(SERVERS)}
+    return single | {f"data:{i}": default_server(ServerIndex(i)) for i in range(SERVERS)} | {"export:all": SAMPLE_EXPORT}
 
 
 def test_sample_shows_every_key_of_the_code_and_nothing_else() -> None:
@@ -83,7 +87,8 @@ def test_sample_with_every_key_uncommented_means_the_same() -> None:
     text = SAMPLE.read_text()
     active = "\n".join(line[1:] if line.startswith("#") and not line.startswith("# ") else line for line in text.splitlines())
     assert active != text
-    assert parse_config(active, "dfs.conf") == parse_config(text, "dfs.conf")
+    assert parse_config(active, "dfs.conf") == replace(parse_config(text, "dfs.conf"), exports=(SAMPLE_EXPORT,))
+    assert terms_of(SAMPLE_EXPORT) is FULL
 
 
 def test_every_key_has_a_unit_and_an_explanation_of_one_line() -> None:

@@ -32,9 +32,14 @@ def make_block_path(
     tasks: Tasks,
     events: EventSink,
     ending: Callable[[], EndReason | None] = never,
+    mends: Callable[[], bool] = lambda: False,
 ) -> BlockPath:
-    """Return the parts; `ending` tells why background repairs should stop."""
+    """Return the parts.
+
+    Arguments: `ending` tells why background repairs should stop; `mends` whether data servers repair instead of
+    this process.
+    """
     health = ServerHealth(clock, random, tasks, events)
     asking = Asking(servers, health, tasks, ending)
-    settling = Settling(asking, Repairing(servers, asking, health, clock, events), tasks, events)
+    settling = Settling(asking, Repairing(servers, asking, health, clock, events, mends), tasks, events)
     return BlockPath(Reader(asking, health, settling, clock, random), Replication(servers, health, clock, tasks), health)

@@ -7,9 +7,9 @@ The caller has its bytes already, so a repair that fails is only noted (R11). Ca
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from dfs.client.blocks.asking import Asking
 from dfs.client.blocks.copies import copies_of, other
@@ -22,8 +22,9 @@ from dfs.core.events import COPY_REPAIRED, Event
 from dfs.core.ids import BlockNo, ServerIndex
 from dfs.core.interfaces import CallContext, Clock, DataServers, EventSink
 from dfs.core.limits import READ_PATIENCE_S
-from dfs.core.messages.blocks import Copy, CopyState, Get, Repair, Run
-from dfs.core.messages.requests import Done
+from dfs.core.messages.blocks import Copy, CopyState, Get, Repair, Run, pack_copies
+from dfs.core.messages.requests import Done, Request
+from dfs.core.messages.scrub import Mend, Mended
 from dfs.core.placement import Role
 
 LOG = logging.getLogger(__name__)
@@ -56,7 +57,17 @@ class Fault:
 class Repairing:
     """Repairs copies."""
 
-    def __init__(self, servers: DataServers, asking: Asking, health: ServerHealth, clock: Clock, events: EventSink) -> None:
+    def __init__(
+        self,
+        servers: DataServers,
+        asking: Asking,
+        health: ServerHealth,
+        clock: Clock,
+        events: EventSink,
+        mends: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`mends`: whether data servers take no copy from this process, but compare the two themselves when told of a fault."""
+        self._mends = mends
         self._servers = servers
         self._asking = asking
         self._health = health
@@ -101,24 +112,13 @@ class Repairing:
         ]
 
     def _repair_some(self, ctx: CallContext, view: FileView, faults: dict[ServerIndex, Fault]) -> None:
-        newest_cut = view.content.newest_cut
-        calls = {
-            server: Repair(
-                view.ino,
-                newest_cut,
-                fault.role,
-                fault.block_no,
-                fault.bad,
-                fault.good.generation,
-                fault.good.checksum,
-                fault.data,
-            )
-            for server, fault in faults.items()
-        }
+        make = _mend if self._mends() else _repair
+        calls: dict[ServerIndex, Request[Any]] = {server: make(view, fault) for server, fault in faults.items()}
         for server, answer in self._servers.call_all(ctx, calls, READ_PATIENCE_S).items():
-            self._note(ctx, view, server, faults[server], answer)
+            if not isinstance(answer, Mended) or answer.repaired:
+                self._note(ctx, view, server, faults[server], answer)
 
-    def _note(self, ctx: CallContext, view: FileView, server: ServerIndex, fault: Fault, answer: Done | DfsError) -> None:
+    def _note(self, ctx: CallContext, view: FileView, server: ServerIndex, fault: Fault, answer: Done | Mended | DfsError) -> None:
         if isinstance(answer, StaleTicket):
             raise answer
         if isinstance(answer, PASSING):
@@ -139,3 +139,15 @@ class Repairing:
                 ),
                 ctx,
             )
+
+
+def _repair(view: FileView, fault: Fault) -> Repair:
+    """Return the request that hands a server the good copy."""
+    good, newest_cut = fault.good, view.content.newest_cut
+    return Repair(view.ino, newest_cut, fault.role, fault.block_no, fault.bad, good.generation, good.checksum, fault.data)
+
+
+def _mend(view: FileView, fault: Fault) -> Mend:
+    """Return the request that has a server compare its copy with its neighbour's, and take that."""
+    seen = pack_copies([fault.bad, fault.good])
+    return Mend(view.ino, view.content.newest_cut, fault.role, fault.block_no, 1, seen)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dfs.client.blocks.server_health import Purpose, ServerHealth
 from dfs.core.errors import (
     BadAnswer,
+    CapabilityRefused,
     Conflict,
     DfsError,
     NotAuthenticated,
@@ -30,8 +31,20 @@ from dfs.core.messages.blocks import Put, Sync
 from dfs.core.messages.requests import Done, Request
 from dfs.core.meters import Waits
 
-PASSING = (Unreachable, Stopping, NotFormatted, NotTrusted, WrongServer, BadAnswer, ServerFailed, NotAuthenticated)
-"""Errors that the same server, or another one in its place, may get over."""
+PASSING = (
+    Unreachable,
+    Stopping,
+    NotFormatted,
+    NotTrusted,
+    WrongServer,
+    BadAnswer,
+    ServerFailed,
+    NotAuthenticated,
+    CapabilityRefused,
+)
+"""Errors that the same server, or another one in its place, may get over. The last: the meta-server has just made one, so that the
+server's clock or key is wrong.
+"""
 
 
 class Replication:

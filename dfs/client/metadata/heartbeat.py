@@ -19,7 +19,7 @@ from dfs.client.metadata.lease import Lease
 from dfs.client.metadata.meta_retry import AWAY, PatientMeta
 from dfs.client.metadata.session import Session
 from dfs.core.contexts import GuardedContext
-from dfs.core.errors import DfsError, Interrupted, SessionExpired
+from dfs.core.errors import ClientRefused, DfsError, Interrupted, SessionExpired
 from dfs.core.ids import Ino
 from dfs.core.interfaces import CallContext, Clock, Random, Tasks
 from dfs.core.limits import BATCH_INODES_MAX
@@ -91,6 +91,8 @@ class HeartbeatTask:
             except AWAY:
                 told = ""  # an outage, of which the operator is told elsewhere
             except DfsError as error:
+                if isinstance(error, ClientRefused):
+                    self._lease.refuse(error)
                 if told != str(error):
                     told = str(error)
                     LOG.warning("the heartbeat fails: %s", error)

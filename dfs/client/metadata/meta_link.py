@@ -46,7 +46,17 @@ class _OrphanContext(SessionContext):
 class MetaLink:
     """The meta-server as operations use it."""
 
-    def __init__(self, *, meta: PatientMeta, session: Session, ops: OpNumbers, tasks: Tasks) -> None:
+    def __init__(
+        self,
+        *,
+        meta: PatientMeta,
+        session: Session,
+        ops: OpNumbers,
+        tasks: Tasks,
+        learn: Callable[[Any], None] = lambda answer: None,
+    ) -> None:
+        """`learn` is shown each answer."""
+        self._learn = learn
         self._meta = meta
         self._session = session
         self._ops = ops
@@ -154,7 +164,9 @@ class MetaLink:
     def _call(self, ctx: CallContext, request: Request[A], session: SessionId) -> A:
         told = SessionContext(ctx, session, self._ops.acknowledged())
         try:
-            return self._meta.call(told, request)
+            answer = self._meta.call(told, request)
         except SessionExpired:
             self._session.renew(ctx, session)
             raise
+        self._learn(answer)
+        return answer

@@ -19,6 +19,8 @@ class Grant(NamedTuple):
     """0: no grant was free; the first write asks for it."""
     content: Content
     """As of the grant: size and cuts on which the holder builds."""
+    capability: str = ""
+    """What data servers want to see of a client (dfs/core/capability.py); empty where there is no key."""
 
 
 class Opened(NamedTuple):
@@ -77,3 +79,13 @@ class Close(Change[Done]):
 
     file: OpenFile
     holding: Holding
+
+
+@dataclass(frozen=True, slots=True)
+class Certify(Request[str]):
+    """Return a capability for a regular file's blocks, with the rights that the caller has there; empty where there is no key.
+
+    Answers that open a file or bring a grant have one, which lasts a while: this is for when it has expired. Faults: StaleFile.
+    """
+
+    ino: Ino

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from dfs.core.messages.content import Acquire, Close, Commit, Truncate, Yield
+from dfs.core.messages.content import Acquire, Certify, Close, Commit, Truncate, Yield
 from dfs.core.messages.inspection import (
     AcceptRollback,
     CheckTables,
@@ -58,6 +58,7 @@ META_METHODS: Final[dict[str, type[Request[object]]]] = {
     "commit": Commit,
     "yield_grant": Yield,
     "close": Close,
+    "certify": Certify,
     "setxattr": SetXattr,
     "getxattr": GetXattr,
     "listxattr": ListXattrs,

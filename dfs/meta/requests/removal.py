@@ -39,10 +39,10 @@ class Removal:
         """Remove the name at `place`; the caller has checked that it may go, and touches the folder."""
         inode = place.existing()
         tx.run("DELETE FROM dentry WHERE parent = ? AND name = ?", place.folder.ino, place.name)
-        self.drop_link(tx, inode)
+        self.drop_link(tx, inode, place.folder.ino)
 
-    def drop_link(self, tx: Transaction, inode: Inode) -> None:
-        """Count one name less of an inode whose name is gone or taken over; an empty folder goes at once."""
+    def drop_link(self, tx: Transaction, inode: Inode, parent: Ino) -> None:
+        """Count one name less of an inode whose name in `parent` is gone or taken over; an empty folder goes at once."""
         if inode.is_folder:
             self._delete(tx, inode)
             return
@@ -51,6 +51,8 @@ class Removal:
             self._delete(tx, inode)
         else:
             tx.run("UPDATE inode SET nlink = nlink - 1, ctime_ns = ? WHERE ino = ?", now_ns, inode.ino)
+            if inode.nlink == 1:
+                tx.run("INSERT INTO last_name VALUES (?, ?)", inode.ino, parent)
 
     def reap(self, inos: list[Ino]) -> int:
         """Remove those orphans that nobody has open any more; return how many. In transactions of its own.

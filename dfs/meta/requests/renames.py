@@ -58,7 +58,7 @@ class Renames:
         tx.run("INSERT OR REPLACE INTO dentry VALUES (?, ?, ?)", new.folder.ino, new.name, inode.ino)
         gained = int(inode.is_folder)
         if new.inode is not None:
-            self._removal.drop_link(tx, new.inode)
+            self._removal.drop_link(tx, new.inode, new.folder.ino)
             gained -= int(new.inode.is_folder)
         if inode.is_folder:
             tx.run("UPDATE folder SET parent = ?, name = ? WHERE ino = ?", new.folder.ino, new.name, inode.ino)

@@ -8,11 +8,13 @@ from typing import Final
 import dfs
 from dfs.core.errors import BadRequest, DuplicateRefused
 from dfs.core.events import MOUNT_CRASHED, SESSION_EXPIRED, Event
+from dfs.core.exports import Terms
 from dfs.core.ids import NO_OP, SessionId
 from dfs.core.interfaces import CallContext, Clock, EventSink
 from dfs.core.limits import HEARTBEAT_PARK_S, PATH_BYTES_MAX
 from dfs.core.messages.requests import Done
 from dfs.core.messages.sessions import AssertOpens, EndSession, Heartbeat, HeartbeatAnswer, OpenFile, OpenSession, SessionOpened
+from dfs.core.peers import Peer
 from dfs.meta.requests.removal import Removal
 from dfs.meta.state.answers import Answers
 from dfs.meta.state.checks import require_number
@@ -22,7 +24,7 @@ from dfs.meta.state.locks import Locks
 from dfs.meta.state.numbers import Numbers
 from dfs.meta.state.opens import Opens
 from dfs.meta.state.recalls import Recalls
-from dfs.meta.state.sessions import SessionRow, Sessions
+from dfs.meta.state.sessions import SessionRow, Sessions, owner_of
 from dfs.meta.state.store import Store, Transaction
 from dfs.meta.upkeep.formatter import Formatter
 
@@ -52,8 +54,14 @@ class SessionCalls:
         events: EventSink,
         epoch: int,
         on_fence: Callable[[], None],
+        terms_of: Callable[[Peer], Terms],
+        on_end: Callable[[SessionId], None],
     ) -> None:
-        """`on_fence` is called when there are grants of a dead session to settle."""
+        """`on_fence` is called when there are grants of a dead session to settle; `terms_of` tells what a client that may open a
+        session is allowed; `on_end` is called with each session that lives no more.
+        """
+        self._terms_of = terms_of
+        self._on_end = on_end
         self._on_fence = on_fence
         self._store = store
         self._sessions = sessions
@@ -80,7 +88,7 @@ class SessionCalls:
             raise BadRequest(f"host or mount_path: expected at most {_HOST_CHARACTERS_MAX} and {PATH_BYTES_MAX}")
         self._formatter.ensure(ctx, request.data_servers)
         crashed = self._sessions.find(request.host, request.mount_path)
-        session = self._store.change(lambda tx: self._open(tx, request))
+        session = self._store.change(lambda tx: self._open(tx, request, ctx.caller.peer))
         if crashed is not None and crashed != session:
             path = request.mount_path.decode("utf-8", "backslashreplace")
             self._events.emit(Event(MOUNT_CRASHED, details={"session": crashed, "host": request.host, "path": path}), ctx)
@@ -90,19 +98,22 @@ class SessionCalls:
         assert shape is not None
         return SessionOpened(session, shape, self._cluster.addresses, self._epoch, dfs.__version__)
 
-    def _open(self, tx: Transaction, request: OpenSession) -> SessionId:
+    def _open(self, tx: Transaction, request: OpenSession, peer: Peer) -> SessionId:
         row = tx.one("SELECT session FROM session WHERE nonce = ?", request.nonce)
         if row is not None:
             session: SessionId = row[0]
             self._sessions.require_some(session)
+            self._sessions.require_owner(session, peer)
             return session
         # A mount that lost its session must find what it wrote there settled, or being settled: never its older size.
         for (known,) in tx.all("SELECT session FROM session"):
             if not self._sessions.is_live(known):
                 self._grants.fence_all(tx, known)
         session = self._numbers.session(tx)
-        tx.run("INSERT INTO session VALUES (?, ?, ?, ?, 0)", session, request.nonce, request.host, request.mount_path)
-        self._sessions.add(tx, SessionRow(session, request.host, request.mount_path, NO_OP))
+        found = SessionRow(session, request.host, request.mount_path, NO_OP, owner_of(peer), self._terms_of(peer))
+        sql = "INSERT INTO session (session, nonce, host, path, acknowledged, owner, terms) VALUES (?, ?, ?, ?, 0, ?, ?)"
+        tx.run(sql, session, request.nonce, found.host, found.path, found.owner, found.terms.text())
+        self._sessions.add(tx, found)
         return session
 
     def heartbeat(self, ctx: CallContext, request: Heartbeat) -> HeartbeatAnswer:
@@ -152,6 +163,10 @@ class SessionCalls:
             self._bury(session)
         return True
 
+    def expel(self, session: SessionId) -> None:
+        """End a session whose client may do less than before: what it holds is settled, and it opens another one if it may."""
+        self._end(session)
+
     def end_all(self) -> None:
         """End all sessions: mounts open new ones, and what was held is settled."""
         for session in self._sessions.statuses():
@@ -174,6 +189,7 @@ class SessionCalls:
             self._answers.forget_session(tx, session)
 
         self._locks.end(session)
+        self._on_end(session)
         self._store.change(work)
         self._dead.pop(session, None)
         self._on_fence()

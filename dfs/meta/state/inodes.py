@@ -111,6 +111,8 @@ def delete(tx: Transaction, inode: Inode) -> None:
     tx.run("DELETE FROM inode WHERE ino = ?", ino)
     tx.run("DELETE FROM xattr WHERE ino = ?", ino)
     tx.run("UPDATE counter SET inodes = inodes - 1")
+    if not inode.nlink:
+        tx.run("DELETE FROM last_name WHERE ino = ?", ino)
     if inode.is_regular:
         tx.run("INSERT INTO reclaim VALUES (?, x'')", ino)
         tx.run("DELETE FROM grant_ WHERE ino = ?", ino)

@@ -29,6 +29,10 @@ _TARGETS: Final = (
 _COUNTED: Final = "SELECT found, inodes FROM (SELECT count(*) AS found FROM inode), counter WHERE found != inodes"
 _QUERIES: Final = (
     (
+        "inode {} has a last name and is no orphan",
+        "SELECT ino FROM last_name WHERE ino NOT IN (SELECT ino FROM inode WHERE nlink = 0)",
+    ),
+    (
         "a name in folder {} leads to inode {}, which does not exist",
         "SELECT parent, ino FROM dentry WHERE ino NOT IN (SELECT ino FROM inode)",
     ),

@@ -160,4 +160,21 @@ CREATE TABLE stray (
 );
 """
 
-MIGRATIONS: Final[tuple[str, ...]] = (_VERSION_1, _VERSION_2, _VERSION_3)
+_VERSION_4: Final = """
+-- The way up from an inode that is no folder: whether it stands in the folder that a client is confined to.
+CREATE INDEX dentry_of_inode ON dentry (ino);
+
+-- Where the last name of an orphan stood; no row for orphans of before this version. Every ino has a row in inode with nlink = 0.
+CREATE TABLE last_name (
+    ino     INTEGER PRIMARY KEY,
+    parent  INTEGER NOT NULL        -- inode of a folder, which may be gone
+);
+
+-- Who may use the session: the client's proved name, or its address; empty: anybody, as for sessions of before this version.
+ALTER TABLE session ADD COLUMN owner TEXT NOT NULL DEFAULT '';
+
+-- What its client was allowed when that was last looked at (dfs/core/exports.py); empty: everything.
+ALTER TABLE session ADD COLUMN terms TEXT NOT NULL DEFAULT '';
+"""
+
+MIGRATIONS: Final[tuple[str, ...]] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from dfs.core.errors import SessionExpired
+from dfs.core.exports import FULL, Terms, parse_terms
 from dfs.core.ids import NO_OP, NO_SESSION, OpId, SessionId
 from dfs.core.interfaces import CallContext, Clock, Tasks
 from dfs.core.limits import HEARTBEAT_PARK_S, LEASE_META_S
 from dfs.core.messages.cluster import MountStatus
+from dfs.core.peers import Peer
 from dfs.meta.state.store import Reader, Transaction
 
 
@@ -28,6 +30,10 @@ class SessionRow(NamedTuple):
     host: str
     path: bytes
     acknowledged: OpId
+    owner: str = ""
+    """Who may use it: see owner_of(); empty: anybody."""
+    terms: Terms = FULL
+    """What its client was allowed when that was last looked at."""
 
 
 class Expired(NamedTuple):
@@ -51,7 +57,13 @@ class _Live:
 
 def load_sessions(reader: Reader) -> list[SessionRow]:
     """Return all sessions that have neither ended nor expired."""
-    return [SessionRow._make(row) for row in reader.all("SELECT session, host, path, acknowledged FROM session")]
+    rows = reader.all("SELECT session, host, path, acknowledged, owner, terms FROM session")
+    return [SessionRow(*row)._replace(terms=parse_terms(row[5])) for row in rows]
+
+
+def owner_of(peer: Peer) -> str:
+    """Return as whom a peer uses sessions: the name that it has proved, else its address. Empty: this process."""
+    return f"client {peer.name}" if peer.name else peer.host
 
 
 class Sessions:
@@ -78,6 +90,28 @@ class Sessions:
         """Raise SessionExpired unless it is a session that may call; 0 is none."""
         if session not in self._live:
             raise SessionExpired(session)
+
+    def require_owner(self, session: SessionId, peer: Peer) -> None:
+        """Raise SessionExpired if the session is somebody else's: whoever guesses a number learns nothing by it."""
+        live = self._live.get(session)
+        if live is not None and live.row.owner and live.row.owner != owner_of(peer):
+            raise SessionExpired(session)
+
+    def terms(self, session: SessionId) -> Terms | None:
+        """Return what the session's client was allowed when that was last looked at; None: it does not live."""
+        live = self._live.get(session)
+        return None if live is None else live.row.terms
+
+    def set_terms(self, tx: Transaction, session: SessionId, terms: Terms) -> None:
+        """Note what the session's client is allowed from now on."""
+        tx.run("UPDATE session SET terms = ? WHERE session = ?", terms.text(), session)
+        tx.after(lambda: self._set_terms(session, terms))
+
+    def _set_terms(self, session: SessionId, terms: Terms) -> None:
+        with self._mutex:
+            live = self._live.get(session)
+            if live is not None:
+                live.row = live.row._replace(terms=terms)
 
     def acknowledge(self, ctx: CallContext) -> OpId:
         """Note and return below which operation all answers have arrived. Raises: SessionExpired."""

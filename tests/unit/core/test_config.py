@@ -132,7 +132,7 @@ def test_networks_that_may_read_metrics_are_kept_as_addresses_are_compared_with(
         (
             "[mete]\n",
             "dfs.conf: [mete]: expected one of the sections cluster, meta, data, mount, metrics, shutdown, log, data:0, "
-            "data:1, ..., got another",
+            "data:1, ..., export:NAME, got another",
         ),
         ("[DEFAULT]\nstate = /a", "dfs.conf: [DEFAULT]: expected one of the sections"),
         ("[data:x]\n", "dfs.conf: [data:x]: expected one of the sections"),

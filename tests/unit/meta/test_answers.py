@@ -66,7 +66,7 @@ def mount(meta: MetaUnderTest) -> Mount:
 
 def tables(meta: MetaUnderTest) -> list[list[tuple[Any, ...]]]:
     """Return everything that a second effect would change; the epoch and the mark are the starts' business."""
-    names = ("inode", "dentry", "folder", "symlink", "cut", "grant_", "session", "answer", "reclaim", "xattr")
+    names = ("inode", "dentry", "folder", "symlink", "cut", "grant_", "session", "answer", "reclaim", "xattr", "last_name")
     return [meta.running().store.read(lambda reader, name=name: reader.all(f"SELECT * FROM {name}")) for name in names]  # type: ignore[misc]
 
 
