@@ -1,4 +1,4 @@
-"""Capabilities: what a client shows to data servers so that they serve it blocks of one inode (decision record 18). Pure.
+"""Capabilities: what a client shows to data servers so that they serve it blocks of one inode (decision record 22). Pure.
 
 The meta-server, which knows who may do what, signs; data servers, which know of blocks only, verify; a client carries the text
 about. Both servers derive the key from the cluster key, which clients do not have. The text:
@@ -13,7 +13,6 @@ before it and the name of the client, which is not in the text: who verifies use
 from __future__ import annotations
 
 import enum
-import hashlib
 import hmac
 import re
 from collections.abc import Callable, Sequence
@@ -81,7 +80,7 @@ def read(text: str) -> Capability | None:
 
 
 def _mac(text: str, client: str, key: bytes) -> str:
-    return hmac.new(key, f"{text}:{client}".encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(key, f"{text}:{client}".encode(), "sha256").hex()
 
 
 class Signer:

@@ -1,4 +1,4 @@
-"""Exports: what the clients of a network or of a name may do, as pure rules (decision record 17).
+"""Exports: what the clients of a network or of a name may do, as pure rules (decision record 21).
 
 Owns the words of an [export:NAME] section, which export counts for whom, and whose permissions count there. Without any export
 everybody who may connect has everything. Administrators, servers and this very process are subject to none. The meta-server

@@ -1,4 +1,4 @@
-"""Which requests a client may make of a data server, and with which capability: a table over all methods (decision record 18).
+"""Which requests a client may make of a data server, and with which capability: a table over all methods (decision record 22).
 
 A data server knows blocks, not who may read or write what. Where there is a key it serves a client only what the meta-server has
 signed. Servers and administrators need no capability. Called by the service before anything else.

@@ -1,4 +1,4 @@
-"""The capabilities that this mount has been given, to be shown to data servers (decision record 18).
+"""The capabilities that this mount has been given, to be shown to data servers (decision record 22).
 
 They come with answers of the meta-server that open files and bring grants. Texts that make no sense are as good as none. Memory
 only, bounded; what is forgotten is asked for again (dfs/client/blocks/showing.py).

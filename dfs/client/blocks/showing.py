@@ -1,4 +1,4 @@
-"""Showing data servers the capability that they want to see (decision record 18).
+"""Showing data servers the capability that they want to see (decision record 22).
 
 Stands between the parts that read and write blocks and the data servers themselves. What is refused for want of a valid capability
 is asked for once more, with one that the meta-server is asked for: it may have expired, or the mount may never have had one. Where

@@ -1,4 +1,4 @@
-"""The gate: every request passes it before it is carried out, and its answer on the way back (decision records 17 and 18).
+"""The gate: every request passes it before it is carried out, and its answer on the way back (decision records 21 and 22).
 
 Promises: a session is used by the client alone that opened it; a client that no export is for gets nothing; one whose export is
 limited gets no more than that, whatever it says: squashed users, no changes, no inode outside its folder, nothing that is an

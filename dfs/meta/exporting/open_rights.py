@@ -1,4 +1,4 @@
-"""What sessions have opened files for, where the meta-server judges permissions itself: squashed users (decision record 17).
+"""What sessions have opened files for, where the meta-server judges permissions itself: squashed users (decision record 21).
 
 A file stays readable or writable for whoever has it open so, whatever happens to its permission bits. Only opens that were judged
 here are noted, never what a client says it has open. Memory only: after a restart of the meta-server the bits decide, as on NFS.

@@ -1,4 +1,4 @@
-"""Which inodes a client that is confined to a folder can reach: those that have a name in it or below it (decision record 17).
+"""Which inodes a client that is confined to a folder can reach: those that have a name in it or below it (decision record 21).
 
 A path leads down only: names are looked up from a base, `..` is no name, and nothing follows symbolic links but the client's own
 kernel. What remains is the base, and inodes that are named by their number. The client's root is inode 1 to it; here it becomes the
@@ -37,7 +37,6 @@ from dfs.core.messages.names import (
 from dfs.core.messages.requests import Request
 from dfs.core.messages.sessions import AssertOpens, Heartbeat
 from dfs.core.messages.xattrs import GetXattr, ListXattrs, RemoveXattr, SetXattr
-from dfs.meta.state.paths import child
 from dfs.meta.state.store import Reader
 
 BASES: Final[dict[type[Request[Any]], tuple[str, ...]]] = {
@@ -60,6 +59,8 @@ OWN: Final[frozenset[type[Request[Any]]]] = frozenset({Commit, Yield, Close, Unl
 NOT_FOR_CLIENTS: Final[frozenset[type[Request[Any]]]] = frozenset({ListFiles, FindStrays})
 """Requests that name inodes, and that no client with limits may make at all."""
 
+_CHILD: Final = "SELECT ino FROM dentry WHERE parent = ? AND name = ?"
+_FOLDER: Final = "SELECT 1 FROM folder WHERE ino = ?"
 _UP: Final = (
     "WITH RECURSIVE up(ino) AS ("
     "SELECT parent FROM dentry WHERE ino = ?1 UNION SELECT parent FROM last_name WHERE ino = ?1 "
@@ -72,11 +73,11 @@ def find_folder(reader: Reader, path: str) -> Ino | None:
     """Return the folder that an export is; None if it does not exist. Permissions do not matter."""
     ino = ROOT_INO
     for name in filter(None, path.encode("utf-8", "surrogateescape").split(b"/")):
-        inode = child(reader, ino, name)
-        if inode is None or not inode.is_folder:
+        row = reader.one(_CHILD, ino, name)
+        if row is None:
             return None
-        ino = inode.ino
-    return ino
+        ino = row[0]
+    return ino if ino == ROOT_INO or reader.one(_FOLDER, ino) is not None else None
 
 
 def is_below(reader: Reader, ino: Ino, folder: Ino) -> bool:

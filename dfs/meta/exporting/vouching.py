@@ -1,4 +1,4 @@
-"""What the meta-server vouches for: capabilities, and whether a squashed user may write a file by its number (decision record 18).
+"""What the meta-server vouches for: capabilities, and whether a squashed user may write a file by its number (decision record 22).
 
 Adds a capability to each answer that opens a file or brings a grant, and makes one when a client asks (Certify). Only for clients,
 and only where there is a key. Called by gate.py.
