@@ -284,7 +284,7 @@ class ExportConfig:
     clients: tuple[str, ...] = field(
         default=ANYBODY,
         metadata=_key(
-            "names", parse_clients, "What its clients are called in their keys, with commas between; *: anything.", is_live=True
+            "names", parse_clients, "What its clients are called in their keys, with commas between, or * for any.", is_live=True
         ),
     )
     access: Access = field(

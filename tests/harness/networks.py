@@ -108,6 +108,9 @@ class NetworkCluster(Cluster):
         self._exports = exports
         super().__init__(folder, n=2, meta_host=SERVER, data_hosts=(SERVER, SERVER), **options)  # type: ignore[arg-type]
 
+    def __enter__(self) -> NetworkCluster:
+        return self
+
     def _config_text(self, log_level: str) -> str:
         text = super()._config_text(log_level)
         if "key_file" not in text:

@@ -12,7 +12,7 @@ import pytest
 import dfs
 from dfs.cli import data, dfsctl, meta, mount
 from dfs.cli.inhibit import program as inhibit
-from dfs.core.config import SECTIONS, default_server, keys_of, show_value
+from dfs.core.config import SECTIONS, ExportConfig, default_server, keys_of, show_value
 from dfs.core.errors import ExitCode
 from dfs.core.ids import ServerIndex
 
@@ -44,14 +44,16 @@ def commands_in(text: str) -> set[str]:
 
 
 def test_dfs_conf_5_has_every_key_with_default_and_unit_and_no_other() -> None:
-    sections = {name: section() for name, section in SECTIONS.items()} | {"data:0": default_server(ServerIndex(0))}
+    single = {name: section() for name, section in SECTIONS.items()}
+    sections = single | {"data:0": default_server(ServerIndex(0)), "export:NAME": ExportConfig("NAME")}
     expected = []
     for name, section in sections.items():
         for key, about in keys_of(type(section)).items():
             live = " (live)" if about.is_live else ""
-            expected.append((name, f"*{key}* = {show_value(getattr(section, key))} ({about.unit}){live}", about.description))
+            default = show_value(getattr(section, key)).replace("*", r"\*")
+            expected.append((name, f"*{key}* = {default} ({about.unit}){live}", about.description.replace("*", r"\*")))
     found, section_name = [], ""
-    for match in re.finditer(r"^# \[([a-z:0]+)\]|^(\*\w+\* = .*)\n\t(.*)", page("dfs.conf.5"), re.MULTILINE):
+    for match in re.finditer(r"^# \[([a-zA-Z:0]+)\]|^(\*\w+\* = .*)\n\t(.*)", page("dfs.conf.5"), re.MULTILINE):
         if match[1]:
             section_name = match[1]
         else:

@@ -23,8 +23,8 @@ from dfs.core.exports import (
     is_subject,
     narrows,
     parse_anonymous,
+    parse_client_networks,
     parse_clients,
-    parse_networks,
     parse_root,
     parse_squash,
     parse_terms,
@@ -237,9 +237,9 @@ def test_changed_exports_count_without_a_restart() -> None:
 
 
 def test_values_of_exports_are_read_strictly() -> None:
-    assert parse_networks("1.2.3.4") == networks("1.2.3.4/32")
+    assert parse_client_networks("1.2.3.4") == networks("1.2.3.4/32")
     assert parse_clients("*") == ANYBODY
     assert parse_root("/") == "/"
-    for parse, text in ((parse_squash, "Root"), (parse_anonymous, "00x"), (parse_networks, "::1")):
+    for parse, text in ((parse_squash, "Root"), (parse_anonymous, "00x"), (parse_client_networks, "::1")):
         with pytest.raises(Unfit):
             parse(text)
