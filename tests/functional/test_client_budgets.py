@@ -1,5 +1,5 @@
 """Goal: operations cost the calls that the design allows, no more. Method: count them by request type on an in-process cluster
-of four data servers with blocks of 512 bytes.
+of four data servers with blocks of 512 bytes, with capabilities and without.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ CTX = CallerContext()
 DATA = bytes(range(256)) * 512
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
-    with LocalCluster(tmp_path_factory.mktemp("cluster")) as cluster:
+@pytest.fixture(scope="module", params=[(), (b"k" * 32,)], ids=["without-a-key", "with-a-key"])
+def cluster(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[LocalCluster]:
+    with LocalCluster(tmp_path_factory.mktemp("cluster"), keys=request.param) as cluster:
         yield cluster
 
 
