@@ -93,7 +93,7 @@ class Vouching:
         inode = get(reader, ino)
         require_regular(inode, b"inode %d" % ino)
         row = grant_row(reader, ino)
-        if row is not None and row.session == ctx.session and not row.fence and not terms.is_read_only:
+        if row is not None and row.session == ctx.session and not row.fence:
             return Right.READ | Right.WRITE, row.ticket
         if terms.squash is Squash.NONE or self._rights.of(ctx.session, ino) or _may(inode, ctx.caller, READ):
             return Right.READ, NO_TICKET
