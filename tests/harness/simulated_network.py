@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 from dfs.core.errors import DfsError, DiskError, EndReason, ServerFailed, Unreachable
@@ -19,6 +19,7 @@ from dfs.core.ids import OpId, ServerIndex, SessionId
 from dfs.core.interfaces import POLL_S, CallContext, Caller, raise_if_cancelled
 from dfs.core.limits import CALL_TIMEOUT_S
 from dfs.core.messages.requests import Request
+from dfs.core.peers import THIS_PROCESS, Peer
 from dfs.core.plain import answer_type, from_plain, parameters_of, request_from_parameters, to_plain
 from dfs.core.start_errors import StartError
 from dfs.rpc.client import ALLOWANCES_S
@@ -137,7 +138,8 @@ class Network:
         counted[f"{source.name}.{method}"] += 1
         parameters = [_frozen(value) for value in parameters_of(request)]
         left_s = None if ctx.deadline_s is None else ctx.deadline_s - source.clock.monotonic_s()
-        message = _Message(type(request), parameters, ctx.request_id, ctx.session, ctx.caller, ctx.acknowledged, left_s, meant)
+        caller = replace(ctx.caller, peer=source.peer)
+        message = _Message(type(request), parameters, ctx.request_id, ctx.session, caller, ctx.acknowledged, left_s, meant)
         fate = chance.random()
         latency_s = chance.random() * self.latency_s_max
         if fate < faults.drop_request:
@@ -245,6 +247,8 @@ class Sender:
     name: str
     clock: SimulatedClock
     process: Process
+    peer: Peer = THIS_PROCESS
+    """As whom servers know it."""
 
 
 class SimulatedMeta:

@@ -11,7 +11,7 @@ import random
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 from unittest import mock
@@ -19,12 +19,14 @@ from unittest import mock
 import dfs.meta.service
 from dfs.client.filesystem import FileSystem
 from dfs.client.settings import MountSettings
+from dfs.core.capability import LIFETIME_S, SLACK_S, Right, Signer, Verifier, capability_key
 from dfs.core.contexts import PlainContext
 from dfs.core.errors import DfsError
-from dfs.core.ids import ServerIndex
+from dfs.core.ids import Ino, ServerIndex, Ticket
 from dfs.core.interfaces import Clock, Tasks
 from dfs.core.messages.cluster import RoleState
 from dfs.core.messages.data_server import Identify
+from dfs.core.peers import Peer, PeerKind
 from dfs.data.service import DataService
 from dfs.data.settings import JOURNAL_AGE_S_MAX, SCRUB_BYTES_PER_S, SYNC_INTERVAL_S, DataSettings
 from dfs.meta.service import MetaService
@@ -44,6 +46,10 @@ RESTART_S = 0.5
 """After how long a service that ended by itself is started again."""
 COMMIT_S_MEAN = 0.001
 SEGMENT_BYTES = 64 << 10
+CAPABILITY_S = 4.0
+"""About how long a capability counts."""
+CLOCKS_OFF_NS_MAX = 2 * 10**9
+"""By how much the clocks of machines may differ at most, where capabilities are used: less than these count."""
 
 
 @dataclass
@@ -111,6 +117,14 @@ class SimulatedStore(Store):
         self._process.baton.sleep(COMMIT_S_MEAN)
 
 
+class HurriedVerifier(Verifier):
+    """Believes a capability for some seconds, so that many expire in a run."""
+
+    def require(self, text: str, client: str, ino: Ino, right: Right, ticket: Ticket, now_s: float) -> None:
+        """Verify as if it were nearly the end of it."""
+        super().require(text, client, ino, right, ticket, now_s + LIFETIME_S + SLACK_S - CAPABILITY_S)
+
+
 @contextmanager
 def simulated_stores() -> Iterator[None]:
     """Have meta-servers use SimulatedStore."""
@@ -125,7 +139,9 @@ class Machine:
         self.name = name
         self.baton = cluster.baton
         chance = random.Random(f"{cluster.seed}/{name}")
-        self.clock = SimulatedClock(self.baton, chance.uniform(0, 1e6), 1_700_000_000_000_000_000 + chance.randrange(1 << 40))
+        start_s, off_ns = chance.uniform(0, 1e6), chance.randrange(1 << 40)
+        off_ns %= CLOCKS_OFF_NS_MAX if cluster.keys else 1 << 40
+        self.clock = SimulatedClock(self.baton, start_s, 1_700_000_000_000_000_000 + off_ns)
         self.boots = 1
         self.starts = 0
         self.process: Process | None = None
@@ -184,9 +200,13 @@ class MountMachine(Machine):
 class SimulatedCluster:
     """One meta-server, N data servers, any number of mounts. Lives within Baton.run()."""
 
-    def __init__(self, baton: Baton, seed: str, folder: Path, servers: int, mounts: int, *, scrubs: bool = False) -> None:
+    def __init__(
+        self, baton: Baton, seed: str, folder: Path, servers: int, mounts: int, *, scrubs: bool = False, keys: bool = False
+    ) -> None:
         self.baton = baton
         self.seed = seed
+        self.keys = (capability_key(b"simulated"),) if keys else ()
+        """Of capabilities; none: mounts need none."""
         self.addresses = tuple(f"data{index}:{9100 + index}" for index in range(servers))
         self.network = Network(baton, random.Random(f"{seed}/network"))
         self.data = [DataMachine(self, ServerIndex(index)) for index in range(servers)]
@@ -235,8 +255,9 @@ class SimulatedCluster:
         """Begin a mount's process and return its file system; whoever calls starts it in a task of that process."""
         machine.is_wanted = True
         process = machine.begin()
-        source = Sender(machine.name, machine.clock, process)
-        machine.tools = SimulatedMeta(self.network, source, self.meta.endpoint), SimulatedServers(self.network, source)
+        source = Sender(machine.name, machine.clock, process, Peer(machine.name, PeerKind.CLIENT, name=machine.name))
+        tools = replace(source, peer=Peer(machine.name, PeerKind.ADMIN))
+        machine.tools = SimulatedMeta(self.network, tools, self.meta.endpoint), SimulatedServers(self.network, tools)
         machine.fs = FileSystem(
             settings=MountSettings(machine.name, b"/mnt", self.addresses, 1.0, 1e9),
             meta=SimulatedMeta(self.network, source, self.meta.endpoint),
@@ -268,6 +289,7 @@ class SimulatedCluster:
             random=SeededRandom(f"{self.seed}/{machine.name}/{machine.starts}"),
             tasks=SimulatedTasks(process),
             events=machine.events,
+            verifier=HurriedVerifier(lambda: self.keys) if self.keys else None,
         )
         machine.service = service
         self._supervise(machine, process, service, lambda: machine.endpoint.listen(process, service, service.name))
@@ -282,6 +304,7 @@ class SimulatedCluster:
             tasks=MetaTasks(process, machine.disk),
             servers=SimulatedServers(self.network, source),
             events=machine.events,
+            signer=Signer(lambda: self.keys) if self.keys else None,
         )
         machine.service = service
         self._supervise(machine, process, service, lambda: machine.endpoint.listen(process, service))

@@ -96,6 +96,8 @@ class Faults:
             baton.sleep(fault.duration_s)
             cluster.network.cut -= pairs
         elif fault.harm is Harm.SET_CLOCK:
+            if self._plan.keys:
+                return
             machine.clock.wall_at_start_ns += self._chance.choice((-1, 1)) * self._chance.randrange(10**15)
         elif fault.harm is Harm.POWER_CUT:
             self._note_if_second(machine)

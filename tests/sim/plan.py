@@ -132,6 +132,8 @@ class Plan:
     faults: tuple[Fault, ...]
     scrubs: bool = False
     """Whether data servers scrub by themselves, and at the end it is the scrub that must have made all copies equal."""
+    keys: bool = False
+    """Whether mounts need capabilities. Clocks are then not set: servers whose clocks differ by minutes refuse each other's."""
 
     @property
     def may_fill_disks(self) -> bool:
@@ -165,7 +167,7 @@ class Plan:
 
     def describe(self) -> str:
         """Return the plan for people."""
-        scrubs = ", scrubs" if self.scrubs else ""
+        scrubs = f"{', scrubs' if self.scrubs else ''}{', keys' if self.keys else ''}"
         lines = [f"{self.servers} data servers, {self.mounts} mounts, preempt {self.preempt:.3f}, {self.messages}{scrubs}"]
         for step in self.steps:
             patience = "" if step.patience_s is None else f", interrupted after {step.patience_s:.2f} s"
@@ -208,6 +210,7 @@ def make_plan(seed: int) -> Plan:
         steps=steps,
         faults=_faults(chance, servers, mounts, len(steps)),
         scrubs=scrubs,
+        keys=random.Random(f"keys {seed}").random() < 0.25,
     )
 
 

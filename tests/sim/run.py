@@ -60,7 +60,7 @@ class Run:
         """Carry everything out. Runs as the first task."""
         plan, baton = self._plan, self.baton
         self._cluster = cluster = SimulatedCluster(
-            baton, str(plan.seed), self._folder, plan.servers, plan.mounts, scrubs=plan.scrubs
+            baton, str(plan.seed), self._folder, plan.servers, plan.mounts, scrubs=plan.scrubs, keys=plan.keys
         )
         self._make()
         cluster.network.faults = plan.messages
