@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dfs.client.metadata.lease import Lease
-from dfs.core.errors import Interrupted
+from dfs.core.errors import ClientRefused, Interrupted
 from dfs.core.limits import LEASE_CLIENT_S, LEASE_META_S
 from tests.harness.local_cluster import CallerContext
 from tests.unit.client.parts import TASKS, ManualClock
@@ -44,6 +44,18 @@ def test_lost_lease_is_invalid_until_renewed_and_who_waits_can_be_ended() -> Non
     lease.lose()
     ctx.end()
     with pytest.raises(Interrupted):
+        lease.wait(ctx)
+    lease.renew(clock.now_s)
+    lease.wait(ctx)
+
+
+def test_refused_mount_may_not_write_and_who_waits_learns_why_until_it_is_taken_again() -> None:
+    clock, ctx = ManualClock(), CallerContext()
+    lease = Lease(clock, TASKS)
+    lease.renew(clock.now_s)
+    lease.refuse(ClientRefused("10.0.0.1", "no export is for it"))
+    assert not lease.is_valid()
+    with pytest.raises(ClientRefused, match="no export is for it"):
         lease.wait(ctx)
     lease.renew(clock.now_s)
     lease.wait(ctx)
