@@ -22,7 +22,11 @@ from dfs.core.errors import CapabilityRefused
 from dfs.core.ids import NO_TICKET, NUMBER_MAX, Ino, Ticket
 
 LIFETIME_S: Final = 900
-"""How long a capability counts."""
+"""How long a capability to read counts."""
+WRITE_LIFETIME_S: Final = 120
+"""How long one to write counts. A mount that does not reach the meta-server stops writing sooner (LEASE_CLIENT_S), so that it gains
+nothing by a longer time; and nothing but this ends what a client may put under a ticket that it has given back.
+"""
 SLACK_S: Final = 60
 """By how much the clocks of the servers may differ."""
 _DERIVED: Final = b"dfs 1 capability key"
@@ -54,7 +58,7 @@ class Capability(NamedTuple):
 
     def expires_s(self) -> int:
         """Return when it ends, in seconds since 1970."""
-        return self.issued_s + LIFETIME_S
+        return self.issued_s + (WRITE_LIFETIME_S if Right.WRITE in self.rights else LIFETIME_S)
 
 
 def capability_key(cluster_key: bytes) -> bytes:

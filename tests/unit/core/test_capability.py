@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from dfs.core.capability import (
     LIFETIME_S,
     SLACK_S,
+    WRITE_LIFETIME_S,
     Capability,
     Right,
     Signer,
@@ -24,6 +25,7 @@ from dfs.core.capability import (
 )
 from dfs.core.errors import CapabilityRefused
 from dfs.core.ids import NO_TICKET, NUMBER_MAX, Ino, Ticket
+from dfs.core.limits import LEASE_CLIENT_S
 
 KEY, OTHER_KEY = capability_key(b"a" * 32), capability_key(b"b" * 32)
 INO, TICKET, NOW_S = Ino(77), Ticket(1234), 1_800_000_000
@@ -124,14 +126,19 @@ def test_number_out_of_range_is_no_capability(number: int) -> None:
     assert read(sign(READ._replace(ticket=Ticket(number)), "alice", KEY)) is None
 
 
-def test_capability_expires_with_the_clocks_slack() -> None:
-    text = sign(READ, "alice", KEY)
-    verify(text, now_s=NOW_S + LIFETIME_S + SLACK_S)
+@pytest.mark.parametrize(("capability", "lifetime_s"), [(READ, LIFETIME_S), (WRITE, WRITE_LIFETIME_S)])
+def test_capability_expires_with_the_clocks_slack(capability: Capability, lifetime_s: int) -> None:
+    text = sign(capability, "alice", KEY)
+    verify(text, now_s=NOW_S + lifetime_s + SLACK_S)
     verify(text, now_s=NOW_S - SLACK_S)
     with pytest.raises(CapabilityRefused, match="it has expired 61 s ago by this server's clock"):
-        verify(text, now_s=NOW_S + LIFETIME_S + SLACK_S + 1)
+        verify(text, now_s=NOW_S + lifetime_s + SLACK_S + 1)
     with pytest.raises(CapabilityRefused, match="it is from 61 s after now by this server's clock"):
         verify(text, now_s=NOW_S - SLACK_S - 1)
+
+
+def test_one_to_write_outlives_the_lease_of_a_mount_and_not_by_much() -> None:
+    assert LEASE_CLIENT_S < WRITE_LIFETIME_S < 10 * LEASE_CLIENT_S
 
 
 def test_both_keys_count_while_they_are_changed_and_the_first_signs() -> None:
