@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from dfs.cli.network_terms import NetworkTerms
+from dfs.core import capability
+from dfs.core.capability import capability_key
 from dfs.core.events import CONFIG_REFUSED, KEYS_RELOADED, Event
 from dfs.core.interfaces import EventSink
 from dfs.core.keys import DEFAULT_CLIENT, Keys, Sender, show_ids
@@ -50,6 +52,18 @@ class Credentials:
         if self._keyring is None:
             return None
         return Verifier(keyring=self._keyring, receiver=self._sender, clock=SystemClock(), random=SystemRandom(), events=events)
+
+    def capability_signer(self) -> capability.Signer | None:
+        """Return what signs the capabilities of clients: the meta-server's."""
+        return None if self._keyring is None else capability.Signer(self._capability_keys)
+
+    def capability_verifier(self) -> capability.Verifier | None:
+        """Return what checks the capabilities of clients: a data server's."""
+        return None if self._keyring is None else capability.Verifier(self._capability_keys)
+
+    def _capability_keys(self) -> list[bytes]:
+        assert self._keyring is not None
+        return [capability_key(key.secret) for key in self._keyring.keys]
 
     def reload(self, events: EventSink) -> None:
         """Read the keys again and tell; if they are wrong, those that were read before stay."""

@@ -72,6 +72,7 @@ def run_data_server(
         random=SystemRandom(),
         tasks=ThreadTasks(),
         events=events,
+        verifier=credentials.capability_verifier(),
     )
     server = RpcServer(
         address=address,

@@ -66,6 +66,7 @@ def run_meta_server(
         servers=servers,
         events=events,
         look=LocalDisk(folder).space,
+        signer=credentials.capability_signer(),
     )
     server = RpcServer(
         address=address,

@@ -13,6 +13,7 @@ before it and the name of the client, which is not in the text: who verifies use
 from __future__ import annotations
 
 import enum
+import functools
 import hmac
 import re
 from collections.abc import Callable, Sequence
@@ -31,6 +32,7 @@ SLACK_S: Final = 60
 """By how much the clocks of the servers may differ."""
 _DERIVED: Final = b"dfs 1 capability key"
 """Begins as no label of dfs/core/keys.py does."""
+KEYS_KEPT_MAX: Final = 8
 _VERSION: Final = 1
 _TEXT: Final = re.compile(r"1:([0-9]{1,13}):([0-7]):([0-9]{1,13}):([0-9]{1,11}):([0-9a-f]{64})", re.ASCII)
 
@@ -61,6 +63,7 @@ class Capability(NamedTuple):
         return self.issued_s + (WRITE_LIFETIME_S if Right.WRITE in self.rights else LIFETIME_S)
 
 
+@functools.lru_cache(KEYS_KEPT_MAX)
 def capability_key(cluster_key: bytes) -> bytes:
     """Return the key of capabilities that belongs to a cluster key."""
     return hmac.digest(cluster_key, _DERIVED, "sha256")

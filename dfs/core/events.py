@@ -465,6 +465,7 @@ KEYS_RELOADED = EventKind(
     "6d1f0c5be0a84d0f8f0b6a2f5a1c7ea2",
     Level.INFO,
     "the keys were read again: {keys}",
+)
 CLIENT_REFUSED = EventKind(
     "CLIENT_REFUSED",
     "6d1f0c5be0a84d0f8f0b6a2f5a1c7ec0",

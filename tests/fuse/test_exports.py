@@ -1,5 +1,5 @@
 """Goal: exports hold for real mounts from machines with addresses of their own, and a reload changes them. Method: one cluster and
-its clients in network namespaces.
+its clients in network namespaces, without a key, and one with a key, where clients have names.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from pathlib import Path
 import pytest
 
 from dfs.cli.mount_table import is_mounted
+from dfs.core.keys import Key, client_keys
+from dfs.host.key_files import create_key_file
 from tests.harness.networks import Machine, NetworkCluster, Networks
 from tests.harness.program import module_command
 from tests.harness.waiting import wait_until
 
+CONTENT = bytes(range(256)) * 40
 ROOT = Path(__file__).resolve().parents[2]
 EXPORTS = """
 [export:everything]
@@ -176,3 +179,100 @@ def test_client_that_loses_its_export_gets_errors_and_never_hangs(cluster: Netwo
     cluster.set_exports(EXPORTS)
     wait_until(lambda: error_of(lambda: os.listdir(reader)) is None, "the mount to come back")
     assert (reader / "pub" / "guests" / "file").read_bytes() == b"for guests"
+
+
+# --- with a key --------------------------------------------------------------------------------------------------------------
+
+KEYED = """
+[export:all]
+clients = owner
+
+[export:readers]
+clients = reader
+access = ro
+
+[export:guests]
+clients = guest
+networks = 10.77.13.0/24
+folder = /pub/guests
+"""
+
+
+@pytest.fixture(scope="module")
+def keyed(tmp_path_factory: pytest.TempPathFactory, networks: Networks) -> Iterator[NetworkCluster]:
+    secret = os.urandom(32)
+    with NetworkCluster(tmp_path_factory.mktemp("keyed"), networks, KEYED, secret=secret) as cluster:
+        cluster.allow("is refused: no export is for it", "was refused: no export is for it", "this mount lost its lease")
+        cluster.start()
+        for number, name in ((11, "owner"), (12, "reader"), (13, "guest")):
+            mount = cluster.mount_at(networks.client(number), number, ["-o", f"key_file={key_of(cluster, secret, name)}"])
+            mount.start()
+            mount.wait_ready()
+            if name == "owner":
+                (mount.path / "pub" / "guests").mkdir(parents=True)
+                (mount.path / "pub" / "guests").chmod(0o777)
+                (mount.path / "pub" / "guests" / "file").write_bytes(CONTENT)
+                (mount.path / "secret").write_bytes(CONTENT)
+        key_of(cluster, secret, "stranger")
+        yield cluster
+        print(cluster.logs())
+    cluster.assert_quiet()
+
+
+def key_of(cluster: NetworkCluster, secret: bytes, name: str) -> Path:
+    """Return the key file of a client."""
+    path = cluster.folder / f"{name}.key"
+    create_key_file(path, client_keys((Key(secret),), name))
+    return path
+
+
+def test_clients_are_known_by_the_names_in_their_keys(keyed: NetworkCluster) -> None:
+    owner, reader, guest = (path_of(keyed, number) for number in (11, 12, 13))
+    assert (reader / "secret").read_bytes() == CONTENT
+    assert error_of(lambda: (reader / "secret").open("r+b")) == errno.EROFS
+    assert error_of(lambda: (reader / "new").touch()) == errno.EROFS
+    assert os.listdir(guest) == ["file"]
+    with (guest / "file").open("r+b") as file:
+        file.write(b"guest")
+        file.flush()
+        os.fsync(file.fileno())
+    assert (owner / "pub" / "guests" / "file").read_bytes() == b"guest" + CONTENT[5:]
+    with (owner / "holes").open("wb") as file:
+        file.truncate(1 << 20)
+        file.seek(1 << 19)
+        file.write(b"x")
+    assert (reader / "holes").stat().st_blocks == 1
+
+
+def test_key_of_a_client_without_an_export_is_refused_by_its_name(keyed: NetworkCluster, stranger: Machine, tmp_path: Path) -> None:
+    point = tmp_path / "mnt"
+    point.mkdir()
+    words = ("-o", f"key_file={keyed.folder}/stranger.key")
+    done = stranger.run(sys.executable, ROOT / "scripts" / "mount.dfs", keyed.meta_address, point, *words)
+    assert done.returncode == 32
+    assert "client stranger at 10.77.9.2 is refused: no export is for it" in done.stderr
+
+
+def test_key_from_elsewhere_is_refused_where_the_export_names_a_network(
+    keyed: NetworkCluster, stranger: Machine, tmp_path: Path
+) -> None:
+    point = tmp_path / "mnt"
+    point.mkdir()
+    words = ("-o", f"key_file={keyed.folder}/guest.key")
+    done = stranger.run(sys.executable, ROOT / "scripts" / "mount.dfs", keyed.meta_address, point, *words)
+    assert done.returncode == 32
+    assert "client guest at 10.77.9.2 is refused" in done.stderr
+
+
+def test_tools_with_the_cluster_key_are_subject_to_no_export(keyed: NetworkCluster, stranger: Machine) -> None:
+    done = stranger.run(*module_command("dfs.cli.dfsctl", "fsck", "--config", keyed.config_file))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_data_server_refuses_a_client_that_shows_no_capability(keyed: NetworkCluster, stranger: Machine) -> None:
+    ino = (path_of(keyed, 11) / "secret").stat().st_ino
+    where = ("--meta", keyed.meta_address, "--key-file", keyed.folder / "reader.key")
+    for method, arguments in (("count_blocks", [str(ino), "1"]), ("sync", [str(ino)])):
+        done = stranger.run(*module_command("dfs.cli.dfsctl", "rpc", "--data", "0", method, *arguments, *where))
+        assert done.returncode != 0
+        assert "no valid capability: none was shown" in done.stderr

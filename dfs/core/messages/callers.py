@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from dfs.core.messages.blocks import Clean, CountBlocks, Drop, Fence, Get, ListInodes, Put, Repair, Sync
-from dfs.core.messages.content import Acquire, Close, Commit, Truncate, Yield
+from dfs.core.messages.content import Acquire, Certify, Close, Commit, Truncate, Yield
 from dfs.core.messages.data_server import CommitFormat, Identify, NoteMark, PrepareFormat, ShowData
 from dfs.core.messages.inspection import (
     AcceptRollback,
@@ -59,7 +59,7 @@ CALLERS: Final[dict[type[Request[Any]], Kinds]] = {
     **dict.fromkeys((OpenSession, Heartbeat, AssertOpens, EndSession), _CLIENTS),
     **dict.fromkeys((Lookup, ReadLink, ListFolder, Create, Open, MakeFolder, MakeNode, MakeSymlink), _CLIENTS),
     **dict.fromkeys((Link, Unlink, RemoveFolder, Rename, SetAttributes), _CLIENTS),
-    **dict.fromkeys((Acquire, Truncate, Commit, Yield, Close), _CLIENTS),
+    **dict.fromkeys((Acquire, Truncate, Commit, Yield, Close, Certify), _CLIENTS),
     **dict.fromkeys((SetXattr, GetXattr, ListXattrs, RemoveXattr), _CLIENTS),
     **dict.fromkeys((Lock, Unlock, FindLock, AssertLocks), _CLIENTS),
     **dict.fromkeys((StatFileSystem, ShowMeta), _CLIENTS),
@@ -68,14 +68,17 @@ CALLERS: Final[dict[type[Request[Any]], Kinds]] = {
     # The data servers' methods: blocks, as mounts, tools and the other data servers use them.
     **dict.fromkeys((Put, CountBlocks), _CLIENTS),
     Sync: _CLIENTS | _META,
-    **dict.fromkeys((Get, Repair), _CLIENTS | _DATA),
+    Get: _CLIENTS | _DATA,
+    Repair: _ADMIN | _DATA,
     # Who a data server is and how it is.
     **dict.fromkeys((Identify, ShowData), _ALL),
     # What the meta-server has them do.
     **dict.fromkeys((Fence, Clean, Drop, PrepareFormat, CommitFormat, NoteMark, StoreSnapshot), _META),
     ListInodes: _META | _ADMIN,
     # What they ask of each other.
-    **dict.fromkeys((Pull, ListFloors, AskMoment, Mend), _DATA),
+    **dict.fromkeys((Pull, ListFloors, AskMoment), _DATA),
+    # A mount has a server take its neighbour's copy, rather than hand it one (decision record 22).
+    Mend: _CLIENTS | _DATA,
     # What tools ask of them.
     **dict.fromkeys((AcceptLoss, Scrub, ShowScrub, ListSnapshots, FetchSnapshot), _ADMIN),
 }
