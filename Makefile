@@ -106,6 +106,7 @@ install: man install-files ## Install into DESTDIR=/ as other distributions' pac
 install-files: man
 	install -D -m 644 conf/dfs.conf "$(DESTDIR)/etc/dfs/dfs.conf"
 	install -d "$(DESTDIR)/etc/dfs/dfs.conf.d"
+	install -d -m 750 "$(DESTDIR)/etc/dfs/tls"
 	install -D -m 644 -t "$(DESTDIR)$(UNITDIR)" $(wildcard $(foreach kind,service socket slice target,packaging/systemd/*.$(kind)))
 	install -D -m 644 packaging/systemd/dfs.sysusers "$(DESTDIR)$(PREFIX)/lib/sysusers.d/dfs.conf"
 	install -D -m 644 packaging/systemd/dfs.tmpfiles "$(DESTDIR)$(PREFIX)/lib/tmpfiles.d/dfs.conf"

@@ -76,7 +76,7 @@ find_python() {
 make_environment() {
     [ -x "$venv/bin/python" ] || "$(find_python)" -m venv "$venv"
     echo "Installing Python packages into $venv"
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable "$checkout[dev,fast]"
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable "$checkout[dev,fast,tls]"
 }
 
 if [ "$venv" = --packages ]; then

@@ -20,20 +20,25 @@ from dfs.rpc.client import DataServersClient, MetaClient, RawClient
 
 def connect_meta(address: str, call_timeout_s: float, network: NetworkTerms) -> MetaApi:
     """Return a client of the meta-server at host:port; nothing is sent yet. Raises: ConfigError."""
-    signer = Credentials(network, ADMIN).signer()
-    return MetaClient(address=address, peer="meta-server", clock=SystemClock(), call_timeout_s=call_timeout_s, signer=signer)
+    signer, tls = Credentials(network, ADMIN).signer(), network.read_tls(Unheard())
+    return MetaClient(
+        address=address, peer="meta-server", clock=SystemClock(), call_timeout_s=call_timeout_s, signer=signer, tls=tls
+    )
 
 
 def connect_data_servers(call_timeout_s: float, network: NetworkTerms) -> DataServers:
     """Return a client of data servers whose addresses it is yet to be told. Raises: ConfigError."""
-    return DataServersClient(clock=SystemClock(), call_timeout_s=call_timeout_s, signer=Credentials(network, ADMIN).signer())
+    signer, tls = Credentials(network, ADMIN).signer(), network.read_tls(Unheard())
+    return DataServersClient(clock=SystemClock(), call_timeout_s=call_timeout_s, signer=signer, tls=tls)
 
 
 def connect_raw(address: str, server: str, call_timeout_s: float, network: NetworkTerms) -> RawClient:
     """Return a client for calls by hand; `server`: CLUSTER/INDEX, or empty for the meta-server. Raises: ConfigError."""
     peer = f"data server {server.rpartition('/')[2]}" if server else "meta-server"
-    signer = Credentials(network, ADMIN).signer()
-    return RawClient(address=address, peer=peer, server=server, clock=SystemClock(), call_timeout_s=call_timeout_s, signer=signer)
+    signer, tls = Credentials(network, ADMIN).signer(), network.read_tls(Unheard())
+    return RawClient(
+        address=address, peer=peer, server=server, clock=SystemClock(), call_timeout_s=call_timeout_s, signer=signer, tls=tls
+    )
 
 
 def make_reader(servers: DataServers) -> Reader:

@@ -33,7 +33,7 @@ from dfs.host.tasks import ThreadTasks
 from dfs.rpc.client import DataServersClient
 from dfs.rpc.server import RpcServer
 
-SECTIONS: Final = ("data", "metrics", "log")
+SECTIONS: Final = ("data", "tls", "metrics", "log")
 """The sections of the configuration that concern it, besides those of the single data servers."""
 
 
@@ -62,7 +62,8 @@ def run_data_server(
     keep_freed_memory()
     clock, address, events = SystemClock(), addresses[index], CountedEvents(JournalEvents())
     credentials = Credentials(network, Sender(PeerKind.DATA, index=index))
-    neighbours = DataServersClient(clock=clock, signer=credentials.signer())
+    tls = network.read_tls(events, is_server=True)
+    neighbours = DataServersClient(clock=clock, signer=credentials.signer(), tls=tls)
     disk, page = LocalDisk(folder), make_page(program=program, kind="data")
     service = DataService(
         settings=DataSettings(index=index, boot_id=boot_id(), addresses=tuple(addresses), scrub_bytes_per_s=scrub_bytes_per_s),
@@ -84,6 +85,7 @@ def run_data_server(
         identity=service.name,
         metrics=served(page, metrics, is_on=metrics.data),
         **admission(network, credentials, events),
+        tls=tls,
     )
     page.add(service, server, disk, neighbours, events)
 
@@ -92,4 +94,4 @@ def run_data_server(
         credentials.reload(events)
 
     reload = None if source is None else reloading(source, SECTIONS, apply, events)
-    serve(service, server, f"data server {index} at {address}", folder, reload, events, require_mount=require_mount)
+    serve(service, server, f"data server {index} at {address}", folder, reload, events, require_mount=require_mount, tls=tls)

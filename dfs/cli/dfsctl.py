@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,11 +18,13 @@ from dfs.cli.arguments import PREFIX, OneLineParser, make_parser, parse_address,
 from dfs.cli.cluster_file import NAME, parse_servers, write_cluster
 from dfs.cli.configuration import add_config_option, config_path, find_drop_ins, has_config, read_config
 from dfs.cli.key_commands import add_key_commands
-from dfs.cli.network_terms import NetworkTerms, network_terms
+from dfs.cli.network_terms import NetworkTerms, network_terms, terms_of_address
+from dfs.cli.tls.commands import add_tls_commands
 from dfs.core.errors import ExitCode
 from dfs.core.start_errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
+    from dfs.core.config import Config
     from dfs.core.interfaces import CallContext, DataServers, MetaApi
 
 PROGRAM: Final = "dfsctl"
@@ -34,6 +37,7 @@ Exit status:
   ls-blocks    0 both copies of all blocks are good, 1 some are not
   lost         0 nothing is lost, 1 something is
   dump-strip   0 everything verifies, 1 something does not
+  tls show     0 the configured certificates are valid for more than 30 days, 1 one is not
   scrub --wait 0 nothing was found or all of it repaired, 1 damage is left or some copies could not be compared
   all          2 wrong usage, 3 wrong configuration, 4 a file or folder that can't be used, 5 a server that is needed does
                not answer"""
@@ -99,6 +103,7 @@ def make_dfsctl_parser() -> OneLineParser:
     call.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="JSON, a word, or b:TEXT for bytes")
     call.add_argument("--data", type=parse_index, metavar="N", help="ask data server N instead of the meta-server")
     _add_cluster(call, _call)
+    add_tls_commands(commands)
     dump = commands.add_parser("dump-strip", help="what a strip file on a data server's disk says", allow_abbrev=False)
     dump.add_argument("file", type=Path, metavar="FILE")
     dump.set_defaults(run=_dump_strip)
@@ -132,6 +137,7 @@ def _config_check(options: argparse.Namespace) -> int:
     path = config_path(options.config)
     try:
         config = read_config(options.config)
+        tls_line = _check_tls(config)
     except ConfigError as error:
         # No event: the program whose start or reload this belongs to tells it for itself.
         print(f"{PROGRAM}: {' '.join(str(error).split())}", file=sys.stderr)
@@ -139,7 +145,20 @@ def _config_check(options: argparse.Namespace) -> int:
     for file in (path, *find_drop_ins(path)):
         print(f"{file}: good")
     print(f"cluster {config.cluster.name}: meta-server at {config.meta.address}, {len(config.servers)} data servers")
+    if tls_line:
+        print(tls_line)
     return ExitCode.DONE
+
+
+def _check_tls(config: Config) -> str:
+    """Return what is to be said of the files for TLS, nothing if it is off. Raises: ConfigError."""
+    if not config.tls.is_on:
+        return ""
+    from dfs.cli.connections import Unheard
+
+    tls = network_terms(config).read_tls(Unheard())
+    assert tls is not None
+    return f"TLS: certificate of {tls.now.certificate.name}, valid until {tls.now.certificate.until}"
 
 
 def _add_backup(commands: argparse._SubParsersAction[OneLineParser]) -> None:
@@ -189,7 +208,9 @@ def _find_cluster(options: argparse.Namespace, mounted_from: str = "") -> tuple[
     if not address or (not options.meta and has_config(options.config)):
         config = read_config(options.config)
         address, network = address or config.meta.address, network_terms(config)
-    return address, network if options.key_file is None else NetworkTerms(key_file=options.key_file)
+    elif options.meta:
+        network = NetworkTerms(tls=terms_of_address(address).tls)
+    return address, network if options.key_file is None else replace(network, key_file=options.key_file)
 
 
 def _context() -> CallContext:

@@ -31,7 +31,7 @@ from dfs.meta.settings import MetaSettings
 from dfs.rpc.client import DataServersClient
 from dfs.rpc.server import RpcServer
 
-SECTIONS: Final = ("cluster", "meta", "export", "metrics", "log")
+SECTIONS: Final = ("cluster", "meta", "tls", "export", "metrics", "log")
 """The sections of the configuration that concern it, besides those of the single data servers."""
 
 
@@ -56,7 +56,9 @@ def run_meta_server(
     setup_logging(level, program)
     keep_freed_memory()
     clock, events, credentials = SystemClock(), CountedEvents(JournalEvents()), Credentials(network, META)
-    servers, page = DataServersClient(clock=clock, signer=credentials.signer()), make_page(program=program, kind="meta")
+    tls = network.read_tls(events, is_server=True)
+    servers = DataServersClient(clock=clock, signer=credentials.signer(), tls=tls)
+    page = make_page(program=program, kind="meta")
     service = MetaService(
         settings=settings,
         store_path=str(folder / STORE_NAME),
@@ -78,6 +80,7 @@ def run_meta_server(
         inherited_fd=take_inherited_socket(),
         metrics=served(page, metrics, is_on=metrics.meta),
         **admission(network, credentials, events),
+        tls=tls,
     )
     page.add(service, server, servers, events)
 
@@ -86,4 +89,4 @@ def run_meta_server(
         credentials.reload(events)
 
     reload = None if source is None else reloading(source, SECTIONS, follow, events)
-    serve(service, server, f"meta-server at {address}", folder, reload, events, require_mount=False)
+    serve(service, server, f"meta-server at {address}", folder, reload, events, require_mount=False, tls=tls)

@@ -23,6 +23,7 @@ from dfs.cli.mount_helper.shutdown import end_waits
 from dfs.cli.mount_loop import serve_until_unmounted
 from dfs.cli.mount_metrics import shown_on_socket
 from dfs.cli.mount_plan import PROGRAM, SCRIPT, MountPlan, plan_configured, plan_original
+from dfs.cli.network_terms import watch_certificate, with_certificate
 from dfs.cli.reloading import Reloading
 from dfs.client.filesystem import FileSystem
 from dfs.client.settings import MountSettings
@@ -78,7 +79,8 @@ def run_mount(plan: MountPlan, notify: Notify | None = None, begin_log: Callable
     """Mount, serve, unmount, and return the exit status.
 
     Arguments: the plan, who is told how it goes (None: systemd), and what makes this process' log.
-    Raises: MountPointError; PeerStartError if the servers are not there in time or belong to another file system.
+    Raises: MountPointError; PeerStartError if the servers are not there in time or belong to another file system; TlsFailed if
+    they and this machine do not let each other in.
     """
     binding = load_binding()
     credentials = Credentials(plan.network, MOUNT)
@@ -90,8 +92,9 @@ def run_mount(plan: MountPlan, notify: Notify | None = None, begin_log: Callable
     notify = notify or SystemdNotify()
     clock, events, random = SystemClock(), CountedEvents(JournalEvents()), SystemRandom()
     stop = StopRequest(can_reload=plan.is_service)
-    meta = MetaClient(address=plan.meta_address, peer="meta-server", clock=clock, signer=credentials.signer())
-    servers = DataServersClient(clock=clock, signer=credentials.signer())
+    tls = plan.network.read_tls(events)
+    meta = MetaClient(address=plan.meta_address, peer="meta-server", clock=clock, signer=credentials.signer(), tls=tls)
+    servers = DataServersClient(clock=clock, signer=credentials.signer(), tls=tls)
     prefix = random.token_bytes(PREFIX_BYTES).hex()
     filesystem = FileSystem(
         settings=MountSettings(
@@ -119,17 +122,19 @@ def run_mount(plan: MountPlan, notify: Notify | None = None, begin_log: Callable
         on_end=stop.wake,
     )
     notify.status(f"waiting for the meta-server at {plan.meta_address}")
-    if not _open_session(filesystem, PlainContext(f"{prefix}-start", lambda: _end_reason(stop)), plan.meta_address):
-        return ExitCode.DONE
-    page = make_page(program=plan.program, kind="mount")
-    page.add(mount, filesystem, meta, servers, events)
-    shown = shown_on_socket(page, Path(plan.metrics.socket_folder), point) if plan.shows_metrics() else nullcontext()
-    try:
-        what = f"{plan.meta_address} mounted on {show(point)}"
-        with shown:
-            all_ended = serve_until_unmounted(mount, stop, notify, events, what, _reload(plan, filesystem, mount, events))
-    finally:
-        filesystem.stop(PlainContext(request_id=f"{prefix}-stop"))
+    with watch_certificate(tls, events) as watch:
+        if not _open_session(filesystem, PlainContext(f"{prefix}-start", lambda: _end_reason(stop)), plan.meta_address):
+            return ExitCode.DONE
+        page = make_page(program=plan.program, kind="mount")
+        page.add(mount, filesystem, meta, servers, events)
+        shown = shown_on_socket(page, Path(plan.metrics.socket_folder), point) if plan.shows_metrics() else nullcontext()
+        reload = with_certificate(_reload(plan, filesystem, mount, events), watch)
+        try:
+            what = f"{plan.meta_address} mounted on {show(point)}"
+            with shown:
+                all_ended = serve_until_unmounted(mount, stop, notify, events, what, reload)
+        finally:
+            filesystem.stop(PlainContext(request_id=f"{prefix}-stop"))
     if not all_ended:
         LOG.critical("expected all operations to end with the mount, got some that do not; the process ends as it is")
         end_process()

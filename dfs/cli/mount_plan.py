@@ -17,7 +17,7 @@ from dfs.cli.configuration import ConfigSource, add_config_option, read_config
 from dfs.cli.mount_helper.options import RETRY_S, MountWishes, parse_options, split_options
 from dfs.cli.mount_helper.parameters import read_parameters
 from dfs.cli.mount_helper.source import find_source
-from dfs.cli.network_terms import NetworkTerms, network_terms
+from dfs.cli.network_terms import NetworkTerms, network_terms, terms_of_address
 from dfs.core.config import Config, LogLevel, MetricsConfig, MountConfig
 from dfs.core.start_errors import UsageError
 from dfs.fusefs.mounting import MountOptions
@@ -121,7 +121,7 @@ def _plan_in_foreground(config_file: Path | None, meta: str | None, point: bytes
     """Return the plan for --config and --meta."""
     start_timeout_s = START_TIMEOUT_S if wishes.retry_s is None else wishes.retry_s
     if meta is not None and config_file is None:
-        plan = MountPlan(PROGRAM, LogLevel.INFO, point, meta, (), MountConfig(), _network(None, wishes))
+        plan = MountPlan(PROGRAM, LogLevel.INFO, point, meta, (), MountConfig(), _network(None, wishes, meta))
     else:
         config = read_config(config_file)
         address, network = meta or config.meta.address, _network(config, wishes)
@@ -139,7 +139,7 @@ def plan_source(source: str, point: bytes, wishes: MountWishes) -> MountPlan:
     level = LogLevel.INFO if found.config is None else found.config.log.level
     servers = () if found.config is None else _servers(found.config)
     start_timeout_s = RETRY_S if wishes.retry_s is None else wishes.retry_s
-    plan = MountPlan(PROGRAM, level, point, found.meta_address, servers, mount, _network(found.config, wishes))
+    plan = MountPlan(PROGRAM, level, point, found.meta_address, servers, mount, _network(found.config, wishes, found.meta_address))
     metrics = MetricsConfig() if found.config is None else found.config.metrics
     return replace(plan, source=source, wishes=wishes, start_timeout_s=start_timeout_s, metrics=metrics)
 
@@ -153,9 +153,12 @@ def plan_service(source: str, point: bytes, wishes: MountWishes) -> MountPlan:
     return replace(plan, source_config=ConfigSource(running, lambda: find_source(source, wishes.config).config or running))
 
 
-def _network(config: Config | None, wishes: MountWishes) -> NetworkTerms:
-    """Return on what terms the mount takes part in the network; the option key_file counts more than the configuration."""
-    terms = NetworkTerms() if config is None else network_terms(config)
+def _network(config: Config | None, wishes: MountWishes, address: str = "") -> NetworkTerms:
+    """Return on what terms the mount takes part in the network; the option key_file counts more than the configuration.
+
+    `address`: where the meta-server is; without a configuration the files for TLS are those of this machine's that names the same.
+    """
+    terms = NetworkTerms(tls=terms_of_address(address).tls) if config is None else network_terms(config)
     return terms if wishes.key_file is None else replace(terms, key_file=wishes.key_file)
 
 

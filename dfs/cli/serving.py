@@ -9,12 +9,13 @@ process that loads what it does not run starts later.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from dfs.cli.configuration import ConfigSource
 from dfs.cli.credentials import Credentials
-from dfs.cli.network_terms import NetworkTerms
+from dfs.cli.network_terms import NetworkTerms, watch_certificate, with_certificate
 from dfs.cli.reloading import Reloading
 from dfs.core.config import Config
 from dfs.core.events import INSECURE_NETWORK, Event
@@ -24,6 +25,9 @@ from dfs.host.state_folder import lock_state_folder
 from dfs.rpc.loopback_owners import LoopbackOwners
 from dfs.rpc.server import RpcServer
 from dfs.rpc.verifier import Verifier
+
+if TYPE_CHECKING:
+    from dfs.rpc.tls import TlsIdentity
 
 
 def serve(
@@ -35,11 +39,19 @@ def serve(
     events: EventSink,
     *,
     require_mount: bool,
+    tls: TlsIdentity | None,
 ) -> None:
-    """Run `service` behind `server`; `what` it is, for the log; `reload`: what SIGHUP does (None: it ends the process)."""
+    """Run `service` behind `server`.
+
+    Arguments: `what` it is, for the log; `reload`: what SIGHUP does besides reading the files of `tls` again (None: it ends the
+    process); `events`: who is told; `tls`: what the server secures its connections with.
+    """
     if server.is_on_network and not server.has_key:
         events.emit(Event(INSECURE_NETWORK, details={"what": what}))
-    with lock_state_folder(folder, require_mount=require_mount):
+    with ExitStack() as stack:
+        stack.enter_context(lock_state_folder(folder, require_mount=require_mount))
+        watch = stack.enter_context(watch_certificate(tls, events))
+        reload = with_certificate(reload, watch)
         run_service(
             service=service,
             what=what,

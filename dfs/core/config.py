@@ -306,6 +306,26 @@ class ExportConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class TlsConfig:
+    """[tls]: all programs. Either all three files are named, or none."""
+
+    certificate: str = field(
+        default="",
+        metadata=_key("file", parse_file, "This machine's certificate, in PEM; names and addresses must be in it. Empty: no TLS."),
+    )
+    key: str = field(default="", metadata=_key("file", parse_file, "The certificate's private key, in PEM, without a password."))
+    ca: str = field(
+        default="",
+        metadata=_key("file", parse_file, "The certificate of the cluster's CA: whoever it signed belongs to the cluster."),
+    )
+
+    @property
+    def is_on(self) -> bool:
+        """Whether programs talk over TLS, and over nothing else."""
+        return bool(self.certificate)
+
+
+@dataclass(frozen=True, slots=True)
 class MountConfig:
     """[mount]: every mount of the file system."""
 
@@ -404,6 +424,7 @@ class Config:
     metrics: MetricsConfig
     shutdown: ShutdownConfig
     log: LogConfig
+    tls: TlsConfig = field(default_factory=TlsConfig)
     exports: tuple[ExportConfig, ...] = ()
     """In the order of the files."""
 
@@ -412,6 +433,7 @@ SECTIONS: Final[dict[str, type]] = {
     "cluster": ClusterConfig,
     "meta": MetaConfig,
     "data": DataConfig,
+    "tls": TlsConfig,
     "mount": MountConfig,
     "metrics": MetricsConfig,
     "shutdown": ShutdownConfig,

@@ -26,6 +26,7 @@ from dfs.core.config import (
     MountConfig,
     ServerConfig,
     ShutdownConfig,
+    TlsConfig,
     default_server,
     keys_of,
     parse_name,
@@ -82,8 +83,10 @@ def parse_config(text: str, source: str, drop_ins: Sequence[ConfigText] = ()) ->
         metrics=_section(MetricsConfig(), "metrics", sections),
         shutdown=_section(ShutdownConfig(), "shutdown", sections),
         log=_section(LogConfig(), "log", sections),
+        tls=_section(TlsConfig(), "tls", sections),
         exports=tuple(_section(ExportConfig(export), f"export:{export}", sections) for export in _export_names(sections, source)),
     )
+    _check_tls(config.tls, sections)
     _check_distinct(config, sections, source)
     return config
 
@@ -171,6 +174,15 @@ def _value(key: Key, text: str, where: str) -> object:
         return key.parse(text)
     except Unfit as unfit:
         raise ConfigError(str(unfit), text or "nothing", where) from unfit
+
+
+def _check_tls(tls: TlsConfig, sections: _Sections) -> None:
+    """Refuse half a description: nobody shall believe that TLS is on when it is not."""
+    files = {key: getattr(tls, key) for key in keys_of(TlsConfig)}
+    missing = [key for key, file in files.items() if not file]
+    if missing and len(missing) < len(files):
+        given = next(iter(sections["tls"].values()))
+        raise ConfigError(f"all of {', '.join(files)}, or none", f"no {' and no '.join(missing)}", f"{given.source}: [tls]")
 
 
 def _check_distinct(config: Config, sections: _Sections, source: str) -> None:

@@ -227,6 +227,12 @@ class NotAuthenticated(PeerError):
     template = "{peer} and this program do not trust each other: {reason}"
 
 
+class TlsFailed(PeerError):
+    """No connection over TLS: a certificate that does not fit, or only one of the two sides uses TLS."""
+
+    template = "{peer} can't be trusted or does not trust us: {reason}"
+
+
 class ServerFailed(PeerError):
     """The peer met a bug of its own and said so; its journal has the details."""
 

@@ -472,5 +472,35 @@ CLIENT_REFUSED = EventKind(
     Level.WARNING,
     "a client at {peer} was refused: {reason}",
 )
+CERTIFICATE_READ = EventKind(
+    "CERTIFICATE_READ",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7eb0",
+    Level.INFO,
+    "TLS is on with the certificate of {name} in {file}, valid until {until}",
+)
+CERTIFICATE_EXPIRES = EventKind(
+    "CERTIFICATE_EXPIRES",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7eb1",
+    Level.WARNING,
+    "the certificate of {name} in {file} is valid for {days} more days only, until {until}",
+)
+CERTIFICATE_EXPIRES_SOON = EventKind(
+    "CERTIFICATE_EXPIRES_SOON",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7eb2",
+    Level.ERROR,
+    "the certificate of {name} in {file} is valid until {until} ({days} days left): no connection is made with it after that",
+)
+CERTIFICATE_REFUSED = EventKind(
+    "CERTIFICATE_REFUSED",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7eb3",
+    Level.ERROR,
+    "the files of [tls] have changed and can't be used, what was read before stays in force: {reason}",
+)
+TLS_REFUSED = EventKind(
+    "TLS_REFUSED",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7eb4",
+    Level.WARNING,
+    "refused a connection from {peer}: {reason}",
+)
 
 ALL_KINDS: tuple[EventKind, ...] = tuple(value for value in list(globals().values()) if isinstance(value, EventKind))

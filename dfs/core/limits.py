@@ -54,6 +54,8 @@ CALL_TIMEOUT_S: Final = 10.0
 READ_PATIENCE_S: Final = 1.0
 """A read turns to the other copies when a server has been silent for so long."""
 CONNECT_TIMEOUT_S: Final = 2.0
+TLS_HANDSHAKE_S: Final = 5.0
+"""Time for both sides to show their certificates, from the connection's being there."""
 
 HEARTBEAT_PARK_S: Final = 5.0
 """How long meta keeps a heartbeat waiting."""

@@ -62,6 +62,10 @@ class AddressInUse(StartError):
     exit_code = ExitCode.ADDRESS_IN_USE
 
 
+class MissingPackage(StartError):
+    """An optional package that this command needs is not installed."""
+
+
 class MountPointError(StartError):
     """The mount point cannot be used."""
 

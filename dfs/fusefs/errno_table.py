@@ -51,6 +51,7 @@ FAULTS: Final[frozenset[type[errors.DfsError]]] = frozenset(
         errors.BadAnswer,
         errors.NotAuthenticated,
         errors.CallerRefused,
+        errors.TlsFailed,
         errors.ServerFailed,
         errors.SessionExpired,
         errors.CapabilityRefused,

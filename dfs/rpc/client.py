@@ -37,6 +37,7 @@ from dfs.rpc.framing import request_head
 from dfs.rpc.measures import call_samples
 from dfs.rpc.pool import ConnectionPool
 from dfs.rpc.signer import Signer
+from dfs.rpc.transport import Security
 
 A = TypeVar("A")
 
@@ -55,10 +56,10 @@ _NAME_OF: Final = {cls: name for methods in (META_METHODS, BLOCK_METHODS) for na
 class _Line:
     """What both clients share: connections, counters, and the form of a call and its answer."""
 
-    def __init__(self, kind: str, clock: Clock, call_timeout_s: float, signer: Signer | None) -> None:
+    def __init__(self, kind: str, clock: Clock, call_timeout_s: float, signer: Signer | None, tls: Security | None) -> None:
         self._keys = {cls: (kind, name) for cls, name in _NAME_OF.items()}
         """By what calls are counted."""
-        self.pool = ConnectionPool()
+        self.pool = ConnectionPool(tls)
         self.clock = clock
         self._call_timeout_s = call_timeout_s
         self._signer = signer
@@ -128,13 +129,21 @@ class RawClient:
     """Any server, for calls that are made by hand: nothing is known of methods and their types."""
 
     def __init__(
-        self, *, address: str, peer: str, server: str, clock: Clock, call_timeout_s: float, signer: Signer | None = None
+        self,
+        *,
+        address: str,
+        peer: str,
+        server: str,
+        clock: Clock,
+        call_timeout_s: float,
+        signer: Signer | None = None,
+        tls: Security | None = None,
     ) -> None:
         """Nothing is sent yet. `server`: CLUSTER/INDEX of a data server, or empty for the meta-server."""
         self._address = address
         self._peer = f"{peer} at {address}"
         self._server = server
-        self._line = _Line("raw", clock, call_timeout_s, signer)
+        self._line = _Line("raw", clock, call_timeout_s, signer, tls)
 
     def call(self, ctx: CallContext, method: str, parameters: Sequence[Plain]) -> Plain:
         """Carry out one call and return its answer as XML-RPC has it.
@@ -171,15 +180,16 @@ class MetaClient:
         clock: Clock,
         call_timeout_s: float = CALL_TIMEOUT_S,
         signer: Signer | None = None,
+        tls: Security | None = None,
     ) -> None:
         """Nothing is sent yet.
 
-        Arguments: `address`: host:port; `peer`: what errors call the server, before " at ADDRESS"; `signer`: signs the calls; None:
-        there is no key.
+        Arguments: `address`: host:port; `peer`: what errors call the server, before " at ADDRESS"; `signer`: signs the calls, None:
+        there is no key; `tls`: what connections are secured with, None: they are not.
         """
         self._address = address
         self._peer = f"{peer} at {address}"
-        self._line = _Line("meta", clock, call_timeout_s, signer)
+        self._line = _Line("meta", clock, call_timeout_s, signer, tls)
 
     @property
     def calls(self) -> dict[str, int]:
@@ -224,13 +234,14 @@ class DataServersClient:
         peer_role: str = "data server",
         call_timeout_s: float = CALL_TIMEOUT_S,
         signer: Signer | None = None,
+        tls: Security | None = None,
     ) -> None:
         """Nothing is known yet: set_addresses says where the servers are.
 
         Arguments: `peer_role`: what errors call one, before its index; `signer`: signs the calls; None: there is no key.
         """
         self._role = peer_role
-        self._line = _Line("data", clock, call_timeout_s, signer)
+        self._line = _Line("data", clock, call_timeout_s, signer, tls)
         self._servers: tuple[dict[ServerIndex, str], str] = ({}, "")
         """Addresses and cluster, replaced together so that no call sees half a change."""
 

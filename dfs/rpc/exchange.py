@@ -12,24 +12,24 @@ it is when the server refuses its signature for a reason that another one cures 
 from __future__ import annotations
 
 import errno
-import os
 import select
-import socket
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from dfs.core.errors import BadAnswer, BadRequest, NotAuthenticated, PeerError, Unreachable
+from dfs.core.errors import BadAnswer, BadRequest, NotAuthenticated, PeerError, TlsFailed, Unreachable
 from dfs.core.interfaces import POLL_S, CallContext, Clock, raise_if_cancelled
-from dfs.core.limits import CONNECT_TIMEOUT_S
+from dfs.core.limits import CONNECT_TIMEOUT_S, TLS_HANDSHAKE_S
 from dfs.rpc.framing import BadMessage, Message
 from dfs.rpc.pool import Connection, ConnectionPool
 from dfs.rpc.signer import Seal
+from dfs.rpc.transport import ONLY_TLS, SecureTransport, TlsTrouble
 
 _READABLE: Final = select.POLLIN | select.POLLHUP | select.POLLERR
 _OK: Final = b"200"
 _UNAUTHORIZED: Final = b"401"
 _FORBIDDEN: Final = b"403"
 _BUSY: Final = b"503"
+_WANTS_TLS: Final = b"426"
 
 
 class Call(NamedTuple):
@@ -100,6 +100,8 @@ class _Flight:
         "_call",
         "_connecting",
         "_connection",
+        "_handshake",
+        "_handshake_wants",
         "_payload",
         "_pool",
         "_reused",
@@ -119,6 +121,9 @@ class _Flight:
         self._pool = pool
         self._connection: Connection | None = None
         self._connecting = False
+        self._handshake: SecureTransport | None = None
+        """What hands are being shaken on."""
+        self._handshake_wants = 0
         self._reused = False
         self._payload = call.payload
         self._unsent = memoryview(self._payload)
@@ -143,6 +148,8 @@ class _Flight:
         """Return the events to wait for. A server may refuse a request before it has read all of it: POLLIN always."""
         if self._connecting:
             return select.POLLOUT
+        if self._handshake is not None:
+            return self._handshake_wants
         return select.POLLIN | select.POLLOUT if self._unsent else select.POLLIN
 
     def go_on(self, now_s: float) -> None:
@@ -151,9 +158,15 @@ class _Flight:
         if events:
             self._attempt(now_s, events)
         if self.outcome is None and now_s >= self.ends_s:
-            what = "no connection" if self._connecting else "no answer"
-            limit_s = min(CONNECT_TIMEOUT_S, self._call.timeout_s) if self._connecting else self._call.timeout_s
-            self._fail(Unreachable(self._call.peer, f"{what} within {limit_s:g} s"))
+            self._fail(Unreachable(self._call.peer, self._too_late()))
+
+    def _too_late(self) -> str:
+        timeout_s = self._call.timeout_s
+        if self._connecting:
+            return f"no connection within {min(CONNECT_TIMEOUT_S, timeout_s):g} s"
+        if self._handshake is not None:
+            return f"no TLS handshake within {min(TLS_HANDSHAKE_S, timeout_s):g} s"
+        return f"no answer within {timeout_s:g} s"
 
     def close(self) -> None:
         """Give up what is under way."""
@@ -165,6 +178,10 @@ class _Flight:
         try:
             if self._connecting:
                 self._connected(now_s)
+            if self._handshake is not None:
+                if not self._shake_hands(self._handshake, now_s):
+                    return
+                events |= select.POLLOUT
             if self._unsent and events & select.POLLOUT:
                 self._send(now_s)
             if events & _READABLE:
@@ -176,6 +193,7 @@ class _Flight:
 
     def _connect(self, now_s: float) -> None:
         self._reused = False
+        self._handshake = None
         self._connecting = True
         self._unsent = memoryview(self._payload)
         self.ends_s = now_s + min(CONNECT_TIMEOUT_S, self._call.timeout_s)
@@ -186,14 +204,19 @@ class _Flight:
 
     def _connected(self, now_s: float) -> None:
         assert self._connection is not None
-        sock = self._connection.sock
-        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code == 0 and sock.getsockname() == sock.getpeername():
-            code = errno.ECONNREFUSED  # nobody listens there, and the system met our own half-open connection
-        if code:
-            raise OSError(code, os.strerror(code))
+        self._handshake = self._connection.finish_connecting()
         self._connecting = False
+        limit_s = self._call.timeout_s if self._handshake is None else min(TLS_HANDSHAKE_S, self._call.timeout_s)
+        self.ends_s = now_s + limit_s
+
+    def _shake_hands(self, stream: SecureTransport, now_s: float) -> bool:
+        """Go on with the handshake; tell whether it is done."""
+        self._handshake_wants = stream.shake_hands()
+        if self._handshake_wants:
+            return False
+        self._handshake = None
         self.ends_s = now_s + self._call.timeout_s
+        return True
 
     def _send(self, now_s: float) -> None:
         assert self._connection is not None
@@ -251,6 +274,8 @@ class _Flight:
             return NotAuthenticated(
                 self._call.peer, f"there is no key here, set [cluster] key_file: {words.partition(' ')[2]}"[:300]
             )
+        if status == _WANTS_TLS:
+            return TlsFailed(self._call.peer, ONLY_TLS)
         if status == _FORBIDDEN:
             return NotAuthenticated(self._call.peer, words)
         reason = f"HTTP status {status.decode('latin-1')[:20]}: {words}"
@@ -270,7 +295,12 @@ class _Flight:
             self._sign_anew()
             self._connect(now_s)
         else:
-            self._fail(Unreachable(self._call.peer, _reason(error)))
+            self._fail(self._blame(error))
+
+    def _blame(self, error: OSError) -> PeerError:
+        if isinstance(error, TlsTrouble):
+            return TlsFailed(self._call.peer, error.reason)
+        return Unreachable(self._call.peer, _reason(error))
 
     def _fail(self, error: PeerError) -> None:
         self.close()

@@ -44,6 +44,7 @@ CODES: Final[dict[int, type[DfsError]]] = {
     202: errors.BadAnswer,
     203: errors.ServerFailed,
     204: errors.NotAuthenticated,
+    205: errors.TlsFailed,
     301: errors.BadRequest,
     302: errors.UnknownMethod,
     303: errors.RequestTooLarge,

@@ -26,6 +26,7 @@ _REASONS: Final = {
     405: b"Method Not Allowed",
     411: b"Length Required",
     413: b"Content Too Large",
+    426: b"Upgrade Required",
     431: b"Request Header Fields Too Large",
     500: b"Internal Server Error",
     501: b"Not Implemented",

@@ -7,14 +7,17 @@ after each call, which is why connections are not kept per thread.
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 import threading
 import time
 from typing import Final
 
 from dfs.core.limits import IDLE_TIMEOUT_S
-from dfs.rpc.addresses import resolve
+from dfs.rpc.addresses import resolve, split_address
 from dfs.rpc.framing import MessageReader, parse_answer_head
+from dfs.rpc.transport import SecureTransport, Security, Transport
 
 IDLE_PER_ADDRESS_MAX: Final = 32
 KEEP_S: Final = IDLE_TIMEOUT_S / 2
@@ -22,31 +25,46 @@ KEEP_S: Final = IDLE_TIMEOUT_S / 2
 
 
 class Connection:
-    """A non-blocking socket and what was read from it. Used by one thread at a time."""
+    """A non-blocking socket, or TLS over one, and what was read from it. Used by one thread at a time."""
 
-    __slots__ = ("address", "idle_since_s", "reader", "sock")
+    __slots__ = ("_raw", "_tls", "address", "idle_since_s", "reader", "sock")
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, tls: Security | None = None) -> None:
         """Begin to connect to `address` (host:port). Raises: OSError; BadRequest if it is no address."""
         family, place = resolve(address)
         self.address = address
         self.idle_since_s = 0.0
         self.reader = MessageReader(parse_answer_head)
-        self.sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        self._tls = tls
+        self._raw = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        self.sock: Transport = self._raw
         try:
-            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.sock.connect(place)
+            self._raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._raw.connect(place)
         except BlockingIOError:
             return  # under way: the socket becomes writable when it is decided
         except OSError:
             self.sock.close()
             raise
 
+    def finish_connecting(self) -> SecureTransport | None:
+        """Return what the peer must shake hands on once the socket is writable; None: there is no TLS. Raises: OSError."""
+        code = self._raw.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code == 0 and self._raw.getsockname() == self._raw.getpeername():
+            code = errno.ECONNREFUSED  # nobody listens there, and the system met our own half-open connection
+        if code:
+            raise OSError(code, os.strerror(code))
+        if self._tls is None:
+            return None
+        self.sock = stream = self._tls.begin_client(self._raw, split_address(self.address)[0])
+        return stream
+
 
 class ConnectionPool:
-    """Idle connections per address."""
+    """Idle connections per address. `tls`: what new ones are secured with; None: none is."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: Security | None = None) -> None:
+        self._tls = tls
         self._mutex = threading.Lock()
         self._idle: dict[str, list[Connection]] = {}
         self._reused = 0
@@ -82,7 +100,7 @@ class ConnectionPool:
 
     def open(self, address: str) -> Connection:
         """Begin a new connection, not taken from the idle ones. Raises: OSError; BadRequest if it is no address."""
-        connection = Connection(address)
+        connection = Connection(address, self._tls)
         with self._mutex:
             self._opened += 1
         return connection

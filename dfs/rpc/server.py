@@ -31,6 +31,7 @@ from dfs.rpc.loopback_owners import NOBODY, LoopbackOwners
 from dfs.rpc.measures import request_samples
 from dfs.rpc.metrics_page import NO_METRICS, MetricsPage
 from dfs.rpc.server_connection import ServerConnection
+from dfs.rpc.transport import Security
 from dfs.rpc.verifier import Verifier
 
 logger = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class RpcServer:
         is_open_to_network: bool = False,
         verifier: Verifier | None = None,
         owners: LoopbackOwners | None = None,
+        tls: Security | None = None,
         connections_max: int = CONNECTIONS_MAX,
         metrics: MetricsPage = NO_METRICS,
     ) -> None:
@@ -68,6 +70,7 @@ class RpcServer:
         `is_open_to_network`: whether the address may be one that other machines reach.
         `verifier`: takes signed requests only; None: everybody is believed. `owners`: tells who of this machine may connect, if the
         address is on loopback; None: everybody. It is closed at the end.
+        `tls`: what every connection is secured with; None: none is.
         `metrics`: what GET /metrics shows.
 
         Raises: AddressInUse; ConfigError if the address is not one of this machine's that may be listened on, or not the inherited
@@ -85,6 +88,7 @@ class RpcServer:
         self._clock = clock
         self._verifier = verifier
         self._owners = owners
+        self._tls = tls
         self._connections_max = connections_max
         self._metrics = metrics
         self._stopping = threading.Event()
@@ -195,6 +199,7 @@ class RpcServer:
             clock=self._clock,
             stopping=self._stopping,
             metrics=self._metrics,
+            tls=self._tls,
         )
         thread = threading.Thread(target=self._run, args=(connection,), name=f"rpc-{address}", daemon=True)
         with self._mutex:

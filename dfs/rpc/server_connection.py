@@ -1,23 +1,26 @@
 """One accepted connection: receives requests, has them answered, sends the answers, on a thread of its own.
 
 Owns the socket from accept to close, and the time limits on both directions: a connection may be idle for IDLE_TIMEOUT_S, and
-a request or an answer may take REQUEST_TIMEOUT_S, however slowly its bytes trickle. Built and ended by server.py.
+a request or an answer may take REQUEST_TIMEOUT_S, however slowly its bytes trickle. Where there is TLS, the handshake comes first
+and has TLS_HANDSHAKE_S. Built and ended by server.py.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import select
 import socket
 import struct
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from dfs.core.errors import DfsError
 from dfs.core.interfaces import Clock
-from dfs.core.limits import IDLE_TIMEOUT_S, REQUEST_TIMEOUT_S
+from dfs.core.limits import IDLE_TIMEOUT_S, REQUEST_TIMEOUT_S, TLS_HANDSHAKE_S
 from dfs.core.peers import Peer
 from dfs.rpc.codec import Parts
 from dfs.rpc.context import check_server, read_headers
@@ -25,6 +28,7 @@ from dfs.rpc.dispatch import UNKNOWN, Dispatcher
 from dfs.rpc.framing import CONTINUE, BadMessage, Head, Message, MessageReader, answer_head, parse_request_head
 from dfs.rpc.metrics_page import NO_METRICS, MetricsPage
 from dfs.rpc.signatures import HEADER
+from dfs.rpc.transport import PlainPeer, Security, ServerTransport, TlsTrouble
 from dfs.rpc.verifier import Proof, Refusal, Verifier
 
 logger = logging.getLogger(__name__)
@@ -54,8 +58,11 @@ class ServerConnection:
         clock: Clock,
         stopping: threading.Event,
         metrics: MetricsPage = NO_METRICS,
+        tls: Security | None = None,
     ) -> None:
-        self._sock = sock
+        self._raw = sock
+        self._tls = tls
+        self._sock: ServerTransport = sock
         self._peer = peer
         self._dispatcher = dispatcher
         self._verifier = verifier
@@ -71,6 +78,8 @@ class ServerConnection:
     def run(self) -> None:
         """Serve the connection until either side ends it, then close it."""
         try:
+            if self._tls is not None and not self._secure(self._tls):
+                return
             if self._unwelcome:
                 raise BadMessage(403, self._unwelcome)
             while not self._stopping.is_set():
@@ -83,11 +92,37 @@ class ServerConnection:
         finally:
             self._sock.close()
 
+    def _secure(self, tls: Security) -> bool:
+        """Shake hands; tell whether the peer is let in, which is named by its certificate then.
+
+        Raises: BadMessage for one without TLS; OSError if it goes away.
+        """
+        ends_s = time.monotonic() + TLS_HANDSHAKE_S
+        try:
+            self._sock = stream = tls.begin_server(self._raw, ends_s)
+            stream.finish_handshake(ends_s)
+        except PlainPeer:
+            tls.tell_refused(self._peer.host, "it does not use TLS")
+            raise BadMessage(426, "expected TLS: this server takes nothing else") from None
+        except TlsTrouble as error:
+            tls.tell_refused(self._peer.host, error.reason)
+            self._linger(time.monotonic() + LINGER_S)
+            return False
+        except TimeoutError:
+            tls.tell_refused(self._peer.host, f"no TLS handshake within {TLS_HANDSHAKE_S:g} s")
+            return False
+        self._peer = replace(self._peer, name=stream.peer_name())
+        return True
+
     def refuse_and_close(self, reason: str) -> None:
-        """Tell the client that this server takes no more connections, without waiting for its request."""
+        """Tell the client that this server takes no more connections, without waiting for its request.
+
+        One that expects a handshake is told nothing: there is no time for that.
+        """
         self._sock.setblocking(False)
         try:
-            self._sock.send(self._refusal(503, reason))
+            if self._tls is None:
+                self._sock.send(self._refusal(503, reason))
         except OSError as error:
             logger.debug("connection not refused properly: %s", error)
         self._sock.close()
@@ -216,20 +251,30 @@ class ServerConnection:
         headers = b"Content-Type: text/plain\r\n" + self._server_line + b"Connection: close\r\n"
         if status == 405:
             headers += b"Allow: POST\r\n"
+        if status == 426:
+            headers += b"Upgrade: TLS/1.3\r\n"
         return answer_head(status, headers, len(text)) + text
 
     def _refuse(self, status: int, reason: str) -> None:
         """Answer what is not a request, and let the client read that before the connection ends."""
         logger.debug("refused with status %d: %s", status, reason)
         ends_s = time.monotonic() + LINGER_S
-        scratch = bytearray(_SCRATCH_BYTES)
         try:
             self._sock.settimeout(LINGER_S)
             self._sock.sendall(self._refusal(status, reason))
+        except OSError as error:
+            logger.debug("refused connection ended: %s", error)
+        else:
+            self._linger(ends_s)
+
+    def _linger(self, ends_s: float) -> None:
+        """Throw away what the client still sends until it ends, so that it can read why."""
+        poller = select.poll()
+        poller.register(self._sock, select.POLLIN)
+        try:
             self._sock.shutdown(socket.SHUT_WR)
-            while (left_s := ends_s - time.monotonic()) > 0:
-                self._sock.settimeout(left_s)
-                if self._sock.recv_into(scratch) == 0:
+            while (left_s := ends_s - time.monotonic()) > 0 and poller.poll(left_s * 1000):
+                if not os.read(self._sock.fileno(), _SCRATCH_BYTES):  # whatever it is, also of a handshake that failed
                     break
         except OSError as error:
             logger.debug("refused connection ended: %s", error)

@@ -20,18 +20,21 @@ from pathlib import Path
 from typing import Final
 
 from tests.bench.block_by_block import write_block_by_block
-from tests.bench.file_loads import LOADS, Load, Rate
+from tests.bench.file_loads import LOADS, Load, Rate, sequential
 from tests.bench.report import WITHOUT, Report
 from tests.bench.sizes import MIB, TINY, Sizes
-from tests.bench.wire_loads import KEY, OURS, STOCK, Wire
+from tests.bench.wire_loads import KEY, OURS, STOCK, TlsWire, Wire
+from tests.harness.certificates import Certificates
 from tests.harness.cluster import Cluster, MountProgram
 from tests.harness.leftovers import remove_leftovers
 from tests.harness.program import Program, module_command
 from tests.harness.signing import SECRET
 
 NULL: Final = "null"
-EXTRA_LOADS: Final = ("block_by_block", "wire")
 VARIANTS: Final = ("", KEY)
+PLAIN: Final = "plain"
+"""What TLS is compared with: the same without it."""
+EXTRA_LOADS: Final = ("block_by_block", "wire", "tls", "tls_files")
 LOAD_NAMES: Final = (*(load.__name__ for load in LOADS), *EXTRA_LOADS)
 
 
@@ -83,7 +86,15 @@ def _measure(folder: Path, report: Report, names: Sequence[str], rounds: int, si
         wire = Wire() if "wire" in names else None
         if wire is not None:
             stack.callback(wire.close)
-        if wire is None or len(names) > 1:
+        tls_wire = TlsWire(folder) if "tls" in names else None
+        if tls_wire is not None:
+            stack.callback(tls_wire.close)
+        needs_cluster = not set(names) <= {"wire", "tls"}
+        if "tls_files" in names:
+            files = Certificates(folder / "cluster-ca").host("localhost", "127.0.0.1")
+            secured = stack.enter_context(Cluster(folder / "secured", tls=files))
+            secured.start(mounts=1)
+        if needs_cluster:
             cluster = stack.enter_context(Cluster(folder / "cluster"))
             cluster.start(mounts=1)
             null = stack.enter_context(_null_mount(folder))
@@ -100,8 +111,15 @@ def _measure(folder: Path, report: Report, names: Sequence[str], rounds: int, si
                 report.add(write_block_by_block(cluster, cluster.mount().path, sizes), beside=NULL, is_ceiling=False)
             if wire is not None:
                 _measure_wire(report, wire, sizes, variant)
-        if wire is None or len(names) > 1:
+            if tls_wire is not None:
+                for kind, rate in tls_wire.measure(sizes):
+                    report.add(rate, beside=PLAIN, is_ceiling=kind == OURS)
+            if "tls_files" in names:
+                _measure_tls_files(report, secured, cluster, sizes)
+        if needs_cluster:
             cluster.assert_quiet()
+        if "tls_files" in names:
+            secured.assert_quiet()
 
 
 def _measure_wire(report: Report, wire: Wire, sizes: Sizes, variant: str | None) -> None:
@@ -135,6 +153,14 @@ def _measure_files(report: Report, cluster: Cluster, null: MountProgram, load: L
     for rate in load(null.path, sizes):
         report.add(rate, beside=NULL, is_ceiling=True)
     return rates
+
+
+def _measure_tls_files(report: Report, secured: Cluster, plain: Cluster, sizes: Sizes) -> None:
+    """Copy a large file to and fro over TLS, and beside it without."""
+    for rate, cpu_ms in _with_cpu(secured, sequential(secured.mount().path, sizes)):
+        report.add(replace(rate, line=f"TLS {rate.line}"), beside=PLAIN, is_ceiling=False, cpu_ms=cpu_ms)
+    for rate in sequential(plain.mount().path, sizes):
+        report.add(replace(rate, line=f"TLS {rate.line}"), beside=PLAIN, is_ceiling=True)
 
 
 def _with_cpu(cluster: Cluster, rates: Iterator[Rate]) -> Iterator[tuple[Rate, tuple[float, float]]]:

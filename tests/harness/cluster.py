@@ -10,6 +10,7 @@ import functools
 import random
 import re
 import socket
+import ssl
 import subprocess
 import xmlrpc.client
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from types import TracebackType
 from typing import Final
 
 from dfs.cli.mount_table import is_mounted, unmount
+from dfs.core.config import TlsConfig
 from dfs.core.keys import Key
 from dfs.host.key_files import create_key_file
 from tests.harness.program import Program, module_command
@@ -84,11 +86,12 @@ class Cluster:
         meta_host: str = LOOPBACK,
         data_hosts: Sequence[str] = (),
         secret: bytes | None = None,
+        tls: TlsConfig | None = None,
     ) -> None:
         """Nothing runs yet.
 
         Arguments: `meta_host`, `data_hosts`: loopback addresses of the servers, if each shall have its own; `secret`: the cluster
-        key, if there shall be one.
+        key, if there shall be one; `tls`: the files of [tls], for all programs, if there shall be TLS.
         """
         self.folder = folder
         self.n = n
@@ -99,6 +102,7 @@ class Cluster:
         self.key_file = folder / "cluster.key"
         self.secret = secret
         self.meta_host = meta_host
+        self.tls = tls
         self.data_hosts = tuple(data_hosts) or (LOOPBACK,) * n
         self.meta_port, *data_ports = free_ports(1 + n)
         self.data_ports = tuple(data_ports)
@@ -116,6 +120,8 @@ class Cluster:
         key_line = f"\nkey_file = {self.key_file}" if self.secret is not None else ""
         parts = [f"[cluster]\nname = test\nblock_size = {self.block_size}{key_line}", f"[log]\nlevel = {log_level}"]
         parts.append(f"[mount]\nattr_timeout_s = {self.attr_timeout_s}\nshutdown_grace = {self.shutdown_grace}")
+        if self.tls is not None:
+            parts.append(f"[tls]\ncertificate = {self.tls.certificate}\nkey = {self.tls.key}\nca = {self.tls.ca}")
         parts.append(f"[meta]\naddress = {self.meta_address}\nstate = {self.folder}/meta")
         parts += [
             f"[data:{index}]\naddress = {host}:{port}\nstate = {self.state_folder(index)}"
@@ -199,11 +205,11 @@ class Cluster:
 
     def meta_rpc(self) -> xmlrpc.client.ServerProxy:
         """Return a stock XML-RPC client of the meta-server."""
-        return stock_client(self.meta_port, self.meta_host, self.secret, "meta")
+        return stock_client(self.meta_port, self.meta_host, self.secret, "meta", self.tls)
 
     def rpc(self, index: int) -> xmlrpc.client.ServerProxy:
         """Return a stock XML-RPC client of a data server."""
-        return stock_client(self.data_ports[index], self.data_hosts[index], self.secret, f"data/{index}")
+        return stock_client(self.data_ports[index], self.data_hosts[index], self.secret, f"data/{index}", self.tls)
 
     def logs(self) -> str:
         """Return all logs, each under its program's name."""
@@ -227,8 +233,17 @@ class Cluster:
         return self.folder / f"data{index}"
 
 
-def stock_client(port: int, host: str = LOOPBACK, secret: bytes | None = None, receiver: str = "") -> xmlrpc.client.ServerProxy:
-    """Return Python's own XML-RPC client for a server on loopback; with a cluster key it signs its calls to `receiver`."""
+def stock_client(
+    port: int, host: str = LOOPBACK, secret: bytes | None = None, receiver: str = "", tls: TlsConfig | None = None
+) -> xmlrpc.client.ServerProxy:
+    """Return Python's own XML-RPC client for a server on loopback; with a cluster key, which is not for TLS, it signs its calls to
+    `receiver`.
+    """
+    if tls is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(tls.ca)
+        context.load_cert_chain(tls.certificate, tls.key)
+        return xmlrpc.client.ServerProxy(f"https://{host}:{port}", use_builtin_types=True, context=context)
     transport = None if secret is None else SignedTransport(secret, receiver)
     return xmlrpc.client.ServerProxy(f"http://{host}:{port}", transport=transport, use_builtin_types=True)
 

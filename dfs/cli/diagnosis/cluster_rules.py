@@ -54,6 +54,10 @@ def _meta_away(seen: ClusterSeen) -> Finding:
     if seen.is_key_refused:
         title = f"the meta-server at {seen.meta_address} and this machine do not accept each other's key"
         return Finding("key-wrong", META, Harm.STOPPED, Depth.CAUSE, title, (seen.trouble,), _KEY_CURES)
+    if "can't be trusted" in seen.trouble:
+        title = f"the meta-server at {seen.meta_address} and this machine do not let each other in"
+        cures = ("dfsctl tls show", "see [tls] in /etc/dfs/dfs.conf on both machines")
+        return Finding("tls-refused", META, Harm.STOPPED, Depth.STATE, title, (seen.trouble,), cures)
     return Finding(
         situation="meta-down",
         subject=META,

@@ -49,6 +49,14 @@ def _config(entry: Entry) -> str:
     return f"the configuration of {_writer(entry)}"
 
 
+def _certificates(entry: Entry) -> str:
+    return f"the certificates of {_writer(entry)}"
+
+
+def _peer(entry: Entry) -> str:
+    return f"machine {entry.fields.get('DFS_PEER', '?')}"
+
+
 def _disk(entry: Entry) -> str:
     return disk_subject(entry.fields.get("DFS_SERVER", "?"))
 
@@ -74,6 +82,9 @@ _KERNEL: Final = ("journalctl -k -p warning -n 50",)
 _SCRUB: Final = ("dfsctl scrub --server @DFS_SERVER@ --wait",)
 _SCRUBBED: Final = (events.SCRUB_FINISHED,)
 """Takes damage back if it found none."""
+_CERTIFIED: Final = (events.CERTIFICATE_READ,)
+"""Told before what is wrong with the certificate that was read."""
+_CERTIFICATE: Final = ("dfsctl tls show", "dfsctl tls renew (where the CA is kept)")
 
 RULES: Final[tuple[EventRule, ...]] = (
     EventRule(events.PORT_TAKEN, "port-taken", Harm.WAITING, Depth.CAUSE, _writer, _READY, ('systemctl list-units --all "dfs-*"',)),
@@ -158,6 +169,12 @@ RULES: Final[tuple[EventRule, ...]] = (
     EventRule(events.CLOCK_OFF, "clock-off", Harm.SOON, Depth.STATE, _writer, _READY, ("systemctl status systemd-timesyncd",)),
     EventRule(events.RELEASES_DIFFER, "releases-differ", Harm.SOON, Depth.STATE, _writer, _READY),
     EventRule(events.SHUTDOWN_UNSAFE, "shutdown-unsafe", Harm.SOON, Depth.EFFECT, _writer, _SAFE, ("dfsctl status",)),
+    EventRule(events.CERTIFICATE_EXPIRES, "certificate-ends", Harm.SOON, Depth.STATE, _certificates, _CERTIFIED, _CERTIFICATE),
+    EventRule(events.CERTIFICATE_EXPIRES_SOON, "certificate-ends", Harm.SOON, Depth.CAUSE, _certificates, _CERTIFIED, _CERTIFICATE),
+    EventRule(
+        events.CERTIFICATE_REFUSED, "certificate-unusable", Harm.SOON, Depth.STATE, _certificates, _CERTIFIED, _CERTIFICATE[:1]
+    ),
+    EventRule(events.TLS_REFUSED, "tls-refused", Harm.NOTE, Depth.STATE, _peer, (), ("dfsctl tls show (there)",)),
     EventRule(events.UNEXPECTED, "bug", Harm.SOON, Depth.STATE, _writer),
 )
 """Events that stand for a trouble. INFO events, and warnings that say what another one says better, stand for none."""

@@ -21,6 +21,7 @@ from dfs.core.errors import (
     ServerFailed,
     StaleTicket,
     Stopping,
+    TlsFailed,
     Unreachable,
     WrongServer,
 )
@@ -33,6 +34,7 @@ from dfs.core.meters import Waits
 
 PASSING = (
     Unreachable,
+    TlsFailed,
     Stopping,
     NotFormatted,
     NotTrusted,

@@ -18,6 +18,7 @@ from dfs.core.errors import (
     PeerError,
     ServerFailed,
     Stopping,
+    TlsFailed,
     Unreachable,
 )
 from dfs.core.events import META_GOES_ON, META_WAITS, Event
@@ -26,7 +27,7 @@ from dfs.core.messages.requests import Request
 
 A = TypeVar("A")
 
-AWAY: Final = (Unreachable, Stopping, NotFormatted, BadAnswer, NotAuthenticated)
+AWAY: Final = (Unreachable, Stopping, NotFormatted, BadAnswer, NotAuthenticated, TlsFailed)
 """Errors that mean: no meta-server there for now, or something else in its place that speaks nonsense or is not trusted."""
 FAILURES_MAX: Final = 3
 """How often a call is repeated that meets a bug: it may have been the moment, but hardly was."""
@@ -69,8 +70,11 @@ class PatientMeta:
         """
         return self.call_timed(ctx, request)[0]
 
-    def call_timed(self, ctx: CallContext, request: Request[A]) -> tuple[A, float]:
-        """Do what call() does; return also when, on the monotonic clock, the request was sent that was answered."""
+    def call_timed(self, ctx: CallContext, request: Request[A], at_once: tuple[type[DfsError], ...] = ()) -> tuple[A, float]:
+        """Do what call() does; return also when, on the monotonic clock, the request was sent that was answered.
+
+        `at_once`: errors that are raised although waiting might cure them.
+        """
         patience = Patience(self._clock, self._random)
         failures = 0
         while True:
@@ -82,7 +86,9 @@ class PatientMeta:
                 if failures == FAILURES_MAX:
                     raise
                 patience.wait(ctx)
-            except AWAY:
+            except AWAY as error:
+                if isinstance(error, at_once):
+                    raise
                 patience.wait(ctx)  # until somebody ends it
 
     def try_once(self, ctx: CallContext, request: Request[A]) -> A:

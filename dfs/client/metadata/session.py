@@ -21,7 +21,7 @@ from dfs.client.metadata.meta_retry import PatientMeta
 from dfs.client.metadata.op_numbers import OpNumbers
 from dfs.client.settings import MountSettings
 from dfs.core.contexts import DerivedContext, GuardedContext
-from dfs.core.errors import DuplicateRefused, EndReason, Interrupted, NotFound, SessionExpired, StaleFile
+from dfs.core.errors import DuplicateRefused, EndReason, Interrupted, NotFound, SessionExpired, StaleFile, TlsFailed
 from dfs.core.events import LEASE_LOST, RELEASES_DIFFER, Event
 from dfs.core.ids import NO_SESSION, OpId, SessionId
 from dfs.core.interfaces import POLL_S, CallContext, DataServers, EventSink, Random, Tasks, raise_if_cancelled
@@ -117,7 +117,8 @@ class Session:
         """Open the first session.
 
         Arguments: `ctx`, which ends by itself (EndReason.DEADLINE) when start has waited long enough.
-        Raises: PeerStartError when it does; WrongServer if the file system has other data servers; Interrupted.
+        Raises: PeerStartError when it does; TlsFailed at once, for whoever starts a mount must learn of it; WrongServer if the file
+        system has other data servers; Interrupted.
         """
         try:
             # A key that is refused is an operator's to mend, who had better be told at once.
@@ -189,7 +190,7 @@ class Session:
             nonce = self._nonce = self._nonce or self._random.token_bytes(NONCE_BYTES)
             request = OpenSession(nonce, settings.host, settings.mount_path, settings.data_servers)
             try:
-                opened, sent_s = self._meta.call_timed(ctx, request)
+                opened, sent_s = self._meta.call_timed(ctx, request, at_once=() if self._opened is not None else (TlsFailed,))
                 break
             except SessionExpired:
                 self._nonce = b""  # opened long ago, and expired since

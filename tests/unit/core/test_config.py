@@ -131,9 +131,14 @@ def test_networks_that_may_read_metrics_are_kept_as_addresses_are_compared_with(
         ("[meta]\nstate = /a\n  address = x", "dfs.conf: [meta] state: expected printable characters on one line"),
         (
             "[mete]\n",
-            "dfs.conf: [mete]: expected one of the sections cluster, meta, data, mount, metrics, shutdown, log, data:0, "
+            "dfs.conf: [mete]: expected one of the sections cluster, meta, data, tls, mount, metrics, shutdown, log, data:0, "
             "data:1, ..., export:NAME, got another",
         ),
+        (
+            "[tls]\ncertificate = /a.pem\nca = /c.pem\n",
+            "dfs.conf: [tls]: expected all of certificate, key, ca, or none, got no key",
+        ),
+        ("[tls]\nkey = key.pem\n", "dfs.conf: [tls] key: expected the absolute path of a file, or nothing, got key.pem"),
         ("[DEFAULT]\nstate = /a", "dfs.conf: [DEFAULT]: expected one of the sections"),
         ("[data:x]\n", "dfs.conf: [data:x]: expected one of the sections"),
         ("[data:01]\n", "dfs.conf: [data:01]: expected one of the sections"),
