@@ -24,6 +24,7 @@ PACKAGES: Final = (
     "procps",
     "python3",
     "python3-fusepy",
+    "python3-prometheus-client",
     "python3-systemd",
 )
 LEFT_OUT: Final = ("/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/man/*")
