@@ -111,6 +111,35 @@ def test_status_tells_what_a_server_does(cluster: InstalledCluster) -> None:
     assert re.fullmatch(r"data server 1 of 4, [0-9.,]+ of [0-9.,]+ GiB free", told), told
 
 
+# --- mounting ---------------------------------------------------------------------------------------------------------------
+
+ODD: Final = "/mnt/odd é - name"
+
+
+def flags_of(cluster: InstalledCluster, point: str) -> set[str]:
+    """Return the options with which the kernel has a mount."""
+    return set(cluster.host.run("findmnt", "--noheadings", "--output=VFS-OPTIONS", point).strip().split(","))
+
+
+def test_mount_at_an_odd_path_has_a_service_of_its_own_and_keeps_its_flags_when_it_is_changed(cluster: InstalledCluster) -> None:
+    run, meta = cluster.host.run, "127.0.0.1:9000"
+    run("mkdir", "-p", ODD)
+    run("mount", "-f", "-t", "dfs", meta, ODD)
+    assert cluster.host.try_to("mountpoint", "--quiet", ODD).returncode != 0, "a fake mount mounts nothing"
+    assert f"{meta} on {ODD}" in run("mount", "-s", "-v", "-t", "dfs", "-o", "noexec,nonsense", meta, ODD)
+    unit = run("systemd-escape", "--path", "--template=dfs-mount@.service", ODD).strip()
+    assert cluster.is_up(unit)
+    assert cluster.host.try_to("mount", "-t", "dfs", meta, ODD).returncode == 32
+    run("mount", "-o", "remount,ro", ODD)
+    assert {"ro", "noexec", "nosuid", "nodev"} <= flags_of(cluster, ODD)
+    before = cluster.pid(unit)
+    run("systemctl", "reload", unit)
+    cluster.wait_to_hear(unit, "there is no configuration to read again")
+    assert cluster.pid(unit) == before
+    run("umount", ODD)
+    wait_until(lambda: cluster.show(unit, "ActiveState") == "inactive", "the client to end with its mount")
+
+
 # --- crashes ----------------------------------------------------------------------------------------------------------------
 
 

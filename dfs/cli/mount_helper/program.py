@@ -19,7 +19,7 @@ from dfs.cli.mount_helper.hand_over import can_hand_over, hand_over, is_asked_by
 from dfs.cli.mount_helper.in_place import mount_in_place
 from dfs.cli.mount_helper.options import is_for_others, is_known, parse_options
 from dfs.cli.mount_helper.parameters import MountParameters
-from dfs.cli.mount_helper.remount import remount
+from dfs.cli.mount_helper.remount import OF_THE_LIST, remount
 from dfs.cli.mount_helper.unit_names import mount_unit
 from dfs.cli.mount_plan import MountPlan, plan_source
 from dfs.core.errors import DfsError, ExitCode
@@ -59,7 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def carry_out(call: HelperCall) -> MountCode:
     """Do what a call asks for. Raises: DfsError; OSError; KeyboardInterrupt."""
-    wishes = parse_options(call.words, sloppy=call.is_sloppy)
+    minded = [word for word in call.words if not (call.is_remount and word.startswith(OF_THE_LIST))]
+    wishes = parse_options(minded, sloppy=call.is_sloppy)
     if call.is_fake:
         return MountCode.DONE
     if call.is_remount:

@@ -31,6 +31,8 @@ _BITS: Final = {
     b"lazytime": 0x200_0000,
 }
 """MS_* of mount(2) by the names in the kernel's list of mounts."""
+OF_THE_LIST: Final = ("user_id=", "group_id=", "max_read=", "blksize=")
+"""Begin what the kernel shows of every FUSE mount. mount(8) adds all of that to a remount which names no source."""
 
 
 def remount(point: bytes, words: Iterable[str]) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from dfs.cli.mount_helper import program
 from dfs.cli.mount_helper.remount import merge_flags
 
 RO, NOSUID, NODEV, NOEXEC, RELATIME = 0x1, 0x2, 0x4, 0x8, 0x20_0000
@@ -20,3 +23,12 @@ RO, NOSUID, NODEV, NOEXEC, RELATIME = 0x1, 0x2, 0x4, 0x8, 0x20_0000
 )
 def test_flags_that_are_named_change_and_others_stay(present: set[bytes], words: list[str], bits: int) -> None:
     assert merge_flags(present, words) == bits
+
+
+def test_what_mount_copies_from_the_kernel_s_list_is_no_wrong_option_of_a_remount(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed = "rw,nosuid,nodev,relatime,user_id=0,group_id=0,default_permissions,allow_other"
+    assert program.main(["m:1", str(tmp_path), "-o", f"{listed},remount,ro"]) == program.MountCode.FAILED
+    assert "expected a dfs mounted on" in capsys.readouterr().err
+    assert program.main(["m:1", str(tmp_path), "-o", listed]) == program.MountCode.USAGE
