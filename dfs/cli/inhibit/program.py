@@ -1,7 +1,7 @@
 """`dfs-inhibit`: delays shutdowns of this machine while it has the only good copy of something, until SIGTERM.
 
 Reads arguments and the configuration and puts the parts together. Run by dfs-inhibit.service, as root: logind gives such locks to
-root without asking a policy (decision record 17).
+root without asking a policy (decision record 23).
 """
 
 from __future__ import annotations
