@@ -94,4 +94,3 @@ def test_network_is_served_with_a_key_only(machines: TwoMachines) -> None:
     assert "there is no key here, set [cluster] key_file" in stranger.stderr
     assert f"a request from {CLIENT_HOST} was refused, unsigned" in machines.meta.log_text()
     assert "insecure" not in machines.meta.log_text()
-    assert mount.unmount() == 0
