@@ -13,29 +13,27 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from tests.bench.block_by_block import write_block_by_block
-from tests.bench.file_loads import LOADS, Load, Rate, sequential
+from tests.bench.file_loads import KEYS, LOADS, SEQUENTIAL, Line, Load, Rate, lines_named
+from tests.bench.measuring import NULL, DfsTarget, Target, dfs_target, measure, null_target
 from tests.bench.report import WITHOUT, Report
 from tests.bench.sizes import MIB, TINY, Sizes
 from tests.bench.wire_loads import KEY, OURS, STOCK, TlsWire, Wire
 from tests.harness.certificates import Certificates
-from tests.harness.cluster import Cluster, MountProgram
 from tests.harness.leftovers import remove_leftovers
-from tests.harness.program import Program, module_command
 from tests.harness.signing import SECRET
 
-NULL: Final = "null"
-VARIANTS: Final = ("", KEY)
 PLAIN: Final = "plain"
 """What TLS is compared with: the same without it."""
 EXTRA_LOADS: Final = ("block_by_block", "wire", "tls", "tls_files")
-LOAD_NAMES: Final = (*(load.__name__ for load in LOADS), *EXTRA_LOADS)
+VARIANTS: Final = ("", KEY)
+LOAD_NAMES: Final = (*(load.name for load in LOADS), *EXTRA_LOADS)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -63,7 +61,12 @@ def main(argv: Sequence[str]) -> int:
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description="Measure dfs beside the ceilings of this machine.")
     parser.add_argument("--rounds", type=int, default=3, help="how often everything is measured (default: %(default)s)")
-    parser.add_argument("--lines", type=_load_names, default=LOAD_NAMES, help=f"some of {','.join(LOAD_NAMES)} (default: all)")
+    parser.add_argument(
+        "--lines",
+        type=_load_names,
+        default=LOAD_NAMES,
+        help=f"some of {','.join(LOAD_NAMES)}, or of {','.join(KEYS)} (default: all)",
+    )
     parser.add_argument("--mib", type=int, default=128, help="size of the large file (default: %(default)s)")
     parser.add_argument("--with", dest="variant", choices=VARIANTS, help="also measure a cluster that has this switched on")
     parser.add_argument("--tiny", action="store_true", help="do next to nothing, to see that it works")
@@ -74,52 +77,44 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 
 def _load_names(text: str) -> tuple[str, ...]:
     names = tuple(text.split(",")) if text else LOAD_NAMES
-    unknown = [name for name in names if name not in LOAD_NAMES]
+    unknown = [name for name in names if name not in (*LOAD_NAMES, *KEYS)]
     if unknown:
-        raise argparse.ArgumentTypeError(f"expected some of {','.join(LOAD_NAMES)}, got {','.join(unknown)}")
+        raise argparse.ArgumentTypeError(f"expected some of {','.join((*LOAD_NAMES, *KEYS))}, got {','.join(unknown)}")
     return names
 
 
 def _measure(folder: Path, report: Report, names: Sequence[str], rounds: int, sizes: Sizes, variant: str | None) -> None:
-    loads = [load for load in LOADS if load.__name__ in names]
+    wanted = lines_named(name for name in names if name not in EXTRA_LOADS)
+    loads = [load for load in LOADS if wanted.intersection(load.lines)]
     with ExitStack() as stack:
-        wire = Wire() if "wire" in names else None
-        if wire is not None:
-            stack.callback(wire.close)
-        tls_wire = TlsWire(folder) if "tls" in names else None
-        if tls_wire is not None:
-            stack.callback(tls_wire.close)
-        needs_cluster = not set(names) <= {"wire", "tls"}
+        wire = stack.enter_context(closing(Wire())) if "wire" in names else None
+        tls_wire = stack.enter_context(closing(TlsWire(folder))) if "tls" in names else None
+        dfs: DfsTarget | None = None
+        secured: DfsTarget | None = None
         if "tls_files" in names:
             files = Certificates(folder / "cluster-ca").host("localhost", "127.0.0.1")
-            secured = stack.enter_context(Cluster(folder / "secured", tls=files))
-            secured.start(mounts=1)
-        if needs_cluster:
-            cluster = stack.enter_context(Cluster(folder / "cluster"))
-            cluster.start(mounts=1)
-            null = stack.enter_context(_null_mount(folder))
-            other = stack.enter_context(Cluster(folder / "other", secret=SECRET)) if variant else None
-            if other is not None:
-                other.start(mounts=1)
+            secured = stack.enter_context(dfs_target("secured", folder / "secured", tls=files))
+        if not set(names) <= {"wire", "tls"}:
+            dfs = stack.enter_context(dfs_target("dfs", folder / "cluster"))
+            null = stack.enter_context(null_target(folder))
+            other = stack.enter_context(dfs_target("other", folder / "other", secret=SECRET)) if variant else None
         for number in range(1, rounds + 1):
             print(f"round {number} of {rounds}", file=sys.stderr)
-            for load in loads:
-                rates = _measure_files(report, cluster, null, load, sizes)
-                if other is not None:
-                    _measure_other(report, other, load, sizes, rates, f"with {variant}")
-            if "block_by_block" in names:
-                report.add(write_block_by_block(cluster, cluster.mount().path, sizes), beside=NULL, is_ceiling=False)
+            if dfs is not None:
+                for load in loads:
+                    rates = _measure_files(report, dfs, null, load, sizes, wanted)
+                    if other is not None:
+                        for (rate, cpu), without in zip(measure(load, other, sizes, wanted), rates, strict=True):
+                            _add_other(report, rate, without, f"with {variant}", cpu)
+                if "block_by_block" in names:
+                    report.add(write_block_by_block(dfs.cluster, dfs.path, sizes), beside=NULL, is_ceiling=False)
+                if secured is not None:
+                    _measure_tls_files(report, secured, dfs, sizes)
             if wire is not None:
                 _measure_wire(report, wire, sizes, variant)
             if tls_wire is not None:
                 for kind, rate in tls_wire.measure(sizes):
                     report.add(rate, beside=PLAIN, is_ceiling=kind == OURS)
-            if "tls_files" in names:
-                _measure_tls_files(report, secured, cluster, sizes)
-        if needs_cluster:
-            cluster.assert_quiet()
-        if "tls_files" in names:
-            secured.assert_quiet()
 
 
 def _measure_wire(report: Report, wire: Wire, sizes: Sizes, variant: str | None) -> None:
@@ -133,62 +128,28 @@ def _measure_wire(report: Report, wire: Wire, sizes: Sizes, variant: str | None)
         report.add(rate, beside=STOCK, is_ceiling=True)
 
 
-def _measure_other(report: Report, cluster: Cluster, load: Load, sizes: Sizes, rates: Sequence[Rate], words: str) -> None:
-    """Measure the same load on the other cluster, beside `rates` of the first one."""
-    for (rate, cpu_ms), without in zip(_with_cpu(cluster, load(cluster.mount().path, sizes)), rates, strict=True):
-        _add_other(report, rate, without, words, cpu_ms)
-
-
 def _add_other(report: Report, rate: Rate, without: Rate, words: str, cpu_ms: tuple[float, float] | None = None) -> None:
     name = f"{rate.line}, {words}"
     report.add(replace(rate, line=name), beside=WITHOUT, is_ceiling=False, cpu_ms=cpu_ms)
     report.add(replace(without, line=name), beside=WITHOUT, is_ceiling=True)
 
 
-def _measure_files(report: Report, cluster: Cluster, null: MountProgram, load: Load, sizes: Sizes) -> list[Rate]:
+def _measure_files(report: Report, dfs: Target, null: Target, load: Load, sizes: Sizes, wanted: frozenset[Line]) -> list[Rate]:
     rates = []
-    for rate, cpu_ms in _with_cpu(cluster, load(cluster.mount().path, sizes)):
-        report.add(rate, beside=NULL, is_ceiling=False, cpu_ms=cpu_ms)
+    for rate, cpu in measure(load, dfs, sizes, wanted):
+        report.add(rate, beside=NULL, is_ceiling=False, cpu_ms=cpu)
         rates.append(rate)
-    for rate in load(null.path, sizes):
+    for rate, _ in measure(load, null, sizes, wanted):
         report.add(rate, beside=NULL, is_ceiling=True)
     return rates
 
 
-def _measure_tls_files(report: Report, secured: Cluster, plain: Cluster, sizes: Sizes) -> None:
+def _measure_tls_files(report: Report, secured: Target, plain: Target, sizes: Sizes) -> None:
     """Copy a large file to and fro over TLS, and beside it without."""
-    for rate, cpu_ms in _with_cpu(secured, sequential(secured.mount().path, sizes)):
-        report.add(replace(rate, line=f"TLS {rate.line}"), beside=PLAIN, is_ceiling=False, cpu_ms=cpu_ms)
-    for rate in sequential(plain.mount().path, sizes):
-        report.add(replace(rate, line=f"TLS {rate.line}"), beside=PLAIN, is_ceiling=True)
-
-
-def _with_cpu(cluster: Cluster, rates: Iterator[Rate]) -> Iterator[tuple[Rate, tuple[float, float]]]:
-    """Add the processor time in ms that the mount and all servers used from one rate to the next."""
-    mount, *servers = cluster.programs()
-    before = _cpu_ms(mount, servers)
-    for rate in rates:
-        after = _cpu_ms(mount, servers)
-        yield rate, (after[0] - before[0], after[1] - before[1])
-        before = _cpu_ms(mount, servers)
-
-
-def _cpu_ms(mount: Program, servers: Sequence[Program]) -> tuple[float, float]:
-    return mount.cpu_s() * 1000, sum(server.cpu_s() for server in servers) * 1000
-
-
-@contextmanager
-def _null_mount(folder: Path) -> Iterator[MountProgram]:
-    """Mount the null file system."""
-    path = folder / NULL
-    command = module_command("tests.bench.null_filesystem", path)
-    mount = MountProgram(NULL, command, folder / "null.log", folder, path)
-    try:
-        mount.start()
-        mount.wait_ready()
-        yield mount
-    finally:
-        mount.end_for_sure()
+    for target in (secured, plain):
+        for rate, cpu in measure(SEQUENTIAL, target, sizes, SEQUENTIAL.lines):
+            is_plain = target is plain
+            report.add(replace(rate, line=f"TLS {rate.line}"), beside=PLAIN, is_ceiling=is_plain, cpu_ms=None if is_plain else cpu)
 
 
 if __name__ == "__main__":

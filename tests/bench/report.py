@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -72,16 +72,15 @@ class Report:
         """Return the table."""
         head = ("line", "unit", "dfs", "beside it", "", "ratio", "mount", "servers", "")
         rows = [head, *(self._row(line) for line in self.lines.values())]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-        return "\n".join(_aligned(row, widths) for row in rows)
+        return aligned(rows, left={0, 1, 4, 8})
 
     def _row(self, line: Line) -> tuple[str, ...]:
         ratio = line.ratio()
         return (
             line.name,
             line.unit,
-            _number(line.values),
-            _number(line.ceilings),
+            number(line.values),
+            number(line.ceilings),
             line.beside if line.ceilings else "",
             "" if ratio is None else f"{ratio:.3f}",
             f"{statistics.median(line.mount_cpu_ms):.2f} ms" if line.mount_cpu_ms else "",
@@ -106,16 +105,19 @@ class Report:
         ]
 
 
-def _number(values: list[float]) -> str:
+def number(values: list[float]) -> str:
+    """Return the median in few digits, nothing if there are no values."""
     if not values:
         return ""
     value = statistics.median(values)
     return f"{value:.0f}" if value >= 100 else f"{value:.2f}"
 
 
-def _aligned(row: Iterable[str], widths: list[int]) -> str:
-    left = {0, 1, 4, 8}
-    cells = [
-        text.ljust(width) if at in left else text.rjust(width) for at, (text, width) in enumerate(zip(row, widths, strict=True))
-    ]
-    return "  ".join(cells).rstrip()
+def aligned(rows: Sequence[tuple[str, ...]], left: Collection[int]) -> str:
+    """Return a table; the columns in `left` begin at the left, all others end at the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines: list[str] = []
+    for row in rows:
+        cells = zip(row, widths, strict=True)
+        lines.append("  ".join(text.ljust(width) if at in left else text.rjust(width) for at, (text, width) in enumerate(cells)))
+    return "\n".join(line.rstrip() for line in lines)
