@@ -1,0 +1,84 @@
+"""Where everything of a comparison runs: namespaces of mounts, processes and network of their own.
+
+So the peers keep their ports, their state folders with fixed names, and their daemons, without this machine seeing any of them;
+and nothing can be left: when the first process inside ends, or the one that started it, the kernel kills all others and takes
+their mounts down. Needs root.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+ADDRESS: Final = "10.99.0.1"
+"""Of the inside's loopback interface: both peers refuse 127.0.0.1 as a server's address."""
+INSIDE: Final = (
+    "setpriv", "--pdeathsig", "KILL",
+    "unshare", "--mount", "--pid", "--net", "--fork", "--kill-child=KILL", "--mount-proc", "--propagation", "private",
+)  # fmt: skip
+END_TIMEOUT_S: Final = 20.0
+
+
+def why_impossible() -> str:
+    """Return in words why there can be no inside on this machine, nothing if there can."""
+    if os.geteuid() != 0:
+        return f"expected root, for namespaces and packages, got user number {os.geteuid()}"
+    lacking = [name for name in ("setpriv", "unshare", "ip", "mount") if shutil.which(name) is None]
+    if lacking:
+        return f"no {', '.join(lacking)} on this machine"
+    tried = subprocess.run([*INSIDE, "true"], capture_output=True, text=True, check=False)
+    return "" if tried.returncode == 0 else f"no namespaces on this machine: {tried.stderr.strip()}"
+
+
+def run_inside(command: Sequence[str]) -> int:
+    """Run a command inside and return its exit status; it and all that it started are gone afterwards, also after a signal."""
+    process = subprocess.Popen([*INSIDE, *command], stdin=subprocess.DEVNULL)
+    with _ending_on_sigterm():
+        try:
+            return process.wait()
+        finally:
+            # At Ctrl-C the terminal told those inside, too: they end by themselves, and tell what they measured so far.
+            with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+                process.wait(END_TIMEOUT_S)
+            process.kill()
+            process.wait()
+
+
+@contextlib.contextmanager
+def _ending_on_sigterm() -> Iterator[None]:
+    def end(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def furnish(folder: Path) -> None:
+    """Prepare the inside, from within: a network, and folders of programs with fixed names in `folder`."""
+    run("ip", "link", "set", "lo", "up")
+    run("ip", "address", "add", f"{ADDRESS}/32", "dev", "lo")
+    run("mount", "-t", "tmpfs", "none", "/run")
+    for name in ("/var/lib/glusterd", "/var/log/glusterfs"):
+        if Path(name).is_dir():
+            own = folder / f"own-{Path(name).name}"
+            own.mkdir()
+            run("mount", "--bind", own, name)
+
+
+def run(*command: object) -> str:
+    """Run a program that ends by itself, and return what it printed. Raises: AssertionError that says what it complained of."""
+    words = [str(word) for word in command]
+    done = subprocess.run(
+        words, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False, timeout=60
+    )
+    assert done.returncode == 0, f"{' '.join(words)}: status {done.returncode}: {done.stderr.strip() or done.stdout.strip()}"
+    return done.stdout
