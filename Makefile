@@ -5,6 +5,10 @@ MNT ?= mnt
 PORT_BASE ?= 9000
 ROUNDS ?= 3
 LINES ?=
+LINE ?= create
+SCALE ?= 1
+PEERS ?=
+VARIANTS ?=
 MINUTES ?= 5
 SEED ?=
 RUNS ?= 100
@@ -25,11 +29,11 @@ SYSTEM_PYTHON ?= /usr/bin/python3
 UNITDIR ?= $(shell pkg-config --variable=systemdsystemunitdir systemd || echo $(PREFIX)/lib/systemd/system)
 MAN := $(patsubst packaging/man/%.scd,build/man/%,$(wildcard packaging/man/*.scd))
 
-.PHONY: help machine packager up down check lint unit test test-mounts test-others sim mutants bench torture format deb shipped man install install-files clean
+.PHONY: help machine packager up down check lint unit test test-mounts test-others sim mutants bench profile bench-peers torture format deb shipped man install install-files clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
 	@echo "Variables: VENV=$(VENV) MNT=$(MNT) PORT_BASE=$(PORT_BASE)"
 
 machine:
@@ -70,6 +74,13 @@ mutants: machine ## Put known bugs back, one at a time, into a copy of the tree:
 
 bench: machine ## Measure beside the null file system and the stock XML-RPC server (LINES=sequential,wire ROUNDS=1 WITH=key)
 	@$(PYTHON) -m tests.bench --rounds $(ROUNDS) --lines "$(LINES)" --with "$(WITH)" --json build/bench.json
+
+bench-peers: machine ## Measure beside MooseFS and GlusterFS (LINES=write,create ROUNDS=1 PEERS=moosefs VARIANTS=dfs-4)
+	@$(PYTHON) -m tests.bench.peers --rounds $(ROUNDS) --lines "$(LINES)" --peers "$(PEERS)" --variants "$(VARIANTS)" --json build/bench-peers.json
+
+profile: machine ## Show where the time of one line of the bench goes, in all programs (LINE=create SCALE=0.5)
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -e ".[profile]" || echo "no py-spy: steps are timed, nothing is sampled"
+	@$(PYTHON) -m tests.bench.profile --line "$(LINE)" --scale $(SCALE) --json build/profile.json
 
 torture: machine ## Break a cluster in every way for MINUTES=5 while it is written to; tells what was lost (SEED=n ONLY="disk full")
 	@$(PYTHON) -m tests.torture --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only "$(ONLY)")
