@@ -7,6 +7,8 @@ ROUNDS ?= 3
 LINES ?=
 LINE ?= create
 SCALE ?= 1
+GROWTH ?=
+EXTENT ?= small
 PEERS ?=
 VARIANTS ?=
 MINUTES ?= 5
@@ -29,7 +31,7 @@ SYSTEM_PYTHON ?= /usr/bin/python3
 UNITDIR ?= $(shell pkg-config --variable=systemdsystemunitdir systemd || echo $(PREFIX)/lib/systemd/system)
 MAN := $(patsubst packaging/man/%.scd,build/man/%,$(wildcard packaging/man/*.scd))
 
-.PHONY: help machine packager up down check lint unit test test-mounts test-others sim mutants bench profile bench-peers torture format deb shipped man install install-files clean
+.PHONY: help machine packager up down check lint unit test test-mounts test-others sim mutants bench bench-growth profile bench-peers torture format deb shipped man install install-files clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -77,6 +79,9 @@ bench: machine ## Measure beside the null file system and the stock XML-RPC serv
 
 bench-peers: machine ## Measure beside MooseFS and GlusterFS (LINES=write,create ROUNDS=1 PEERS=moosefs VARIANTS=dfs-4)
 	@$(PYTHON) -m tests.bench.peers --rounds $(ROUNDS) --lines "$(LINES)" --peers "$(PEERS)" --variants "$(VARIANTS)" --json build/bench-peers.json
+
+bench-growth: machine ## Show what grows with what is not touched (GROWTH=tree,inodes EXTENT=full)
+	@$(PYTHON) -m tests.bench.growth --experiments "$(GROWTH)" --extent $(EXTENT) --json build/bench-growth.json
 
 profile: machine ## Show where the time of one line of the bench goes, in all programs (LINE=create SCALE=0.5)
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -e ".[profile]" || echo "no py-spy: steps are timed, nothing is sampled"
