@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from tests.bench import namespace
 from tests.bench.growth.experiments import EXPERIMENTS, Extent
 from tests.bench.growth.outcome import Finding, plain, table
 from tests.bench.sizes import MIB, Sizes
@@ -25,7 +26,7 @@ DONE: Final = Sizes(
 TINY_DONE: Final = Sizes(sequential_bytes=MIB, random_bytes=MIB, operations=8, syncs=2, files=4, workers=2, worker_bytes=MIB)
 EXTENTS: Final = {
     "tiny": Extent(20, 2 * MIB, (2, 3), 2, 20, 20, 1, TINY_DONE),
-    "small": Extent(3000, 64 * MIB, (2, 4, 8), 8, 10_000, 10_000, 3, DONE),
+    "small": Extent(3000, 128 * MIB, (2, 4, 8), 8, 10_000, 10_000, 3, DONE),
     "full": Extent(100_000, 8192 * MIB, (2, 4, 8), 8, 1_000_000, 1_000_000, 3, DONE),
 }
 
@@ -34,8 +35,12 @@ def main(argv: Sequence[str]) -> int:
     """Measure and print; the exit status does not judge."""
     options = _parse(argv)
     extent = EXTENTS[options.extent]._replace(rounds=options.rounds) if options.rounds else EXTENTS[options.extent]
+    if options.inside is None and not namespace.why_impossible():
+        return namespace.run_module_inside(__package__, argv, options.folder)
+    if options.inside is not None:
+        namespace.furnish(options.inside)
     findings: dict[str, list[Finding]] = {}
-    with tempfile.TemporaryDirectory(prefix="dfs-growth-", dir=options.folder) as folder:
+    with tempfile.TemporaryDirectory(prefix="dfs-growth-", dir=options.inside or options.folder) as folder:
         try:
             for name in options.experiments:
                 findings[name] = list(EXPERIMENTS[name](Path(folder), extent))
@@ -57,6 +62,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=0, help="how often everything is measured (default: 3, tiny 1)")
     parser.add_argument("--json", type=Path, help="also write all values to this file")
     parser.add_argument("--folder", type=Path, help="where the servers keep their state (default: a temporary folder)")
+    parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args(argv)
 
 

@@ -73,7 +73,7 @@ def large_file(folder: Path, extent: Extent) -> Iterator[Finding]:
     with dfs_target("large", folder / "large") as target:
         programs = {"mount's memory": target.cluster.mount(), "data server's memory": target.cluster.data(0)}
         small, large = target.path / "small", target.path / "large"
-        sizes = {small: min(MIB, extent.file_bytes), large: extent.file_bytes}
+        sizes = {small: min(16 * MIB, extent.file_bytes // 2), large: extent.file_bytes}
         write_large(small, sizes[small])
         before = {name: resident_bytes(program) / MIB for name, program in programs.items()}
         write_large(large, sizes[large])

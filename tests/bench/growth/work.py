@@ -51,7 +51,8 @@ def write_large(path: Path, size_bytes: int) -> None:
 
 def places_of(target: DfsTarget, path: Path, size_bytes: int, sizes: Sizes, chance: random.Random) -> dict[str, float]:
     """Read cold and write 4 KiB at places of the file that differ each time, open it, stat it; return rates."""
-    places = [chance.randrange(size_bytes // SMALL_BYTES) * SMALL_BYTES for _ in range(sizes.operations)]
+    numbers = range(size_bytes // SMALL_BYTES)
+    places = [number * SMALL_BYTES for number in chance.sample(numbers, min(sizes.operations, len(numbers)))]
     data = os.urandom(SMALL_BYTES)
     target.make_cold()
     fd = os.open(path, os.O_RDWR)

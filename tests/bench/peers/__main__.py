@@ -8,11 +8,9 @@ says why in one line and ends with status 0.
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
-from tests.bench.peers import namespace
+from tests.bench import namespace
 from tests.bench.peers.options import NO_PEERS, parse
 from tests.bench.peers.packages import install_absent
 from tests.bench.peers.rounds import compare
@@ -27,19 +25,18 @@ def main(argv: Sequence[str]) -> int:
     if reason:
         print(f"nothing is measured: {reason}")
         return 0
-    with tempfile.TemporaryDirectory(prefix="dfs-bench-", dir=options.folder) as folder:
-        usable: list[str] = []
-        for peer in options.peers:
-            reason = install_absent(peer, Path(folder))
-            if reason:
-                print(f"without {peer}: {reason}", flush=True)
-            else:
-                usable.append(peer)
-        if options.peers and not usable:
-            print("nothing is measured: there is none of the peers here")
-            return 0
-        peers = ",".join(usable) or NO_PEERS
-        return namespace.run_inside([sys.executable, "-m", __package__, *argv, "--peers", peers, "--inside", folder])
+    usable: list[str] = []
+    for peer in options.peers:
+        reason = install_absent(peer)
+        if reason:
+            print(f"without {peer}: {reason}", flush=True)
+        else:
+            usable.append(peer)
+    if options.peers and not usable:
+        print("nothing is measured: there is none of the peers here")
+        return 0
+    peers = ",".join(usable) or NO_PEERS
+    return namespace.run_module_inside(__package__, [*argv, "--peers", peers], options.folder)
 
 
 if __name__ == "__main__":

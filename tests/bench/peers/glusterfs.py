@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from tests.bench.peers.namespace import ADDRESS, run
+from tests.bench.namespace import ADDRESS, run
 from tests.bench.peers.peer import PeerTarget
 from tests.harness.program import Program
 from tests.harness.waiting import wait_until

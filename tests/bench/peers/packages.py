@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -48,7 +49,7 @@ NEEDS: Final = {
 }
 
 
-def install_absent(peer: str, folder: Path) -> str:
+def install_absent(peer: str) -> str:
     """Install what a peer needs; return in words why it can't be used here, nothing if it can."""
     needs = NEEDS[peer]
     if not missing(needs):
@@ -56,11 +57,18 @@ def install_absent(peer: str, folder: Path) -> str:
     if shutil.which("apt-get") is None:
         return f"no {', '.join(missing(needs))}, and no apt-get to install {', '.join(needs.packages)}"
     script = INSTALL.format(policy=POLICY, apt=APT)
-    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", str(folder / "policy"), *needs.packages]
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"]
     try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=APT_TIMEOUT_S, check=False
-        )
+        with tempfile.TemporaryDirectory(prefix="dfs-bench-") as folder:
+            done = subprocess.run(
+                [*command, f"{folder}/policy", *needs.packages],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=APT_TIMEOUT_S,
+                check=False,
+            )
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"installing {', '.join(needs.packages)} failed: {error}"
     if done.returncode != 0:

@@ -10,7 +10,7 @@ from typing import Final
 
 from tests.bench.file_loads import Line
 from tests.bench.measuring import Cpu
-from tests.bench.peers.namespace import run
+from tests.bench.namespace import run
 from tests.harness.waiting import wait_until
 
 TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")

@@ -9,7 +9,6 @@ import argparse
 import json
 import os
 import platform
-import signal
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
@@ -18,10 +17,10 @@ from typing import Final
 
 from tests.bench.file_loads import LOADS, lines_named
 from tests.bench.measuring import NULL, Target, dfs_target, measure, null_target
+from tests.bench.namespace import furnish
 from tests.bench.peers.comparison import Comparison
 from tests.bench.peers.glusterfs import glusterfs_target
 from tests.bench.peers.moosefs import moosefs_target
-from tests.bench.peers.namespace import furnish
 from tests.bench.peers.options import VARIANTS, sizes_of, targets_of
 
 OTHERS: Final[dict[str, Callable[[Path], AbstractContextManager[Target]]]] = {
@@ -32,7 +31,6 @@ OTHERS: Final[dict[str, Callable[[Path], AbstractContextManager[Target]]]] = {
 
 def compare(options: argparse.Namespace, folder: Path) -> int:
     """Measure and print; the exit status does not judge."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that all is stopped in order
     furnish(folder)
     comparison = Comparison(*targets_of(options))
     done = 0

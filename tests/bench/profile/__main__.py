@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from tests.bench import namespace
 from tests.bench.file_loads import KEYS, LOADS, Line, lines_named
 from tests.bench.measuring import DfsTarget, Measured, measure
 from tests.bench.profile.figures import figures_of, functions_table, plain, steps_table
@@ -93,9 +94,13 @@ def switches_of(pid: int) -> int:
 def main(argv: Sequence[str]) -> int:
     """Measure and print."""
     options = _parse(argv)
+    if options.inside is None and not namespace.why_impossible():
+        return namespace.run_module_inside(__package__, argv, options.folder)
+    if options.inside is not None:
+        namespace.furnish(options.inside)
     line = options.line
     py_spy = None if options.no_samples else find_py_spy()
-    with tempfile.TemporaryDirectory(prefix="dfs-profile-", dir=options.folder) as folder:
+    with tempfile.TemporaryDirectory(prefix="dfs-profile-", dir=options.inside or options.folder) as folder:
         try:
             with Cluster(Path(folder) / "cluster", n=options.servers, block_size=options.block_size) as cluster:
                 target = WatchedTarget(cluster)
@@ -122,6 +127,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--no-samples", action="store_true", help="only time steps, even if py-spy is there")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     parser.add_argument("--folder", type=Path, help="where the servers keep their state (default: a temporary folder)")
+    parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args(argv)
 
 

@@ -1,8 +1,9 @@
-"""Where everything of a comparison runs: namespaces of mounts, processes and network of their own.
+"""Where measuring is done: namespaces of mounts, processes and network of their own. Needs root.
 
-So the peers keep their ports, their state folders with fixed names, and their daemons, without this machine seeing any of them;
-and nothing can be left: when the first process inside ends, or the one that started it, the kernel kills all others and takes
-their mounts down. Needs root.
+Nothing can be left: when the first process inside ends, or the one that started it, the kernel kills all others and takes their
+mounts down. The peers keep their ports, their state folders with fixed names, and their daemons, without this machine seeing
+any of them. And a mount that is taken off the tree really ends: whoever makes a mount namespace copies all mounts that there are
+and so keeps them alive, those of others, too. Here no others' are kept, and nobody copies ours.
 """
 
 from __future__ import annotations
@@ -12,9 +13,13 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
+
+from dfs.fusefs.mount_point import list_mounts
 
 ADDRESS: Final = "10.99.0.1"
 """Of the inside's loopback interface: both peers refuse 127.0.0.1 as a server's address."""
@@ -34,6 +39,12 @@ def why_impossible() -> str:
         return f"no {', '.join(lacking)} on this machine"
     tried = subprocess.run([*INSIDE, "true"], capture_output=True, text=True, check=False)
     return "" if tried.returncode == 0 else f"no namespaces on this machine: {tried.stderr.strip()}"
+
+
+def run_module_inside(module: str, argv: Sequence[str], parent: Path | None) -> int:
+    """Run a module of ours inside with its arguments and `--inside FOLDER`, a temporary folder below `parent`."""
+    with tempfile.TemporaryDirectory(prefix="dfs-bench-", dir=parent) as folder:
+        return run_inside([sys.executable, "-m", module, *argv, "--inside", folder])
 
 
 def run_inside(command: Sequence[str]) -> int:
@@ -63,7 +74,14 @@ def _ending_on_sigterm() -> Iterator[None]:
 
 
 def furnish(folder: Path) -> None:
-    """Prepare the inside, from within: a network, and folders of programs with fixed names in `folder`."""
+    """Prepare the inside, from within: a network, no mounts of others, and folders of programs with fixed names in `folder`.
+
+    SIGTERM then ends the calling program as Ctrl-C does, so that it stops in order what it started.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for mounted in reversed(list_mounts()):
+        if mounted.type.startswith(b"fuse."):
+            run("umount", "--lazy", os.fsdecode(mounted.point))
     run("ip", "link", "set", "lo", "up")
     run("ip", "address", "add", f"{ADDRESS}/32", "dev", "lo")
     run("mount", "-t", "tmpfs", "none", "/run")
