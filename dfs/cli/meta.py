@@ -16,7 +16,7 @@ from dfs.cli.meta_serving import run_meta_server
 from dfs.cli.network_terms import NetworkTerms, network_terms
 from dfs.core.config import LogLevel, MetricsConfig
 from dfs.core.errors import ExitCode
-from dfs.meta.settings import MetaSettings
+from dfs.meta.settings import LOG_BYTES, MetaSettings
 
 PROGRAM: Final = "dfs-meta"
 SCRIPT: Final = "metaserver.py"
@@ -52,6 +52,7 @@ def _run_configured(argv: Sequence[str]) -> int:
         data_servers=tuple(server.address for server in config.servers),
         accept_rollback=options.accept_rollback,
         exports=config.exports,
+        log_bytes=LOG_BYTES,
     )
     folder = options.state or Path(config.meta.state)
     run_meta_server(
@@ -81,7 +82,7 @@ def _run_original(argv: Sequence[str]) -> int:
         level=LogLevel.INFO,
         address=f"127.0.0.1:{options.port}",
         folder=options.state,
-        settings=MetaSettings(),
+        settings=MetaSettings(log_bytes=LOG_BYTES),
         network=NetworkTerms(),
         metrics=MetricsConfig(),
     )

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar, cast
 
 import dfs
 from dfs.core.capability import Signer
-from dfs.core.errors import Stopping, UnknownMethod
+from dfs.core.errors import DiskError, Stopping, UnknownMethod
 from dfs.core.events import META_READ_ONLY, Event
 from dfs.core.exports import Export
 from dfs.core.interfaces import CallContext, Clock, DataServers, EventSink, Random, Tasks
@@ -28,6 +28,8 @@ from dfs.meta.upkeep.space import free_bytes, total_bytes
 
 A = TypeVar("A")
 
+LOG_SHARE: Final = 64
+"""The log takes its space at the start only where it is at most one part in so many of what is free."""
 _NOT_FORMATTED: Final = Shape("", 0, 0)
 
 
@@ -62,6 +64,8 @@ class MetaService:
         """Open the store, begin a new epoch and start the background work. Raises: StateError."""
         store = Store(self._store_path, self._host.tasks, self._host.clock, self._on_store_failure)
         try:
+            if self._host.settings.log_bytes <= self._free_bytes() // LOG_SHARE:
+                store.take_log_space(self._host.settings.log_bytes)
             parts = build_parts(self._host, store)
         except BaseException:
             store.close()
@@ -69,6 +73,12 @@ class MetaService:
         self._parts = parts
         for worker in parts.workers.all():
             worker.start()
+
+    def _free_bytes(self) -> int:
+        try:
+            return self._host.look().free_bytes
+        except DiskError:
+            return 0  # the first transaction tells what is wrong with the disk
 
     def stop(self) -> None:
         """End background work and parked calls, and close the store. Later calls raise Stopping."""

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import Final
 
 from dfs.core.exports import Export
+
+LOG_BYTES: Final = 16 << 20
+"""What a meta-server's log takes: as much as the store lets it grow before it begins anew at its front."""
 
 
 class SyncMode(enum.StrEnum):
@@ -30,3 +34,5 @@ class MetaSettings:
     sync: SyncMode = SyncMode.ALWAYS
     exports: tuple[Export, ...] = ()
     """Of a start; MetaService.set_exports() replaces them."""
+    log_bytes: int = 0
+    """What the database's log takes of the disk at the start; 0: it grows as it is written."""

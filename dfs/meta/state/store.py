@@ -255,6 +255,27 @@ class Store:
         finally:
             self._hand_over([])
 
+    def take_log_space(self, size_bytes: int) -> None:
+        """Let the log take so much of the disk now, before anything else is done.
+
+        While a log grows, every sync has the file system write down the file's new length, too: a commit then takes several times
+        as long as in space that is there already. Ends early where the disk is full.
+        Raises: StateError if the file cannot be written.
+        """
+        writer = self._writer
+        try:
+            writer.execute("PRAGMA synchronous = NORMAL")  # nothing here has to survive: no sync for each commit
+            try:
+                for _ in range(-(-size_bytes // PROBE_BYTES)):
+                    writer.execute("INSERT OR REPLACE INTO probe VALUES (1, zeroblob(?))", (PROBE_BYTES,))
+                writer.execute("DELETE FROM probe")
+            finally:
+                writer.execute("PRAGMA synchronous = FULL")
+            writer.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", None) not in _FULL:
+                raise StateError(f"{self._path} to be a usable database of a meta-server", str(error)) from error
+
     def close(self) -> None:
         """Refuse new work, wait for work under way, write the log back into the file and close it."""
         with self._mutex:

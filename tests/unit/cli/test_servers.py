@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dfs.cli import data, dfsctl, meta
-from dfs.meta.settings import MetaSettings
+from dfs.meta.settings import LOG_BYTES, MetaSettings
 
 CONFIG = """\
 [cluster]
@@ -76,7 +76,7 @@ def test_meta_with_a_configuration_takes_all_from_it(ran: list[dict[str, Any]], 
     assert meta.main(["--config", str(config_file)]) == 0
     assert ran[0]["address"] == "127.0.0.1:9500"
     assert ran[0]["folder"] == Path("/srv/meta")
-    assert ran[0]["settings"] == MetaSettings("lab", 4096, ("127.0.0.1:9600", "127.0.0.1:9601"))
+    assert ran[0]["settings"] == MetaSettings("lab", 4096, ("127.0.0.1:9600", "127.0.0.1:9601"), log_bytes=LOG_BYTES)
 
 
 def test_configured_server_can_read_its_configuration_again(ran: list[dict[str, Any]], config_file: Path) -> None:

@@ -154,3 +154,16 @@ def test_disk_filled_by_others_turns_meta_read_only_until_there_is_space(small: 
     mount.create(b"new")
     small.until(lambda: state(small) in ("ok", "waiting for sessions"))
     assert len(small.events.of(META_READ_ONLY)) == len(small.events.of(META_WRITES_AGAIN)) == 1
+
+
+@pytest.mark.parametrize(("free_bytes", "takes"), [(64 << 20, True), ((64 << 20) - 1, False)])
+def test_log_takes_its_space_at_the_start_only_of_a_disk_with_plenty(tmp_path: Path, free_bytes: int, *, takes: bool) -> None:
+    disk = FakeRoom()
+    disk.free_bytes = free_bytes
+    settings = MetaSettings(data_servers=FakeDataServers().names, log_bytes=1 << 20)
+    meta = MetaUnderTest(tmp_path / "meta.db", settings, look=disk.look)
+    meta.start()
+    try:
+        assert ((tmp_path / "meta.db-wal").stat().st_size >= 1 << 20) is takes
+    finally:
+        meta.stop()

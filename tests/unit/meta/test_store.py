@@ -262,3 +262,38 @@ def test_closed_store_refuses_work(reopen: Open) -> None:
         store.change(put(1))
     with pytest.raises(Stopping):
         count(store)
+
+
+def log_bytes(tmp_path: Path) -> int:
+    return (tmp_path / "meta.db-wal").stat().st_size
+
+
+def test_log_that_took_its_space_does_not_grow_while_changes_are_made(reopen: Open, tmp_path: Path) -> None:
+    store = reopen()
+    store.take_log_space(1 << 20)
+    size_bytes = log_bytes(tmp_path)
+    assert size_bytes >= 1 << 20
+    for number in range(100):
+        store.change(put(number))
+    assert count(store) == 100
+    assert log_bytes(tmp_path) == size_bytes
+    assert count(reopen()) == 100  # as after a crash: the log is read, what it held before is not
+    assert len(store.copy()) < 1 << 20
+
+
+def test_log_that_takes_its_space_leaves_every_later_commit_to_be_synced(reopen: Open) -> None:
+    store = reopen()
+    store.take_log_space(1 << 17)
+    level: list[Any] = []
+    store.change(lambda tx: level.append(tx.one("PRAGMA synchronous")))
+    assert level == [(2,)]  # FULL
+
+
+def test_log_takes_no_space_on_a_full_disk(reopen: Open, failures: list[StoreFailure]) -> None:
+    store = reopen()
+    limit_pages(store, 1)
+    store.take_log_space(1 << 20)
+    assert failures == []
+    limit_pages(store, 1 << 20)
+    store.change(put(1))
+    assert count(store) == 1
