@@ -38,7 +38,7 @@ class WatchedTarget(DfsTarget):
         """Nothing is started."""
         cluster.mount()
         for program in cluster.programs():
-            self._watch(program, cluster.folder)
+            self._watch(program)
         super().__init__("dfs", cluster)
         self.spans: dict[str, dict[str, Any]] = {}
         self.samples: dict[str, Counter[str]] = {}
@@ -48,11 +48,9 @@ class WatchedTarget(DfsTarget):
         """Samples are taken with it instead of times."""
 
     @staticmethod
-    def _watch(program: Program, folder: Path) -> None:
+    def _watch(program: Program) -> None:
         at = program.command.index("-m") + 1
-        program.command = tuple(
-            module_command("tests.bench.profile.watched", folder / f"{program.name}.sock", *program.command[at:])
-        )
+        program.command = tuple(module_command("tests.bench.profile.watched", f"{program.name}.sock", *program.command[at:]))
 
     def watched(self, line: Line) -> AbstractContextManager[object]:
         """Measure while the step lasts."""
@@ -64,12 +62,12 @@ class WatchedTarget(DfsTarget):
         cpu = {program.name: program.cpu_s() for program in programs}
         switches = {program.name: switches_of(program.pid) for program in programs}
         for program in programs:
-            ask(self.cluster.folder / f"{program.name}.sock", "reset")
+            ask(_socket_of(program), "reset")
         yield
         for program in programs:
             self.cpu_s[program.name] = program.cpu_s() - cpu[program.name]
             self.switches[program.name] = switches_of(program.pid) - switches[program.name]
-            self.spans[program.name] = ask(self.cluster.folder / f"{program.name}.sock", "show")
+            self.spans[program.name] = ask(_socket_of(program), "show")
 
     @contextmanager
     def _sampled(self, py_spy: str) -> Iterator[None]:
@@ -77,6 +75,11 @@ class WatchedTarget(DfsTarget):
         with sampled(py_spy, pids, self.cluster.folder) as samples:
             yield
         self.samples = samples
+
+
+def _socket_of(program: Program) -> Path:
+    """Return where a program is asked: through its working folder, for the path of a socket must be short."""
+    return Path(f"/proc/{program.pid}/cwd/{program.name}.sock")
 
 
 def switches_of(pid: int) -> int:
