@@ -240,9 +240,11 @@ def build_parts(host: Host, store: Store) -> Parts:
         removal.reap(loaded.orphans)
     names = Names(numbers, cluster, grants, opens, removal, care.room, clock)
     files = Files(store, sessions, answers, grants, opens, recalls, removal, clock)
+    lookups = Lookups(store, sessions, recalls, clock)
     handlers: dict[type[Request[Any]], Handler] = {
         **_session_handlers(session_calls),
-        Lookup: Lookups(store, sessions, recalls, clock).lookup,
+        Lookup: lookups.lookup,
+        ListFolder: lookups.list_folder,
         **_reading_handlers(store),
         **_name_handlers(answers, names, Renames(removal, clock), AttributeChanger(clock), XattrChanger(care.room, clock)),
         **_file_handlers(files),
@@ -342,7 +344,6 @@ def _reading_handlers(store: Store) -> dict[type[Request[Any]], Handler]:
 
     return {
         ReadLink: reads(reading.read_link),
-        ListFolder: reads(reading.list_folder),
         ListFiles: reads(list_files),
         GetXattr: reads(get_xattr),
         ListXattrs: reads(list_xattrs),

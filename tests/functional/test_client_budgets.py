@@ -4,10 +4,13 @@ of four data servers with blocks of 512 bytes, with capabilities and without.
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from dfs.core.errors import NotFound
+from dfs.core.interfaces import Caller
 from dfs.core.limits import LISTING_ENTRIES_MAX
 from dfs.core.messages.inodes import AttributeChanges
 from tests.harness.local_cluster import CallerContext, LocalCluster, Mount
@@ -98,6 +101,42 @@ def test_getattr_of_a_deep_path_makes_one_call_and_repeated_none(mount: Mount) -
         other.getattr(CTX, path + b"/file")
         other.getattr(CTX, path + b"/file")
     assert calls == {"Lookup": 1}
+
+
+def folder_of_files(cluster: LocalCluster, path: bytes, count: int) -> list[bytes]:
+    """Make a folder of empty files by another mount; return their paths in order."""
+    maker = cluster.mount()
+    maker.fs.mkdir(CTX, path, 0o711)
+    paths = [b"%s/file%04d" % (path, number) for number in range(count)]
+    for name in paths:
+        maker.fs.mknod(CTX, name, stat.S_IFREG | 0o644, 0)
+    return paths
+
+
+def test_getattr_of_many_names_in_order_asks_for_them_together(cluster: LocalCluster, mount: Mount) -> None:
+    paths = folder_of_files(cluster, b"/in-order", 300)
+    with mount.counting() as calls:
+        shown = [mount.fs.getattr(CTX, path) for path in paths]
+    assert calls == {"Lookup": 1, "ListFolder": 6}  # 8, 16, 32, 64, 128, the rest
+    assert shown == [cluster.mount().fs.getattr(CTX, path) for path in paths]
+
+
+def test_getattr_of_many_names_in_order_by_who_may_not_list_makes_a_lookup_each(cluster: LocalCluster, mount: Mount) -> None:
+    paths = folder_of_files(cluster, b"/not-listed", 20)
+    stranger = CallerContext(Caller(1000, 1000, ()))
+    with mount.counting() as calls:
+        for path in paths:
+            mount.fs.getattr(stranger, path)
+    assert calls["Lookup"] == len(paths)
+
+
+def test_getattr_of_names_that_do_not_exist_makes_a_lookup_each(cluster: LocalCluster, mount: Mount) -> None:
+    paths = folder_of_files(cluster, b"/missing", 20)
+    with mount.counting() as calls:
+        for path in paths:
+            with pytest.raises(NotFound):
+                mount.fs.getattr(CTX, path + b"-not")
+    assert calls == {"Lookup": len(paths)}
 
 
 @pytest.mark.parametrize("operation", ["create", "mknod", "symlink", "link", "unlink", "unlink_open"])

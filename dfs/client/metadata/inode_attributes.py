@@ -5,6 +5,7 @@ A holder's size is the file's size; its time stamp counts until it is committed.
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -14,12 +15,13 @@ from dfs.client.metadata.attribute_cache import AttributeCache
 from dfs.client.metadata.grants import Grants
 from dfs.client.metadata.handles import Handles
 from dfs.client.metadata.meta_link import MetaLink
-from dfs.core.errors import InvalidArgument, NotFound, StaleFile
+from dfs.client.metadata.next_names import NextNames, just_before
+from dfs.core.errors import FileError, InvalidArgument, NotFound, StaleFile
 from dfs.core.ids import ROOT_INO, Ino
 from dfs.core.interfaces import CallContext, Clock
 from dfs.core.limits import RETRY_DELAY_S_MIN
 from dfs.core.messages.inodes import Attributes, Content
-from dfs.core.messages.names import Lookup
+from dfs.core.messages.names import ListFolder, Lookup
 
 
 class Place(NamedTuple):
@@ -41,6 +43,7 @@ class InodeAttributes:
         self._grants = grants
         self._handles = handles
         self._clock = clock
+        self._next = NextNames()
 
     def set_timeout(self, attr_timeout_s: float) -> None:
         """Believe attributes for so long from now on."""
@@ -129,12 +132,33 @@ class InodeAttributes:
                 return shown
 
     def _ask_at(self, ctx: CallContext, path: bytes) -> Attributes:
+        folder, name = posixpath.split(path)
+        entries = self._next.entries_from(folder, name) if name else 0
+        if entries and (found := self._ask_from(ctx, folder, name, entries)) is not None:
+            return found
         while True:
             place = self.place(path)
             asked = self._cache.moment()
-            known = self._link.ask(ctx, Lookup(place.base, place.path))
+            try:
+                known = self._link.ask(ctx, Lookup(place.base, place.path))
+            except NotFound:
+                self._next.missed()
+                raise
             if self._cache.learn(asked, known, path):
                 return known
+
+    def _ask_from(self, ctx: CallContext, folder: bytes, name: bytes, entries: int) -> Attributes | None:
+        """Ask for some entries of a folder; return the first one's attributes, None if it must be asked for by itself."""
+        asked = self._cache.moment()
+        try:
+            page = self._link.ask(ctx, ListFolder(*self.place(folder), just_before(name), entries))
+        except FileError:
+            return None  # who may look a name up may not always list; whatever else it is, the lookup tells
+        if not page.entries or page.entries[0].name != name:
+            return None
+        self._cache.learn_listing(asked, [(posixpath.join(folder, entry.name), entry.attributes) for entry in page.entries])
+        self._next.learned(folder, page.entries[-1].name)
+        return self._cache.attributes_at(posixpath.join(folder, name))
 
     def _ask(self, ctx: CallContext, ino: Ino) -> Attributes:
         """Ask meta, again if an own change ended meanwhile: what was committed since is neither in the answer nor in the grant."""

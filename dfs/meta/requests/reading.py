@@ -33,7 +33,7 @@ _NEWEST_CUT: Final = 1 + Inode._fields.index("newest_cut")
 
 
 class Lookups:
-    """Serves Lookup."""
+    """Serves Lookup and ListFolder."""
 
     def __init__(self, store: Store, sessions: Sessions, recalls: Recalls, clock: Clock) -> None:
         self._store = store
@@ -56,6 +56,12 @@ class Lookups:
             until_s = self._clock.monotonic_s() + SETTLE_PARK_S if until_s is None else until_s
             if not self._recalls.wait_for_release(ctx, releases, until_s):
                 return shown
+
+    def list_folder(self, ctx: CallContext, request: ListFolder) -> Listing:
+        """Return some entries of a folder. Raises: SessionExpired, as above; what resolve() raises."""
+        listing = self._store.read(lambda reader: list_folder(reader, ctx, request))
+        self._sessions.require(ctx.session)
+        return listing
 
 
 def _look_up(reader: Reader, ctx: CallContext, request: Lookup) -> Attributes:
