@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from tests.bench import namespace
 from tests.bench.block_by_block import write_block_by_block
 from tests.bench.file_loads import KEYS, LOADS, SEQUENTIAL, Line, Load, Rate, lines_named
 from tests.bench.measuring import NULL, DfsTarget, Target, dfs_target, measure, null_target
@@ -39,9 +40,13 @@ LOAD_NAMES: Final = (*(load.name for load in LOADS), *EXTRA_LOADS)
 def main(argv: Sequence[str]) -> int:
     """Measure and print; the exit status does not judge."""
     options = _parse(argv)
+    if options.inside is None and not namespace.why_impossible():
+        return namespace.run_module_inside("tests.bench", argv, options.folder)
+    if options.inside is not None:
+        namespace.furnish(options.inside)
     sizes = TINY if options.tiny else Sizes(sequential_bytes=options.mib * MIB)
     report = Report()
-    with tempfile.TemporaryDirectory(prefix="dfs-bench-", dir=options.folder) as folder:
+    with tempfile.TemporaryDirectory(prefix="dfs-bench-", dir=options.inside or options.folder) as folder:
         try:
             _measure(Path(folder), report, options.lines, options.rounds, sizes, options.variant)
         finally:
@@ -72,6 +77,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--tiny", action="store_true", help="do next to nothing, to see that it works")
     parser.add_argument("--json", type=Path, help="also write all values to this file")
     parser.add_argument("--folder", type=Path, help="where the servers keep their state (default: a temporary folder)")
+    parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args(argv)
 
 
