@@ -31,7 +31,7 @@ SYSTEM_PYTHON ?= /usr/bin/python3
 UNITDIR ?= $(shell pkg-config --variable=systemdsystemunitdir systemd || echo $(PREFIX)/lib/systemd/system)
 MAN := $(patsubst packaging/man/%.scd,build/man/%,$(wildcard packaging/man/*.scd))
 
-.PHONY: help machine packager up down check lint unit test test-mounts test-others sim mutants bench bench-growth profile bench-peers torture format deb shipped man install install-files clean
+.PHONY: help machine packager up down check lint unit test test-mounts test-others sim mutants fuzz bench bench-growth profile bench-peers torture format deb shipped man install install-files clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -73,6 +73,10 @@ sim: machine ## Replay a run of the simulator (SEED=n), or search for runs that 
 
 mutants: machine ## Put known bugs back, one at a time, into a copy of the tree: each must be caught
 	@$(PYTHON) -m tests.sim.mutants
+
+fuzz: machine ## Give the parsers of the wire and of the disk random bytes for MINUTES=5 altogether, with atheris
+	@$(PYTHON) -c 'import atheris' 2>/dev/null || $(PYTHON) -m pip install --quiet --disable-pip-version-check --editable .[fuzz]
+	@$(PYTHON) -m tests.fuzz --minutes $(MINUTES)
 
 bench: machine ## Measure beside the null file system and the stock XML-RPC server (LINES=sequential,wire ROUNDS=1 WITH=key)
 	@$(PYTHON) -m tests.bench --rounds $(ROUNDS) --lines "$(LINES)" --with "$(WITH)" --json build/bench.json

@@ -82,6 +82,7 @@ def run_data_server(
         api=service,
         version=dfs.__version__,
         clock=clock,
+        events=events,
         identity=service.name,
         metrics=served(page, metrics, is_on=metrics.data),
         **admission(network, credentials, events),

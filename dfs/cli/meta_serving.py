@@ -77,6 +77,7 @@ def run_meta_server(
         api=service,
         version=dfs.__version__,
         clock=clock,
+        events=events,
         inherited_fd=take_inherited_socket(),
         metrics=served(page, metrics, is_on=metrics.meta),
         **admission(network, credentials, events),

@@ -503,4 +503,11 @@ TLS_REFUSED = EventKind(
     "refused a connection from {peer}: {reason}",
 )
 
+LIMIT_REACHED = EventKind(
+    "LIMIT_REACHED",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7ea8",
+    Level.WARNING,
+    "refused {peer}, which is over the limit on {limit} ({reason})",
+)
+
 ALL_KINDS: tuple[EventKind, ...] = tuple(value for value in list(globals().values()) if isinstance(value, EventKind))

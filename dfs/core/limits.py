@@ -40,15 +40,28 @@ LOCKS_MAX: Final = 4096
 
 BODY_BYTES_MAX: Final = 16 << 20
 """Body of one HTTP request or answer."""
+BODY_BYTES_TRUSTED: Final = 256 << 10
+"""Memory that a body gets because its head announces it: what a write of 128 KiB needs. More comes as its bytes come."""
 HEADER_BYTES_MAX: Final = 16 << 10
 """Request line and headers together."""
 XML_DEPTH_MAX: Final = 64
 XML_ELEMENTS_MAX: Final = 1_000_000
 CONNECTIONS_MAX: Final = 512
+"""Connections to one server: each has a thread, which takes 100 KiB or so."""
+CONNECTIONS_PER_PEER_MAX: Final = CONNECTIONS_MAX // 2
+"""Those of one address. A mount keeps up to 32 to each server (IDLE_PER_ADDRESS_MAX) where that many of its programs are at work
+at once, so a host may have eight such mounts, or dozens of usual ones; and still it leaves as many to all others.
+"""
+REQUESTS_IN_FLIGHT_MAX: Final = 384
+"""Requests that one server carries out at the same time; a parked heartbeat is one."""
+REQUESTS_IN_FLIGHT_PER_PEER_MAX: Final = REQUESTS_IN_FLIGHT_MAX // 2
+BYTES_IN_FLIGHT_MAX: Final = 256 << 20
+"""Bodies and answers that one server has in memory at the same time. Taking one apart takes a few times as much for a moment."""
+BYTES_IN_FLIGHT_PER_PEER_MAX: Final = BYTES_IN_FLIGHT_MAX // 2
 IDLE_TIMEOUT_S: Final = 300.0
 """A connection without a request is closed after this time."""
 REQUEST_TIMEOUT_S: Final = 30.0
-"""Time for a request to arrive once its first byte is there."""
+"""Time for a request to arrive once its first byte is there, for a new connection to begin one, and for an answer to be taken."""
 CALL_TIMEOUT_S: Final = 10.0
 """Time for an answer, beyond what the method itself may wait."""
 READ_PATIENCE_S: Final = 1.0

@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 from dfs.core.current_request import WorkingOn
@@ -64,8 +64,11 @@ class Dispatcher:
         with self._mutex:
             return dict(self._calls)
 
-    def answer(self, document: Buffer, ctx: CallContext) -> Parts:
-        """Carry out the call in `document` and return the document that answers it. Never raises."""
+    def answer(self, document: Buffer, ctx: CallContext, on_error: Callable[[Exception], None] = lambda error: None) -> Parts:
+        """Carry out the call in `document` and return the document that answers it; `on_error` hears why it failed, if it did.
+
+        Never raises.
+        """
         began_s, name, result = time.perf_counter(), "", OK
         with WorkingOn(ctx.request_id):
             try:
@@ -76,6 +79,7 @@ class Dispatcher:
                 if size_bytes > BODY_BYTES_MAX:
                     raise RequestTooLarge("bytes of the answer", size_bytes, BODY_BYTES_MAX)
             except Exception as error:  # noqa: BLE001 (the one place where a bug of a service ends)
+                on_error(error)
                 expected = self._expected(error)
                 result, answer = type(expected).__name__, codec.write_fault(fault_of(expected, self._name))
                 size_bytes = sum(map(len, answer))

@@ -237,16 +237,19 @@ class _Flight:
         sock, reader = self._connection.sock, self._connection.reader
         while True:
             space = reader.space()
+            room = len(space)
             try:
                 count = sock.recv_into(space)
             except BlockingIOError:
                 return
+            finally:
+                space.release()  # else the buffer can't grow
             if count == 0:
                 raise ConnectionResetError(errno.ECONNRESET, "the connection was closed")
             if reader.received(count):
                 self._finish(reader.take(), now_s)
                 return
-            if count < len(space):
+            if count < room:
                 return  # nothing more is there yet
 
     def _finish(self, message: Message, now_s: float) -> None:

@@ -3,6 +3,7 @@
 Owns heads: how one is written, what one may look like, and where a message ends. Content-Length is the only way to tell:
 Transfer-Encoding, two Content-Lengths and folded lines are refused, so that no two readers can disagree about where a
 message ends. It does no I/O: server.py and exchange.py ask where the next bytes go, read into it, and say how many came.
+The memory that a message takes follows what has come of it, not what its head announces.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import functools
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from dfs.core.limits import BODY_BYTES_MAX, HEADER_BYTES_MAX
+from dfs.core.limits import BODY_BYTES_MAX, BODY_BYTES_TRUSTED, HEADER_BYTES_MAX
 
 _HEAD_END: Final = b"\r\n\r\n"
 _LINES_KEPT_MAX: Final = 512
@@ -24,6 +25,7 @@ _REASONS: Final = {
     403: b"Forbidden",
     404: b"Not Found",
     405: b"Method Not Allowed",
+    408: b"Request Timeout",
     411: b"Length Required",
     413: b"Content Too Large",
     426: b"Upgrade Required",
@@ -44,11 +46,12 @@ CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class BadMessage(Exception):
-    """A message that is refused. `status` is the HTTP status for it."""
+    """A message that is refused. `status` is the HTTP status for it; `limit` names the limit that it is over, if it is."""
 
-    def __init__(self, status: int, reason: str) -> None:
+    def __init__(self, status: int, reason: str, limit: str = "") -> None:
         super().__init__(reason)
         self.status = status
+        self.limit = limit
 
 
 class Head(NamedTuple):
@@ -150,7 +153,7 @@ def _length(headers: dict[bytes, bytes]) -> int | None:
         raise BadMessage(400, "expected a decimal Content-Length")
     length = int(text)
     if length > BODY_BYTES_MAX:
-        raise BadMessage(413, f"body: expected at most {BODY_BYTES_MAX} bytes, got {length}")
+        raise BadMessage(413, f"body: expected at most {BODY_BYTES_MAX} bytes, got {length}", "bytes of a body")
     return length
 
 
@@ -162,14 +165,16 @@ def _keeps_alive(version: bytes, headers: dict[bytes, bytes]) -> bool:
 class MessageReader:
     """Gathers one message after another. One per connection, used by one thread at a time.
 
-    Heads are gathered in one buffer for the life of the connection; a body gets a buffer of its own size and is received
-    right into it, but for what came together with the head.
+    Heads are gathered in one buffer for the life of the connection; a body gets a buffer of its own and is received right into
+    it, but for what came together with the head. The buffer begins with BODY_BYTES_TRUSTED at most and doubles as it fills.
     """
 
-    __slots__ = ("_body", "_body_filled", "_buffer", "_filled", "_head", "_parse_head", "_searched", "_view")
+    __slots__ = ("_body", "_body_filled", "_buffer", "_claim", "_filled", "_head", "_parse_head", "_searched", "_view")
 
-    def __init__(self, parse_head: Callable[[bytes], Head]) -> None:
+    def __init__(self, parse_head: Callable[[bytes], Head], claim: Callable[[int], None] | None = None) -> None:
+        """`claim` is told of so many bytes before a body's buffer takes them, and may raise BadMessage instead."""
         self._parse_head = parse_head
+        self._claim = claim
         self._buffer = bytearray(HEADER_BYTES_MAX)
         self._view = memoryview(self._buffer)
         self._filled = 0
@@ -189,9 +194,14 @@ class MessageReader:
         return self._head
 
     def space(self) -> memoryview:
-        """Return where the next bytes are to be put; never empty while the message is incomplete."""
+        """Return where the next bytes are to be put; never empty while the message is incomplete.
+
+        What was returned before is not used again. Raises: BadMessage from `claim`.
+        """
         if self._head is None:
             return self._view[self._filled :]
+        if self._body_filled == len(self._body):
+            self._grow(min(self._head.length - self._body_filled, self._body_filled))
         return memoryview(self._body)[self._body_filled :]
 
     def received(self, count: int) -> bool:
@@ -203,7 +213,7 @@ class MessageReader:
             self._filled += count
             return self.advance()
         self._body_filled += count
-        return self._body_filled == len(self._body)
+        return self._body_filled == self._head.length
 
     def advance(self) -> bool:
         """Look for a head in the bytes that are there; tell whether the message is complete. Raises: BadMessage."""
@@ -214,10 +224,10 @@ class MessageReader:
             self._searched = self._filled
             if end < 0:
                 if self._filled == HEADER_BYTES_MAX:
-                    raise BadMessage(431, f"headers: expected at most {HEADER_BYTES_MAX} bytes")
+                    raise BadMessage(431, f"headers: expected at most {HEADER_BYTES_MAX} bytes", "bytes of a head")
                 return False
             self._begin_body(self._parse_head(bytes(self._view[:end])), end + len(_HEAD_END))
-        return self._body_filled == len(self._body)
+        return self._head is not None and self._body_filled == self._head.length
 
     def take(self) -> Message:
         """Return the complete message and begin the next one with the bytes that came after it."""
@@ -230,7 +240,7 @@ class MessageReader:
 
     def _begin_body(self, head: Head, start: int) -> None:
         self._head = head
-        self._body = bytearray(head.length)
+        self._grow(min(head.length, BODY_BYTES_TRUSTED))
         taken = min(self._filled - start, head.length)
         self._body[:taken] = self._view[start : start + taken]
         self._body_filled = taken
@@ -239,3 +249,12 @@ class MessageReader:
             self._buffer[:rest] = bytes(self._view[start + taken : self._filled])
         self._filled = rest
         self._searched = 0
+
+    def _grow(self, size_bytes: int) -> None:
+        """Let the body's buffer take so many more bytes."""
+        if self._claim is not None:
+            self._claim(size_bytes)
+        if self._body:
+            self._body += bytes(size_bytes)
+        else:
+            self._body = bytearray(size_bytes)

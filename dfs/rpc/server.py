@@ -19,14 +19,15 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from dfs.core.errors import BadRequest
-from dfs.core.interfaces import POLL_S, Clock
-from dfs.core.limits import CONNECTIONS_MAX
+from dfs.core.interfaces import POLL_S, Clock, EventSink
 from dfs.core.messages.requests import Request
 from dfs.core.metrics import CONNECTIONS, CONNECTIONS_LIMIT, Sample
 from dfs.core.peers import Peer
 from dfs.core.start_errors import AddressInUse, ConfigError, PeerStartError, StartError
 from dfs.rpc.addresses import join_address, resolve, split_address
 from dfs.rpc.dispatch import Api, Dispatcher
+from dfs.rpc.limit_reports import LimitReports
+from dfs.rpc.load import Load, Overload, PeerLoad
 from dfs.rpc.loopback_owners import NOBODY, LoopbackOwners
 from dfs.rpc.measures import request_samples
 from dfs.rpc.metrics_page import NO_METRICS, MetricsPage
@@ -60,7 +61,8 @@ class RpcServer:
         verifier: Verifier | None = None,
         owners: LoopbackOwners | None = None,
         tls: Security | None = None,
-        connections_max: int = CONNECTIONS_MAX,
+        load: Load | None = None,
+        events: EventSink | None = None,
         metrics: MetricsPage = NO_METRICS,
     ) -> None:
         """Bind `address` (host:port; port 0: any free one) and listen.
@@ -71,6 +73,7 @@ class RpcServer:
         `verifier`: takes signed requests only; None: everybody is believed. `owners`: tells who of this machine may connect, if the
         address is on loopback; None: everybody. It is closed at the end.
         `tls`: what every connection is secured with; None: none is.
+        `load`: what peers may use of this server; None: what dfs/core/limits.py says. `events` hears who goes over it.
         `metrics`: what GET /metrics shows.
 
         Raises: AddressInUse; ConfigError if the address is not one of this machine's that may be listened on, or not the inherited
@@ -89,14 +92,13 @@ class RpcServer:
         self._verifier = verifier
         self._owners = owners
         self._tls = tls
-        self._connections_max = connections_max
+        self._load = load or Load()
+        self._reports = LimitReports(clock, events)
         self._metrics = metrics
         self._stopping = threading.Event()
         self._waker, self._wake = socket.socketpair()
         self._mutex = threading.Lock()
         self._connections: dict[ServerConnection, threading.Thread] = {}
-        self._full = False
-        """Whether the last connection was refused: said once, by the accepting thread alone."""
         self._acceptor = threading.Thread(target=self._accept, name=f"rpc-accept-{self.address}", daemon=True)
 
     @property
@@ -118,7 +120,7 @@ class RpcServer:
     def measures(self) -> Iterator[Sample]:
         """Yield what was answered, and how many connections are open."""
         yield Sample(CONNECTIONS, (), self.connections)
-        yield Sample(CONNECTIONS_LIMIT, (), self._connections_max)
+        yield Sample(CONNECTIONS_LIMIT, (), self._load.connections_max)
         yield from request_samples(self._dispatcher.meter)
 
     def start(self) -> None:
@@ -188,7 +190,26 @@ class RpcServer:
 
     def _serve(self, sock: socket.socket, peer: Peer, address: str, unwelcome: str) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection = ServerConnection(
+        try:
+            load = self._load.connect(peer.host)
+        except Overload as error:
+            self._reports.tell(peer.host, error.limit, str(error))
+            self._connection(sock, peer, unwelcome, None).refuse_and_close(str(error))
+            return
+        connection = self._connection(sock, peer, unwelcome, load)
+        thread = threading.Thread(target=self._run, args=(connection,), name=f"rpc-{address}", daemon=True)
+        with self._mutex:
+            self._connections[connection] = thread
+        try:
+            thread.start()
+        except RuntimeError as error:  # the system gives no more threads
+            logger.error("cannot serve a connection from %s: %s", address, error)
+            self._forget(connection)
+            connection.refuse_and_close("no more threads")
+            load.close()
+
+    def _connection(self, sock: socket.socket, peer: Peer, unwelcome: str, load: PeerLoad | None) -> ServerConnection:
+        return ServerConnection(
             sock,
             peer=peer,
             dispatcher=self._dispatcher,
@@ -198,26 +219,11 @@ class RpcServer:
             version=self._version,
             clock=self._clock,
             stopping=self._stopping,
+            load=load,
+            reports=self._reports,
             metrics=self._metrics,
             tls=self._tls,
         )
-        thread = threading.Thread(target=self._run, args=(connection,), name=f"rpc-{address}", daemon=True)
-        with self._mutex:
-            full = len(self._connections) >= self._connections_max
-            if not full:
-                self._connections[connection] = thread
-        if full and not self._full:
-            logger.warning("refusing further connections, the first from %s: %d are open", address, self._connections_max)
-        self._full = full
-        if full:
-            connection.refuse_and_close(f"expected at most {self._connections_max} connections")
-            return
-        try:
-            thread.start()
-        except RuntimeError as error:  # the system gives no more threads
-            logger.error("cannot serve a connection from %s: %s", address, error)
-            self._forget(connection)
-            connection.refuse_and_close("no more threads")
 
     def _run(self, connection: ServerConnection) -> None:
         try:

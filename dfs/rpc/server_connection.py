@@ -1,8 +1,9 @@
 """One accepted connection: receives requests, has them answered, sends the answers, on a thread of its own.
 
 Owns the socket from accept to close, and the time limits on both directions: a connection may be idle for IDLE_TIMEOUT_S, and
-a request or an answer may take REQUEST_TIMEOUT_S, however slowly its bytes trickle. Where there is TLS, the handshake comes first
-and has TLS_HANDSHAKE_S. Built and ended by server.py.
+a request or an answer may take REQUEST_TIMEOUT_S, however slowly its bytes trickle. A new connection has as long for its first
+request. Where there is TLS, the handshake comes first and has TLS_HANDSHAKE_S. A peer that goes over a limit is told so by an HTTP
+status or a fault, the operator by an event, and the connection ends. Built and ended by server.py.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from dfs.core.errors import DfsError
+from dfs.core.errors import DfsError, RequestTooLarge
 from dfs.core.interfaces import Clock
 from dfs.core.limits import IDLE_TIMEOUT_S, REQUEST_TIMEOUT_S, TLS_HANDSHAKE_S
 from dfs.core.peers import Peer
@@ -26,6 +27,8 @@ from dfs.rpc.codec import Parts
 from dfs.rpc.context import check_server, read_headers
 from dfs.rpc.dispatch import UNKNOWN, Dispatcher
 from dfs.rpc.framing import CONTINUE, BadMessage, Head, Message, MessageReader, answer_head, parse_request_head
+from dfs.rpc.limit_reports import LimitReports
+from dfs.rpc.load import Overload, PeerLoad
 from dfs.rpc.metrics_page import NO_METRICS, MetricsPage
 from dfs.rpc.signatures import HEADER
 from dfs.rpc.transport import PlainPeer, Security, ServerTransport, TlsTrouble
@@ -40,6 +43,10 @@ and destroy the answer that says why.
 _TIMEVAL: Final = struct.Struct("@ll")
 """struct timeval: seconds, microseconds."""
 _SCRATCH_BYTES: Final = 64 << 10
+
+
+class _NotTaken(Exception):
+    """The client does not take its answer."""
 
 
 class ServerConnection:
@@ -57,13 +64,21 @@ class ServerConnection:
         version: str,
         clock: Clock,
         stopping: threading.Event,
+        load: PeerLoad | None,
+        reports: LimitReports,
         metrics: MetricsPage = NO_METRICS,
         tls: Security | None = None,
     ) -> None:
+        """`load`: what the connection uses of the server; None for one that is only to be refused."""
         self._raw = sock
         self._tls = tls
         self._sock: ServerTransport = sock
         self._peer = peer
+        self._load = load
+        self._reports = reports
+        self._too_large: RequestTooLarge | None = None
+        """Why the present request is refused and the last of its connection."""
+        self._is_new = True
         self._dispatcher = dispatcher
         self._verifier = verifier
         self._unwelcome = unwelcome
@@ -72,8 +87,8 @@ class ServerConnection:
         self._clock = clock
         self._stopping = stopping
         self._metrics = metrics
-        self._reader = MessageReader(parse_request_head)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL.pack(*divmod(round(IDLE_TIMEOUT_S * 1e6), 10**6)))
+        self._reader = MessageReader(parse_request_head, self._hold)
+        self._set_patience(REQUEST_TIMEOUT_S)
 
     def run(self) -> None:
         """Serve the connection until either side ends it, then close it."""
@@ -83,14 +98,55 @@ class ServerConnection:
             if self._unwelcome:
                 raise BadMessage(403, self._unwelcome)
             while not self._stopping.is_set():
-                if not self._answer(self._receive()):
+                goes_on = self._answer(self._receive())
+                self._end_request()
+                if not goes_on:
                     break
         except BadMessage as refusal:
+            if refusal.limit:
+                self._reports.tell(self._peer.host, refusal.limit, str(refusal))
             self._refuse(refusal.status, str(refusal))
-        except OSError as error:  # reset by the client, or a limit on time ran out
+        except _NotTaken as error:
+            self._reports.tell(self._peer.host, "seconds for an answer", str(error))
+        except OSError as error:  # reset by the client, or it was idle for too long
             logger.debug("connection ended: %s", error)
         finally:
             self._sock.close()
+            if self._load is not None:
+                self._load.close()
+
+    def _begin_request(self) -> None:
+        """Count a request as in flight. Raises: BadMessage."""
+        try:
+            if self._load is not None:
+                self._load.begin()
+        except Overload as error:
+            raise BadMessage(503, str(error), error.limit) from error
+
+    def _end_request(self) -> None:
+        if self._load is not None:
+            self._load.end()
+        if self._is_new:
+            self._is_new = False
+            self._set_patience(IDLE_TIMEOUT_S)
+
+    def _set_patience(self, span_s: float) -> None:
+        """Let the wait for a request's first byte end after `span_s`."""
+        self._raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL.pack(*divmod(round(span_s * 1e6), 10**6)))
+
+    def _hold(self, size_bytes: int) -> None:
+        """Take memory for the present request. Raises: BadMessage."""
+        try:
+            if self._load is not None:
+                self._load.hold(size_bytes)
+        except Overload as error:
+            raise BadMessage(503, str(error), error.limit) from error
+
+    def _note_error(self, error: Exception) -> None:
+        """Hear of what a request failed by."""
+        if isinstance(error, RequestTooLarge):
+            self._too_large = error
+            self._reports.tell(self._peer.host, error.what, str(error))
 
     def _secure(self, tls: Security) -> bool:
         """Shake hands; tell whether the peer is let in, which is named by its certificate then.
@@ -149,7 +205,7 @@ class ServerConnection:
         """
         reader, sock = self._reader, self._sock
         # Bytes of it may have come together with the request before.
-        complete = reader.advance() if reader.begun else self._took(sock.recv_into(reader.space()))
+        complete = reader.advance() if reader.begun else self._took(self._first_bytes())
         if complete:
             return reader.take()
         ends_s = time.monotonic() + REQUEST_TIMEOUT_S
@@ -161,8 +217,18 @@ class ServerConnection:
                 if reader.head is not None and not continued:
                     continued = True
                     self._continue(reader.head)
-                self._wait(select.POLLIN, ends_s)
+                if not self._is_ready(select.POLLIN, ends_s):
+                    raise _too_slow() from None
         return reader.take()
+
+    def _first_bytes(self) -> int:
+        """Wait for the first bytes of a request; return how many came. Raises: OSError; BadMessage."""
+        try:
+            return self._sock.recv_into(self._reader.space())
+        except (BlockingIOError, TimeoutError) as error:
+            if self._is_new:
+                raise _too_slow() from error
+            raise ConnectionAbortedError("idle for too long") from error
 
     def _took(self, count: int) -> bool:
         """Take note of received bytes; tell whether the request is complete."""
@@ -182,19 +248,20 @@ class ServerConnection:
             try:
                 view = view[self._sock.send(view, socket.MSG_DONTWAIT) :]
             except BlockingIOError:
-                self._wait(select.POLLOUT, ends_s)
+                if not self._is_ready(select.POLLOUT, ends_s):
+                    raise _NotTaken(f"an answer: expected to be taken within {REQUEST_TIMEOUT_S:g} s") from None
 
-    def _wait(self, event: int, ends_s: float) -> None:
-        """Wait until the socket is ready. Raises: TimeoutError at `ends_s`, however many bytes have trickled by then."""
+    def _is_ready(self, event: int, ends_s: float) -> bool:
+        """Wait until the socket is ready; False at `ends_s`, however many bytes have trickled by then."""
         left_s = ends_s - time.monotonic()
         poller = select.poll()
         poller.register(self._sock, event)
-        if left_s <= 0 or not poller.poll(left_s * 1000):
-            raise TimeoutError("a request or an answer did not get through in time")
+        return left_s > 0 and bool(poller.poll(left_s * 1000))
 
     def _answer(self, message: Message) -> bool:
         """Answer a request; tell whether the connection goes on."""
         head = message.head
+        self._begin_request()
         verdict = self._judge(message)
         if isinstance(verdict, Refusal):
             return self._answer_unproved(head, verdict)
@@ -207,7 +274,7 @@ class ServerConnection:
         headers = b"Content-Type: %s\r\n%s" % (content_type, self._server_line)
         if verdict is not None:
             headers += verdict.sign(status, parts)
-        return self._send_answer(head, status, headers, parts)
+        return self._send_answer(head, status, headers, parts, may_go_on=self._too_large is None)
 
     def _judge(self, message: Message) -> Proof | Refusal | None:
         """Return who sent a request, or why it is not taken; None: nobody has to say. The metrics page has a rule of its own."""
@@ -231,7 +298,9 @@ class ServerConnection:
             headers += b"Connection: close\r\n"
         elif head.start[2] == b"HTTP/1.0":
             headers += b"Connection: keep-alive\r\n"
-        parts.insert(0, answer_head(status, headers, sum(map(len, parts))))
+        size_bytes = sum(map(len, parts))
+        self._hold(size_bytes)
+        parts.insert(0, answer_head(status, headers, size_bytes))
         self._send(b"".join(parts))
         return keep_alive
 
@@ -243,7 +312,7 @@ class ServerConnection:
                 check_server(headers, self._identity())
         except DfsError as error:
             return self._dispatcher.fault(error)
-        return self._dispatcher.answer(message.body, ctx)
+        return self._dispatcher.answer(message.body, ctx, self._note_error)
 
     def _refusal(self, status: int, reason: str) -> bytes:
         self._dispatcher.meter.note(UNKNOWN, f"http_{status}", 0.0)
@@ -278,3 +347,7 @@ class ServerConnection:
                     break
         except OSError as error:
             logger.debug("refused connection ended: %s", error)
+
+
+def _too_slow() -> BadMessage:
+    return BadMessage(408, f"a request: expected all of it within {REQUEST_TIMEOUT_S:g} s", "seconds for a request")

@@ -19,6 +19,7 @@ import pytest
 
 from dfs.core.contexts import PlainContext
 from dfs.core.errors import BadAnswer, DfsError, EndReason, Interrupted, Stopping, Unreachable
+from dfs.core.events import LIMIT_REACHED
 from dfs.core.ids import NO_OP, NO_SESSION, Generation, Ino, OpId, ServerIndex, SessionId, Ticket
 from dfs.core.interfaces import ROOT_CALLER, CallContext, Caller
 from dfs.core.limits import BODY_BYTES_MAX, HEADER_BYTES_MAX
@@ -32,8 +33,10 @@ from dfs.rpc import server as server_module
 from dfs.rpc import server_connection
 from dfs.rpc.client import DataServersClient
 from dfs.rpc.codec import write_answer
-from dfs.rpc.framing import answer_head
+from dfs.rpc.framing import answer_head, request_head
+from dfs.rpc.load import ONE_PEER, Load
 from dfs.rpc.server import RpcServer
+from tests.harness.recorded_events import RecordedEvents
 from tests.harness.sample_api import SampleApi
 from tests.harness.waiting import be_slow, wait_until
 
@@ -151,7 +154,12 @@ def api() -> SampleApi:
 
 
 @pytest.fixture
-def server(api: SampleApi) -> Iterator[RpcServer]:
+def events() -> RecordedEvents:
+    return RecordedEvents()
+
+
+@pytest.fixture
+def server(api: SampleApi, events: RecordedEvents) -> Iterator[RpcServer]:
     server = RpcServer(
         address="127.0.0.1:0",
         service_name="data",
@@ -159,7 +167,8 @@ def server(api: SampleApi) -> Iterator[RpcServer]:
         api=api,
         version="1",
         clock=SystemClock(),
-        connections_max=4,
+        load=Load(ONE_PEER._replace(connections=4)),
+        events=events,
     )
     server.start()
     yield server
@@ -495,6 +504,9 @@ def test_client_that_stays_idle_or_trickles_is_dropped_in_time(
     monkeypatch.setattr(server_connection, limit, 0.3)
     started = time.monotonic()
     with connected(server) as sock:
+        if limit == "IDLE_TIMEOUT_S":
+            sock.sendall(request_head("h", b"", 0))
+            assert sock.recv(1 << 16).startswith(b"HTTP/1.1 200 OK")
         sock.settimeout(0.05)
         ended = False
         while not ended and time.monotonic() - started < 10:
@@ -510,7 +522,7 @@ def test_client_that_stays_idle_or_trickles_is_dropped_in_time(
     assert time.monotonic() - started < 0.3 + SLACK_S
 
 
-def test_connection_over_the_limit_is_refused_and_others_go_on(server: RpcServer, caplog: pytest.LogCaptureFixture) -> None:
+def test_connection_over_the_limit_is_refused_and_others_go_on(server: RpcServer, events: RecordedEvents) -> None:
     with ExitStack() as stack:
         for _ in range(4):
             stack.enter_context(connected(server))
@@ -520,4 +532,4 @@ def test_connection_over_the_limit_is_refused_and_others_go_on(server: RpcServer
                 client_of(server.address).call(CTX, ServerIndex(0), SYNC)
     wait_until(lambda: server.connections == 0, "the connections to end")
     assert client_of(server.address).call(CTX, ServerIndex(0), SYNC) == Done()
-    assert len([record for record in caplog.records if "refusing further connections" in record.message]) == 1
+    assert [(event.peer, event.details["limit"]) for event in events.of(LIMIT_REACHED)] == [("127.0.0.1", "connections")]

@@ -18,7 +18,7 @@ from dfs.core.messages.blocks import CopyState
 from dfs.core.messages.rebuild import PulledStrip
 from dfs.core.placement import Role
 from dfs.core.records import HEADER, IDENTITY, Record, pack_record
-from dfs.data.blocks.checks import check_ino
+from dfs.data.blocks.checks import GENERATION_MAX, check_ino, check_number
 from dfs.data.blocks.store import Look, Store
 from dfs.data.disk.floors import ENTRY as FLOOR
 from dfs.data.disk.geometry import Geometry
@@ -39,6 +39,7 @@ class Absorbing:
         for number, ticket in FLOOR.iter_unpack(packed):
             ino = Ino(number)
             check_ino(ino)
+            check_number("floor", ticket)
             with self._store.hold(ino):
                 if self._store.floors.get(ino) < ticket:
                     self._store.write_journal([Entry(Kind.FLOOR, ino, Ticket(ticket))])
@@ -127,12 +128,17 @@ def parse_strip(pulled: PulledStrip, geometry: Geometry) -> tuple[dict[int, Reco
         data = pulled.data[at : at + length]
         at += length
         block_no = geometry.block_no(index, pulled.residue)
+        if index > geometry.index_max or generation > GENERATION_MAX:
+            raise BadRequest(f"block {block_no} of inode {pulled.ino} at generation {generation} can't be")
         if not 1 <= length <= block_size or crc32(data, crc32(identity(pulled.ino, block_no, generation, length))) != summed:
             raise BadRequest(f"block {block_no} of inode {pulled.ino} does not verify")
         records[index] = Record(Generation(generation), summed, data)
     if at != len(pulled.data):
         raise BadRequest(f"{len(pulled.data)} bytes of data for records of {at}")
-    return records, [index for (index,) in struct.iter_unpack("<Q", pulled.bad)]
+    bad = [index for (index,) in struct.iter_unpack("<Q", pulled.bad)]
+    if max(bad, default=0) > geometry.index_max:
+        raise BadRequest(f"a bad record {max(bad)} of inode {pulled.ino} can't be")
+    return records, bad
 
 
 def _is_older(look: Look, record: Record) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from dfs.core.ids import BlockNo
+from dfs.core.limits import FILE_BYTES_MAX
 from dfs.core.records import HEADER_BYTES
 
 MAP_PAGE_BYTES: Final = 512
@@ -25,12 +26,15 @@ class Geometry:
     block_size: int
     record_bytes: int = field(init=False)
     group_bytes: int = field(init=False)
+    index_max: int = field(init=False)
+    """The highest record of any strip: that of the last block of the largest file."""
     record_format: str = field(init=False)
     """For struct, one record: length, checksum, generation, padded data."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "record_bytes", HEADER_BYTES + self.block_size)
         object.__setattr__(self, "group_bytes", MAP_PAGE_BYTES + RECORDS_PER_GROUP * self.record_bytes)
+        object.__setattr__(self, "index_max", FILE_BYTES_MAX // self.block_size // self.servers)
         object.__setattr__(self, "record_format", f"IIQ{self.block_size}s")
 
     def block_no(self, index: int, residue: int) -> BlockNo:

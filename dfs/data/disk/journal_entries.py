@@ -47,6 +47,7 @@ VERSION: Final = 2
 LEAD: Final = struct.Struct("<4sI")
 HEADER: Final = struct.Struct("<HBBIIQQQQQ")
 ENTRY_HEADER_BYTES: Final = LEAD.size + HEADER.size
+_ROLES: Final = frozenset(map(int, Role))
 OFFSET_BITS: Final = 40
 """Bits of a position that count bytes within a segment."""
 
@@ -59,6 +60,9 @@ class Kind(enum.IntEnum):
     DROPPED = 3
     FLOOR = 4
     CHANGED = 5
+
+
+_KINDS: Final = frozenset(map(int, Kind))
 
 
 class Entry(NamedTuple):
@@ -121,6 +125,8 @@ def parse_entry(raw: memoryview, offset: int, segment: int, geometry: Geometry) 
     end = data_start + data_bytes
     if end > len(raw) or crc32(raw[offset + LEAD.size : data_start]) != stored_sum:
         return None
+    if not _is_possible(kind, role, count, residue, geometry):
+        return None
     records: dict[int, Record] | None = {}
     voided: tuple[int, ...] = ()
     if kind == Kind.VOIDED:
@@ -130,6 +136,13 @@ def parse_entry(raw: memoryview, offset: int, segment: int, geometry: Geometry) 
     if records is None:
         return None
     return Parsed(Entry(Kind(kind), Ino(ino), Ticket(ticket), Role(role) if role else None, residue, records, voided), end, synced)
+
+
+def _is_possible(kind: int, role: int, count: int, residue: int, geometry: Geometry) -> bool:
+    """Tell whether an entry's head is one that pack_entry() writes."""
+    if kind in (Kind.RECORDS, Kind.VOIDED):
+        return role in _ROLES and residue < geometry.servers
+    return (role in _ROLES if kind == Kind.CHANGED else kind in _KINDS and not role) and not count
 
 
 def is_of_another_format(raw: memoryview, segment: int) -> bool:
@@ -157,7 +170,9 @@ def _parse_records(
     for index, (length, summed, generation) in zip(indexes, RECORD_HEADER.iter_unpack(tables[8 * count :]), strict=True):
         part = bytes(data[at : at + length])
         at += length
+        if not 1 <= length <= geometry.block_size or index > geometry.index_max:
+            return None
         if checksum(ino, geometry.block_no(index, residue), generation, part) != summed:
             return None
         records[index] = Record(Generation(generation), summed, part)
-    return records
+    return records if at == len(data) and len(records) == count else None

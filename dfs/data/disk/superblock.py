@@ -16,11 +16,11 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final
 
 from dfs.core.errors import DiskMissing, NotFormatted, WrongServer
-from dfs.core.ids import ServerIndex
+from dfs.core.ids import NUMBER_MAX, ServerIndex
 from dfs.core.interfaces import Disk, Random, Tasks
 from dfs.core.messages.cluster import RoleState, Shape
 from dfs.core.messages.data_server import Identity
@@ -29,6 +29,8 @@ from dfs.core.start_errors import StateError, TooNew
 
 NAME: Final = "superblock"
 FORMAT: Final = 1
+_TEXTS: Final = ("cluster", "disk")
+_STATES: Final = ("primary", "secondary")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +83,25 @@ def parse_superblock(raw: bytes) -> Superblock:
         if stored_sum != _sum({"format": FORMAT, **members}):
             raise StateError("a superblock with a right checksum", "a wrong one")
         primary, secondary = RoleState(members.pop("primary")), RoleState(members.pop("secondary"))
-        return Superblock(**members, primary=primary, secondary=secondary)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise StateError("a readable superblock", f"{error!r}") from error
+        block = Superblock(**members, primary=primary, secondary=secondary)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise StateError("a readable superblock", f"{error!r}"[:300]) from error
+    _check_types(block)
+    return block
+
+
+def _check_types(block: Superblock) -> None:
+    """Raise StateError unless every member is of the type that its field has: JSON takes anything."""
+    for field in fields(block):
+        value: Any = getattr(block, field.name)
+        if field.name in _TEXTS:
+            is_right = isinstance(value, str)
+        elif field.name in _STATES:
+            is_right = isinstance(value, RoleState)
+        else:
+            is_right = type(value) is int and 0 <= value <= NUMBER_MAX
+        if not is_right:
+            raise StateError(f"a superblock whose {field.name} is one", f"{value!r}"[:100])
 
 
 def _sum(members: dict[str, Any]) -> int:

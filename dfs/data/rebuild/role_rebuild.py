@@ -24,11 +24,11 @@ import logging
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from dfs.core.errors import DfsError, Interrupted, NotFormatted, WrongServer
+from dfs.core.errors import BadAnswer, DfsError, Interrupted, NotFormatted, WrongServer
 from dfs.core.events import DATA_LOST, REBUILD_FINISHED, REBUILD_PROGRESS, REBUILD_STARTED, Event, EventKind
 from dfs.core.ids import Ino
 from dfs.core.interfaces import CallContext, Clock, DataServers, EventSink
-from dfs.core.limits import BATCH_INODES_MAX
+from dfs.core.limits import BATCH_INODES_MAX, FILE_BYTES_MAX
 from dfs.core.messages.cluster import RoleState
 from dfs.core.messages.data_server import Identify, Identity
 from dfs.core.messages.rebuild import ListFloors, Pull, Pulled
@@ -257,6 +257,7 @@ class RoleRebuild:
             return 0.0
         self._blocks.absorbing.absorb_floors(answer.floors)
         if answer.more:
+            self._require_progress((answer.last,), (cursor.ino,))
             self._cursor = replace(cursor, ino=answer.last)
             return 0.0
         self._blocks.store.journal.sync()
@@ -277,6 +278,8 @@ class RoleRebuild:
             self._cursors.save(self._role, replace(self._cursors.saved(self._role), is_salvage=True))
             self._lose(state)
             cursor = replace(cursor, is_salvage=True)
+        if pulled.more:
+            self._require_progress((pulled.next_ino, pulled.next_index), (cursor.ino, cursor.index))
         data_bytes = cursor.data_bytes + self._absorb(ctx, pulled)
         self._cursor = replace(cursor, ino=pulled.next_ino, index=pulled.next_index, data_bytes=data_bytes)
         if not pulled.more:
@@ -306,6 +309,11 @@ class RoleRebuild:
         data_bytes = sum(len(strip.data) for strip in pulled.strips)
         self._copied_bytes += data_bytes
         return data_bytes
+
+    def _require_progress(self, following: tuple[int, ...], place: tuple[int, ...]) -> None:
+        """Raise BadAnswer unless the place where the source says to go on lies behind this one: else the copying never ended."""
+        if following <= place or not all(0 <= number <= FILE_BYTES_MAX for number in following):
+            raise BadAnswer(f"data server {self._source}", f"after {place} comes {following}")
 
     def _is_other_disk(self, disk: str) -> bool:
         """Tell whether the source lost its disk since the copying began; then it begins anew."""
