@@ -32,6 +32,8 @@ COUNTER_BITS: Final = 24
 COUNTER_MAX: Final = (1 << COUNTER_BITS) - 1
 NUMBER_MAX: Final = (1 << 40) - 1
 """The highest inode, ticket or session number."""
+GENERATION_MAX: Final = NUMBER_MAX << COUNTER_BITS | COUNTER_MAX
+"""The highest generation of a block."""
 
 
 def generation_of(ticket: Ticket, counter: int) -> Generation:

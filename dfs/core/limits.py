@@ -38,6 +38,11 @@ XATTR_LIST_BYTES_MAX: Final = 65_536
 LOCKS_MAX: Final = 4096
 """Ranges that one owner may have locked in one file."""
 
+TICKETS_AHEAD_MAX: Final = 1 << 20
+"""How far above the mark that meta told it a data server believes a ticket, and meta one above its own: decision record 19."""
+TICKET_JUMPS_INTERVAL_S: Final = 10.0
+"""How often meta goes above a ticket that it has not issued because somebody says to have seen it: decision record 19."""
+
 BODY_BYTES_MAX: Final = 16 << 20
 """Body of one HTTP request or answer."""
 BODY_BYTES_TRUSTED: Final = 256 << 10

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from dfs.core import errors
 from dfs.core.errors import BadAnswer, DfsError, DiskError, EndReason, Interrupted, ServerFailed, Stopping
+from dfs.core.limits import TREE_PATH_BYTES_MAX
 from dfs.core.start_errors import StartError
 from dfs.rpc.codec import Fault
 
@@ -64,6 +65,8 @@ CODES: Final[dict[int, type[DfsError]]] = {
     331: errors.CapabilityRefused,
     401: errors.Interrupted,
 }
+SHOWN_MAX: Final = TREE_PATH_BYTES_MAX
+"""Bytes or characters of a field of an error that travel: a name over all limits is shown by its beginning."""
 NEVER_TRAVEL: Final = (DiskError, StartError)
 """Branches of the tree that stay on the machine where they happened."""
 
@@ -80,7 +83,7 @@ _FIELDS: Final = {cls: _fields(cls) for cls in _CODE_OF}
 
 
 def fault_of(error: DfsError, peer: str) -> Fault:
-    """Return the fault that carries `error` from the server named `peer`."""
+    """Return the fault that carries `error` from the server named `peer`. What a caller sent is not sent back at any length."""
     if isinstance(error, Interrupted) and error.reason == EndReason.SHUTDOWN.value:
         error = Stopping()  # the server's end, not that of the caller's operation
     code = _CODE_OF.get(type(error))
@@ -88,6 +91,10 @@ def fault_of(error: DfsError, peer: str) -> Fault:
         error = ServerFailed(peer, str(error))
         code = _CODE_OF[ServerFailed]
     fields = {name: getattr(error, name) for name in _FIELDS[type(error)]}
+    long = {name: value[:SHOWN_MAX] for name, value in fields.items() if isinstance(value, bytes | str) and len(value) > SHOWN_MAX}
+    if long:
+        fields |= long
+        error = type(error)(**fields)
     shown = {name: value.decode("latin-1") if isinstance(value, bytes) else value for name, value in fields.items()}
     return Fault(code, f"{error}\n{json.dumps(shown)}")
 

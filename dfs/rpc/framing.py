@@ -9,6 +9,7 @@ The memory that a message takes follows what has come of it, not what its head a
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -17,6 +18,8 @@ from dfs.core.limits import BODY_BYTES_MAX, BODY_BYTES_TRUSTED, HEADER_BYTES_MAX
 _HEAD_END: Final = b"\r\n\r\n"
 _LINES_KEPT_MAX: Final = 512
 _KEPT_LINE_BYTES_MAX: Final = 128
+_HEADER_LINE: Final = re.compile(rb"([-!#$%&'*+.^_`|~0-9A-Za-z]+):([^\x00-\x08\x0a-\x1f\x7f]*)")
+"""A name of token characters and a value without control characters: a lone CR, LF or NUL ends a line for some readers."""
 _ONCE: Final = frozenset((b"content-length", b"transfer-encoding", b"host", b"connection"))
 _REASONS: Final = {
     200: b"OK",
@@ -137,10 +140,10 @@ def _split(raw: bytes) -> tuple[tuple[bytes, bytes, bytes], dict[bytes, bytes]]:
 @functools.lru_cache(_LINES_KEPT_MAX)
 def _header(line: bytes) -> tuple[bytes, bytes]:
     """Return name, in lower case, and value of a header line; most lines of a call are those of the call before."""
-    name, colon, value = line.partition(b":")
-    if not colon or not name or name[0] <= 32 or name[-1] <= 32 or b"\n" in line:
+    match = _HEADER_LINE.fullmatch(line)
+    if match is None:
         raise BadMessage(400, "expected header lines NAME: VALUE")
-    return name.lower(), value.strip()
+    return match[1].lower(), match[2].strip()
 
 
 def _length(headers: dict[bytes, bytes]) -> int | None:

@@ -25,7 +25,7 @@ from dfs.core.errors import (
     Unreachable,
     WrongServer,
 )
-from dfs.core.ids import Ino, ServerIndex
+from dfs.core.ids import GENERATION_MAX, NUMBER_MAX, Ino, ServerIndex
 from dfs.core.interfaces import CallContext, Clock, DataServers, Tasks, raise_if_cancelled
 from dfs.core.limits import LATE_PUT_S
 from dfs.core.messages.blocks import Put, Sync
@@ -125,7 +125,8 @@ class Replication:
         first_time = due.keys() - reached
         reached.update(due)
         refused: list[DfsError] = []
-        for server, answer in self._servers.call_all(ctx, due).items() if due else ():
+        for server, given in self._servers.call_all(ctx, due).items() if due else ():
+            answer = _believable(server, due[server], given)
             if not isinstance(answer, DfsError) or isinstance(answer, needless):
                 self._health.note_answer(ctx, server)
                 del pending[server]
@@ -138,6 +139,17 @@ class Replication:
                     reached.discard(server)
         if refused:
             raise _gravest(refused)
+
+
+def _believable(server: ServerIndex, request: Request[Done], answer: Done | DfsError) -> Done | DfsError:
+    """Return an answer, or BadAnswer if it says by impossible numbers that the grant is gone: meta would be asked without end."""
+    if isinstance(answer, Conflict):
+        is_possible = isinstance(request, Put) and request.generation <= answer.highest <= GENERATION_MAX
+    elif isinstance(answer, StaleTicket):
+        is_possible = isinstance(request, Put) and request.ticket < answer.floor <= NUMBER_MAX
+    else:
+        return answer
+    return answer if is_possible else BadAnswer(f"data server {server}", f"{answer}")
 
 
 def _gravest(errors: list[DfsError]) -> DfsError:

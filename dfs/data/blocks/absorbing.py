@@ -12,13 +12,13 @@ from itertools import groupby
 
 from dfs.core.crc32 import crc32
 from dfs.core.errors import BadRequest
-from dfs.core.ids import BlockNo, Generation, Ino, Ticket
+from dfs.core.ids import GENERATION_MAX, BlockNo, Generation, Ino, Ticket
 from dfs.core.interfaces import CallContext
 from dfs.core.messages.blocks import CopyState
 from dfs.core.messages.rebuild import PulledStrip
 from dfs.core.placement import Role
 from dfs.core.records import HEADER, IDENTITY, Record, pack_record
-from dfs.data.blocks.checks import GENERATION_MAX, check_ino, check_number
+from dfs.data.blocks.checks import check_ino, check_number
 from dfs.data.blocks.store import Look, Store
 from dfs.data.disk.floors import ENTRY as FLOOR
 from dfs.data.disk.geometry import Geometry

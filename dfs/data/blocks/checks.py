@@ -12,7 +12,7 @@ from typing import Final
 
 from dfs.core.cuts import Cut
 from dfs.core.errors import BadRequest, RequestTooLarge
-from dfs.core.ids import COUNTER_MAX, NUMBER_MAX, Generation, Ino, Ticket, ticket_of
+from dfs.core.ids import GENERATION_MAX, NUMBER_MAX, Generation, Ino, Ticket, ticket_of
 from dfs.core.limits import BATCH_INODES_MAX, FILE_BYTES_MAX, REQUEST_BLOCKS_MAX, REQUEST_DATA_BYTES_MAX
 from dfs.core.messages.blocks import Get, Put, Repair, Run, Segment
 from dfs.core.placement import Role
@@ -20,7 +20,6 @@ from dfs.core.plan import blocks_of
 from dfs.core.records import checksum, cut_blocks, run_checksums, unpack_checksums
 from dfs.data.disk.geometry import Geometry
 
-GENERATION_MAX: Final = NUMBER_MAX << 24 | COUNTER_MAX
 CUTS_MAX: Final = 4096
 """Cuts of one request."""
 

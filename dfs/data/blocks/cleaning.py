@@ -51,6 +51,7 @@ class Cleaning:
         check_cuts(cuts)
         if not cuts:
             return
+        store.require_issued(newest_ticket(cuts))
         store.journal.admit(ctx)
         with store.hold(ino):
             store.comparisons.disturb(ino)

@@ -36,6 +36,7 @@ class Fencing:
         check_ino(ino)
         check_number("ticket", request.ticket, 1)
         check_cuts(request.cuts)
+        store.require_issued(request.ticket)
         with store.hold(ino):
             raise_floor(store, ctx, ino, request.ticket)
             ends = [self._end_of(ino, role, request.cuts) for role in Role]

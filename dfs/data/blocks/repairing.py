@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from dfs.core.ids import ticket_of
 from dfs.core.interfaces import CallContext, Tasks
 from dfs.core.messages.blocks import CopyState, Repair
 from dfs.core.messages.requests import Done
@@ -34,10 +35,11 @@ class Repairing:
     def replace(self, ctx: CallContext, request: Repair, may_store: Callable[[], bool] = lambda: True) -> bool:
         """Replace the copy if it is still what the caller saw and the disk can read the strip; tell whether it was replaced.
 
-        `may_store` is asked last, under the inode's lock. Raises: BadRequest, StaleTicket, DiskError leaves.
+        `may_store` is asked last, under the inode's lock. Raises: BadRequest, NotTrusted, StaleTicket, DiskError leaves.
         """
         store, ino, role, block_no = self._store, request.ino, request.role, request.block_no
         check_repair(request, store.geometry)
+        store.require_issued(ticket_of(request.generation))
         store.journal.admit(ctx)
         index, residue = divmod(block_no, store.geometry.servers)
         with store.hold(ino):

@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from dfs.core.crc32 import crc32
-from dfs.core.errors import BadRequest, DiskFailed, StaleTicket
+from dfs.core.errors import BadRequest, DiskFailed, NotTrusted, StaleTicket
 from dfs.core.events import FLOORS_LOST, Event
 from dfs.core.ids import Ino, ServerIndex, Ticket
 from dfs.core.interfaces import CallContext, EventSink, KeyedLock
+from dfs.core.limits import TICKETS_AHEAD_MAX
 from dfs.core.messages.blocks import CopyState
 from dfs.core.messages.cluster import RoleState
 from dfs.core.placement import Role
@@ -124,6 +125,15 @@ class Store:
         floor = self.floor(ino, ctx)
         if ticket < floor:
             raise StaleTicket(ino, floor)
+
+    def require_issued(self, ticket: Ticket) -> None:
+        """Raise NotTrusted if `ticket` is too far above the mark that meta told us to have been issued (decision record 19).
+
+        Whoever has it from meta all the same asks again: meta tells every server its mark as soon as it can be reached.
+        """
+        mark = self.identification.current.mark
+        if ticket > mark + TICKETS_AHEAD_MAX:
+            raise NotTrusted(f"data server {self.server} was told of numbers up to {mark}, ticket {ticket} is not one of them")
 
     def require_residue(self, strip: Strip | None, layers: tuple[Pending, ...], residue: int) -> None:
         """Raise BadRequest if the blocks asked for are not those of this strip."""

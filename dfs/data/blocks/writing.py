@@ -56,9 +56,10 @@ class Writing:
         self._append_bytes_min = append_bytes_min
 
     def put(self, ctx: CallContext, request: Put) -> Done:
-        """Store the blocks. Raises: BadRequest, RequestTooLarge, StaleTicket, Conflict, DiskError leaves."""
+        """Store the blocks. Raises: BadRequest, RequestTooLarge, NotTrusted, StaleTicket, Conflict, DiskError leaves."""
         store = self._store
         segments = check_put(request, store.geometry)
+        store.require_issued(request.ticket)
         store.journal.admit(ctx)
         with store.hold(request.ino):
             store.require_floor(request.ino, request.ticket, ctx)

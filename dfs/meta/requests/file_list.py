@@ -12,6 +12,7 @@ from dfs.core.ids import ROOT_INO, Ino
 from dfs.core.interfaces import CallContext
 from dfs.core.limits import LISTING_ENTRIES_MAX
 from dfs.core.messages.inspection import FileList, ListFiles, NamedFile
+from dfs.meta.state.checks import require_number
 from dfs.meta.state.inodes import COLUMNS, Inode, attributes
 from dfs.meta.state.store import Reader
 
@@ -27,6 +28,7 @@ def list_files(reader: Reader, ctx: CallContext, request: ListFiles) -> FileList
         raise NotPermitted(b"/")
     if not 1 <= request.limit <= LISTING_ENTRIES_MAX:
         raise BadRequest(f"limit: expected 1 to {LISTING_ENTRIES_MAX}, got {request.limit}")
+    require_number(request.folder, "folder")
     rows = reader.all(_NAMES, request.folder, request.name, request.limit + 1)
     taken = rows[: request.limit]
     folders: dict[Ino, bytes] = {ROOT_INO: b""}

@@ -15,6 +15,7 @@ from dfs.core.ids import Ino
 from dfs.core.interfaces import CallContext
 from dfs.core.limits import BATCH_INODES_MAX
 from dfs.core.messages.inspection import CheckTables, FindStrays
+from dfs.meta.state.checks import require_number
 from dfs.meta.state.invariants import broken_invariants
 from dfs.meta.state.store import Store
 from dfs.meta.upkeep.rollback import Rollback
@@ -41,6 +42,8 @@ class Inspection:
         _require_root(ctx)
         if len(request.inos) > BATCH_INODES_MAX:
             raise BadRequest(f"expected at most {BATCH_INODES_MAX} inodes, got {len(request.inos)}")
+        for ino in request.inos:
+            require_number(ino, "inode")
         if request.quarantine and self._rollback.may_doubt:
             # In one transaction: what is made meanwhile is known by then.
             self._store.change(

@@ -16,6 +16,7 @@ from dfs.core.cuts import Cut
 from dfs.core.errors import BadRequest, GrantBusy, GrantLost, InvalidArgument, IsAFolder
 from dfs.core.ids import NO_SESSION, NO_TICKET, NUMBER_MAX, Generation, Ino, OpId, SessionId, Ticket, ticket_of
 from dfs.core.interfaces import Clock
+from dfs.core.limits import TICKET_JUMPS_INTERVAL_S, TICKETS_AHEAD_MAX
 from dfs.core.messages.content import Grant
 from dfs.core.messages.sessions import Holding
 from dfs.meta.state.checks import require_number, require_size, require_time
@@ -67,6 +68,7 @@ class Grants:
         self._numbers = numbers
         self._recalls = recalls
         self._clock = clock
+        self._may_jump_s = clock.monotonic_s()
 
     def offer(self, tx: Transaction, session: SessionId, op: OpId, ino: Ino) -> Ticket:
         """Return the ticket of the session's grant of an inode, given now if it is free; 0 if it is not."""
@@ -85,7 +87,7 @@ class Grants:
     def acquire(self, tx: Transaction, session: SessionId, op: OpId, ino: Ino, seen: Generation) -> Grant:
         """Give the grant, above the ticket of the generation `seen`.
 
-        Raises: GrantBusy, having recalled it from its holder; StaleFile.
+        Raises: GrantBusy, having recalled it from its holder, or because `seen` was not issued and has to wait; StaleFile.
         """
         inode = get(tx, ino)
         require_regular(inode, b"inode %d" % ino)
@@ -94,7 +96,7 @@ class Grants:
         if highest:
             if highest >= NUMBER_MAX - 1:
                 raise BadRequest(f"seen: no ticket is above that of generation {seen}")
-            self._numbers.go_above(tx, highest)
+            self._rise_above(tx, ino, Ticket(highest))
         if row is None:
             ticket = self._give(tx, session, op, ino)
         elif row.ticket > highest:
@@ -103,6 +105,19 @@ class Grants:
         else:
             ticket = self._renew(tx, row, op)
         return Grant(ino, ticket, attributes(tx, inode).content)
+
+    def _rise_above(self, tx: Transaction, ino: Ino, seen: Ticket) -> None:
+        """See to it that the next ticket is above `seen`. One that was never issued is believed within bounds (decision record 19).
+
+        Raises: GrantBusy: not now.
+        """
+        if seen < self._numbers.next:
+            return
+        now_s = self._clock.monotonic_s()
+        if seen > self._numbers.mark + TICKETS_AHEAD_MAX or now_s < self._may_jump_s:
+            raise GrantBusy(ino)
+        self._may_jump_s = now_s + TICKET_JUMPS_INTERVAL_S
+        self._numbers.go_above(tx, seen)
 
     def truncate(self, tx: Transaction, session: SessionId, op: OpId, inode: Inode, size_bytes: int, held: Holding) -> Grant:
         """Cut at the smaller of the new size and the old, with a new ticket, and set the size.

@@ -40,6 +40,11 @@ class Numbers:
         """The mark on disk."""
         return self._durable_mark
 
+    @property
+    def next(self) -> int:
+        """Above all numbers that were issued."""
+        return self._next
+
     def take(self, tx: Transaction) -> int:
         """Issue the next number. Raises: NoSpace after 2**40 of them."""
         number = self._next

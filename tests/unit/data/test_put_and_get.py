@@ -12,6 +12,7 @@ from dfs.core.cuts import Cut
 from dfs.core.errors import BadRequest, Conflict, NotTrusted, RequestTooLarge, StaleTicket
 from dfs.core.events import BLOCKS_UNREADABLE, CORRUPT_RECORD
 from dfs.core.ids import BlockNo, Generation, Ino, Ticket
+from dfs.core.limits import TICKETS_AHEAD_MAX
 from dfs.core.messages.blocks import CopyState, Get, Put, Run, Segment
 from tests.harness.memory_disk import MemoryDisk
 from tests.unit.data.one_server import CONTEXT, OneServer, P, S, generation
@@ -255,6 +256,28 @@ def test_disk_that_fails_to_write_is_an_answer_that_asks_to_try_again(server: On
 
 def test_generation_is_kept_to_its_full_width(server: OneServer) -> None:
     highest = Generation((1 << 64) - 1)
+    server.note_mark((1 << 40) - 1)
     server.put(7, highest, (P, 0, [FULL]))
     server.checkpoint()
     assert server.get(7, P, 0, newest_cut=(1 << 40) - 1)[0].generation == highest
+
+
+def test_ticket_that_meta_can_not_have_issued_is_refused_until_meta_says_so(server: OneServer) -> None:
+    server.note_mark(10_000)
+    far = Ticket(10_000 + TICKETS_AHEAD_MAX)
+    server.put(7, generation(far), (P, 0, [FULL]))  # issued a moment ago, perhaps
+    beyond = Ticket(far + 1)
+    for refused in (
+        lambda: server.put(7, generation(beyond), (P, 0, [OTHER])),
+        lambda: server.fence(8, beyond),
+        lambda: server.clean(8, Cut(0, beyond)),
+        lambda: server.repair(9, P, 0, server.copy(9, P, 0), generation(beyond), FULL),
+    ):
+        with pytest.raises(NotTrusted, match="was told of numbers up to 10000"):
+            refused()
+    assert server.get(7, P, 0)[0].data == FULL
+    server.put(8, generation(3), (P, 0, [FULL]))  # no floor was raised
+    assert server.get(9, P, 0)[0].state is CopyState.ABSENT
+    server.note_mark(10_001)
+    server.put(7, generation(beyond), (P, 0, [OTHER]))
+    assert server.get(7, P, 0)[0].data == OTHER

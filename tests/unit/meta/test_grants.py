@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -20,11 +22,12 @@ from dfs.core.errors import (
 )
 from dfs.core.ids import ROOT_INO, Generation, Ino, OpId, Ticket, generation_of
 from dfs.core.interfaces import Caller
-from dfs.core.limits import FILE_BYTES_MAX
+from dfs.core.limits import FILE_BYTES_MAX, TICKET_JUMPS_INTERVAL_S, TICKETS_AHEAD_MAX
 from dfs.core.messages.content import Acquire, Close, Commit, Grant, Opened, Truncate, Yield
 from dfs.core.messages.inodes import AttributeChanges
 from dfs.core.messages.names import MakeFolder, Open, SetAttributes
 from dfs.core.messages.sessions import Heartbeat, OpenFile
+from dfs.meta.state.numbers import MARK_STEP
 from tests.harness.beside import beside
 from tests.harness.waiting import wait_until
 from tests.unit.meta.conftest import FakeContext, MetaUnderTest, Mount, holding
@@ -80,7 +83,7 @@ def test_acquire_of_a_held_grant_answers_the_same_ticket(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("above", [0, 5, 100_000])
-def test_acquire_after_a_conflict_gets_a_ticket_above_what_was_seen(pair: Pair, above: int) -> None:
+def test_acquire_after_a_conflict_gets_a_ticket_above_what_was_seen(meta: MetaUnderTest, pair: Pair, above: int) -> None:
     made = pair[0].create(b"f")
     ino, ticket = made.grant.ino, made.grant.ticket
     seen = generation_of(Ticket(ticket + above), 7)
@@ -88,7 +91,25 @@ def test_acquire_after_a_conflict_gets_a_ticket_above_what_was_seen(pair: Pair, 
     assert renewed.ticket > ticket + above
     assert acquire(pair[0], ino, generation_of(ticket, 1)).ticket == renewed.ticket  # older than what is held
     give_back(pair[0], ino, renewed.ticket, 0)
+    meta.clock.advance(TICKET_JUMPS_INTERVAL_S)
     assert acquire(pair[1], ino, generation_of(Ticket(ticket + above + 10), 1)).ticket > ticket + above + 10
+
+
+def test_ticket_that_was_never_issued_is_believed_within_bounds_and_seldom(meta: MetaUnderTest, pair: Pair) -> None:
+    made = pair[0].create(b"f").grant
+    for ticket in (made.ticket + 2 * MARK_STEP + TICKETS_AHEAD_MAX, 1 << 39):
+        parked = beside(partial(acquire, pair[0], made.ino, generation_of(Ticket(ticket), 1)))
+        meta.until(parked.done)
+        with pytest.raises(GrantBusy):
+            parked.result()
+    assert pair[1].create(b"g").grant.ticket < made.ticket + 10  # nothing was used up
+    jump = Ticket(made.ticket + 1000)
+    assert acquire(pair[0], made.ino, generation_of(jump, 1)).ticket == jump + 1
+    parked = beside(lambda: acquire(pair[0], made.ino, generation_of(Ticket(jump + 1000), 1)))
+    meta.until(parked.done)
+    with pytest.raises(GrantBusy):
+        parked.result()
+    assert pair[1].create(b"h").grant.ticket < jump + 10
 
 
 def test_acquire_recalls_parks_and_gets_the_grant_when_the_holder_yields(meta: MetaUnderTest, pair: Pair) -> None:
