@@ -109,7 +109,10 @@ def error_of(fault: Fault, peer: str) -> DfsError:
         types = _FIELDS[cls]
         if not isinstance(shown, dict) or shown.keys() != types.keys():
             raise ValueError(f"the fields are not {', '.join(types) or 'none'}")
-        return cls(**{name: _field(shown[name], tp) for name, tp in types.items()})
+        error = cls(**{name: _field(shown[name], tp) for name, tp in types.items()})
+        if isinstance(error, Interrupted) and error.reason != EndReason.DEADLINE.value:
+            raise ValueError("only the deadline of a call ends it at a server")
+        return error
     except (ValueError, RecursionError) as error:
         return BadAnswer(peer, f"fault code {fault.code} with wrong fields: {error}"[:300])
 

@@ -22,9 +22,9 @@ INPUT_BYTES_MAX: Final = 4096
 INPUT_TIMEOUT_S: Final = 20
 """One input that takes longer is a finding, too: a hang."""
 MEMORY_MB_MAX: Final = 1024
-KEPT_MAX: Final = 40
+KEPT_MAX: Final = 12
 """Files of one target that --keep leaves in tests/fuzz/corpus."""
-KEPT_BYTES_MAX: Final = 1024
+KEPT_BYTES_MAX: Final = 512
 _DONE: Final = re.compile(r"Done (\d+) in (\d+) second|stat::number_of_executed_units: (\d+)")
 _COUNT: Final = re.compile(r"^#(\d+)", re.MULTILINE)
 

@@ -89,7 +89,6 @@ class GrantCalls:
                     if self._grants.adopt(expectation, grant):
                         return
                     seen = generation_of(grant.ticket, COUNTER_MAX)
-                    continue
             pause(ctx, self._clock, RETRY_DELAY_S_MIN)
 
     def truncate(self, ctx: CallContext, ino: Ino, size_bytes: int, *, by_handle: bool) -> Grant:

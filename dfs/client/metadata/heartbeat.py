@@ -86,8 +86,10 @@ class HeartbeatTask:
         while ctx.cancelled() is None:
             try:
                 self._beat(ctx)
-            except Interrupted:
-                return
+            except Interrupted as error:
+                if ctx.cancelled() is not None:
+                    return
+                LOG.warning("the heartbeat was ended by its receiver: %s", error)
             except AWAY:
                 told = ""  # an outage, of which the operator is told elsewhere
             except DfsError as error:
@@ -106,8 +108,13 @@ class HeartbeatTask:
                 return
 
     def _beat(self, ctx: CallContext) -> None:
+        if self._session.is_lost:  # meta may know it all the same, so that no heartbeat would tell
+            self._session.renew(ctx, self._session.number)
+            return
         known = self._grants.recalls()
-        told = self._session.context(GuardedContext(ctx, lambda: not set(known) <= set(self._grants.recalls())))
+        told = self._session.context(
+            GuardedContext(ctx, lambda: self._session.is_lost or not set(known) <= set(self._grants.recalls()))
+        )
         closed = self._closed.take()
         sent_s, sent_ns = self._clock.monotonic_s(), self._clock.wall_ns()
         is_heard = False

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final, TypeVar
 
 from dfs.client.blocks.patience import Patience
+from dfs.client.metadata.answer_checks import why_impossible
 from dfs.core.errors import (
     BadAnswer,
     DfsError,
@@ -95,10 +96,18 @@ class PatientMeta:
         """Return the answer to a single call. Raises: whatever comes of it."""
         try:
             answer = self._meta.call(ctx, request)
+            if reason := why_impossible(answer):
+                raise BadAnswer(self._peer, reason)
         except AWAY as error:
             self._note_failure(ctx, error)
             raise
-        except (Interrupted, ServerFailed):
+        except Interrupted as error:
+            if ctx.deadline_s is not None or ctx.cancelled() is not None:
+                raise
+            nonsense = BadAnswer(self._peer, f"{error}, though nobody had asked for that")
+            self._note_failure(ctx, nonsense)
+            raise nonsense from error
+        except ServerFailed:
             raise
         except DfsError:
             self._note_answer(ctx)

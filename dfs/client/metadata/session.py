@@ -107,6 +107,12 @@ class Session:
         """What the file system was made as."""
         return self._current().shape
 
+    @property
+    def is_lost(self) -> bool:
+        """Tell whether the session that counts was given up, and no other is open yet: whoever was to open it was interrupted."""
+        opened = self._opened
+        return opened is not None and opened.session == self._told_lost
+
     def context(self, ctx: CallContext) -> SessionContext:
         """Return the operation's context with the present session and what it acknowledges."""
         return SessionContext(ctx, self.number, self._ops.acknowledged())

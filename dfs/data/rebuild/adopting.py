@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from dfs.core.errors import DfsError, WrongServer
 from dfs.core.events import SERVER_REFUSED, Event
-from dfs.core.ids import ServerIndex
+from dfs.core.ids import NUMBER_MAX, ServerIndex
 from dfs.core.interfaces import CallContext, DataServers, EventSink
+from dfs.core.limits import BLOCK_SIZES
 from dfs.core.messages.cluster import RoleState, Shape
 from dfs.core.messages.data_server import Identify, Identity
 from dfs.core.placement import Role, twin_of
@@ -63,6 +64,10 @@ class Adopting:
             raise WrongServer(f"data server {server}", f"data server {identity.index}")
         if RoleState.BLANK in (identity.primary, identity.secondary):
             return False
+        (low, high), size = BLOCK_SIZES, identity.shape.block_size
+        is_size = low <= size <= high and not size & (size - 1)
+        if not is_size or not identity.shape.cluster or not 0 <= identity.mark <= NUMBER_MAX:
+            raise WrongServer("the identity of a data server", f"{_show(identity.shape)} at mark {identity.mark}")
         if identity.shape.servers != self._servers:
             raise WrongServer(f"one of {self._servers} data servers", f"one of {identity.shape.servers}")
         return True

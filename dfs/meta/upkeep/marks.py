@@ -12,7 +12,7 @@ from typing import Final
 
 from dfs.core.contexts import GuardedContext, PlainContext
 from dfs.core.errors import DfsError, EndReason
-from dfs.core.ids import ServerIndex
+from dfs.core.ids import NUMBER_MAX, ServerIndex
 from dfs.core.interfaces import CallContext, Clock, DataServers
 from dfs.core.messages.data_server import Identify, NoteMark
 from dfs.meta.state.cluster import Cluster
@@ -85,7 +85,7 @@ class Marks:
         """Learn the marks of servers that have not answered yet, and go above them."""
         unknown = [server for server in servers if server not in self._known]
         for server, identity in self._servers.call_all(ctx, {i: Identify() for i in unknown}).items():
-            if not isinstance(identity, DfsError):
+            if not isinstance(identity, DfsError) and 0 <= identity.mark <= NUMBER_MAX:
                 self._known[server] = identity.mark
         highest = max(self._known.values(), default=0)
         if highest > self._told:  # not: than our mark, which may have been raised since the start

@@ -15,7 +15,19 @@ from typing import Any
 import pytest
 
 from dfs.core import errors
-from dfs.core.errors import BadAnswer, DfsError, DiskFailed, Interrupted, NotFound, ServerFailed, StaleTicket, Stopping
+from dfs.core.errors import (
+    BadAnswer,
+    DfsError,
+    DiskFailed,
+    EndReason,
+    Interrupted,
+    NameTooLong,
+    NotFound,
+    ServerFailed,
+    StaleTicket,
+    Stopping,
+)
+from dfs.core.limits import TREE_PATH_BYTES_MAX
 from dfs.core.start_errors import StateError
 from dfs.rpc import codec
 from dfs.rpc.codec import Fault
@@ -32,7 +44,8 @@ def leaves(cls: type[DfsError]) -> list[type[DfsError]]:
 
 def example(cls: type[DfsError]) -> DfsError:
     hints = typing.get_type_hints(cls)
-    return cls(**{field.name: EXAMPLES[hints[field.name]] for field in dataclasses.fields(cls)})
+    values = {field.name: EXAMPLES[hints[field.name]] for field in dataclasses.fields(cls)}
+    return cls(**(values | ({"reason": EndReason.DEADLINE.value} if cls is Interrupted else {})))
 
 
 def travelled(error: DfsError) -> DfsError:
@@ -118,3 +131,15 @@ def test_documented_table_of_codes_is_the_real_one() -> None:
         (str(code), cls.__name__, ", ".join(field.name for field in dataclasses.fields(cls)) or "-") for code, cls in CODES.items()
     ]
     assert rows == real
+
+
+def test_only_a_deadline_ends_a_call_at_a_server() -> None:
+    assert isinstance(travelled(Interrupted(EndReason.SIGNAL.value)), BadAnswer)
+
+
+def test_name_over_all_limits_is_shown_by_its_beginning() -> None:
+    fault = fault_of(NameTooLong(b"\0" * (1 << 22)), "server")
+    assert len(fault.text) < 8 * TREE_PATH_BYTES_MAX
+    back = travelled(NameTooLong(b"n" * (1 << 20)))
+    assert isinstance(back, NameTooLong)
+    assert back.path == b"n" * TREE_PATH_BYTES_MAX
