@@ -64,18 +64,18 @@ class ServerConnection:
         version: str,
         clock: Clock,
         stopping: threading.Event,
-        load: PeerLoad | None,
-        reports: LimitReports,
+        load: PeerLoad | None = None,
+        reports: LimitReports | None = None,
         metrics: MetricsPage = NO_METRICS,
         tls: Security | None = None,
     ) -> None:
-        """`load`: what the connection uses of the server; None for one that is only to be refused."""
+        """`load`: what the connection uses of the server; None: it is not counted, or is only to be refused."""
         self._raw = sock
         self._tls = tls
         self._sock: ServerTransport = sock
         self._peer = peer
         self._load = load
-        self._reports = reports
+        self._reports = reports or LimitReports(clock, None)
         self._too_large: RequestTooLarge | None = None
         """Why the present request is refused and the last of its connection."""
         self._is_new = True
