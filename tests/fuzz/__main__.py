@@ -2,7 +2,7 @@
 
 Each target has its share of the time in a process of its own, with atheris. What is found is kept in build/fuzz/TARGET/findings:
 run `python -m tests.fuzz --replay FILE` on it. Inputs that reached something new are kept in build/fuzz/TARGET/corpus for the next
-campaign; `--keep` copies the smallest set of them that reaches the same into tests/fuzz/corpus. Exit status: 1 after a finding.
+campaign; `--keep` copies a few small ones into tests/fuzz/corpus. Exit status: 1 after a finding.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--only", choices=TARGETS, action="append", help="fuzz this target (may be given again); all otherwise")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="give one input to the targets and show what happens")
-    parser.add_argument("--keep", action="store_true", help="copy the smallest corpus into tests/fuzz/corpus afterwards")
+    parser.add_argument("--keep", action="store_true", help="copy some of what reached something new into tests/fuzz/corpus")
     arguments = parser.parse_args()
     targets = arguments.only or list(TARGETS)
     if arguments.replay is not None:
@@ -99,19 +99,15 @@ def worker(target: str, *arguments: str) -> str:
 
 
 def keep(target: str) -> None:
-    """Replace what stands in tests/fuzz/corpus of a target by the smallest inputs that reach as much; findings stay."""
-    smallest = FOLDER / target / "smallest"
-    smallest.mkdir(exist_ok=True)
-    for path in smallest.iterdir():
-        path.unlink()
-    worker(target, "-merge=1", f"-max_len={KEPT_BYTES_MAX}", str(smallest), str(FOLDER / target / "corpus"))
+    """Replace what stands in tests/fuzz/corpus of a target by a few inputs that reached something new; findings stay."""
     kept = CORPUS / target
     kept.mkdir(exist_ok=True)
     for path in kept.glob("reached-*"):
         path.unlink()
     valid = set(seeds(target))
-    chosen = sorted(smallest.iterdir(), key=lambda path: path.stat().st_size)
-    for path in [each for each in chosen if each.read_bytes() not in valid][:KEPT_MAX]:
+    found = sorted((FOLDER / target / "corpus").iterdir(), key=lambda path: (path.stat().st_size, path.name))
+    chosen = [each for each in found if each.stat().st_size <= KEPT_BYTES_MAX and each.read_bytes() not in valid]
+    for path in chosen[:: -(-len(chosen) // KEPT_MAX) or 1]:
         (kept / f"reached-{path.name[:12]}").write_bytes(path.read_bytes())
 
 

@@ -390,6 +390,7 @@ def test_bombs_garbage_and_requests_over_the_limits_are_refused_and_the_server_g
     cluster = make_cluster(n=2)
     cluster.start(mounts=1)
     (cluster.mount().path / "file").write_bytes(CONTENT)
+    cluster.allow("127.0.0.1, which is over the limit on")
     program, port = (cluster.meta, cluster.meta_port) if kind == "meta" else (cluster.data(0), cluster.data_ports[0])
     for name, request, words in [
         ("bomb", post(BOMB), b"fault"),
