@@ -28,6 +28,8 @@ from dfs.rpc.tls_stream import HANDSHAKE, TlsServerStream, TlsStream, wait_for
 from dfs.rpc.transport import PlainPeer
 
 LOOK_INTERVAL_S: Final = 1.0
+SETTLE_S: Final = 1.0
+"""Files that can't be used are told when they have been the same for so long."""
 _ROUNDS_MAX: Final = 8
 
 
@@ -64,6 +66,7 @@ class TlsIdentity:
         self._stamps = self._look()
         self._failed: tuple[_Stamp | None, ...] | None = None
         """What the files were when they could not be used, until that is told."""
+        self._failed_s = 0.0
         self._read = _read_files(files, is_server=is_server)
 
     @property
@@ -105,9 +108,10 @@ class TlsIdentity:
             try:
                 self._read = _read_files(self._files, is_server=self._is_server)
             except ConfigError as error:
-                if stamps != self._failed and not at_once:
-                    self._failed = stamps  # certificate and key are replaced one after the other: look again before it is told
-                    return
+                if stamps != self._failed:
+                    self._failed, self._failed_s = stamps, self._looked_s
+                if self._looked_s - self._failed_s < SETTLE_S and not at_once:
+                    return  # certificate and key are replaced one after the other: look again before it is told
                 reason = str(error)
             self._stamps, self._failed = stamps, None
         if reason:

@@ -19,12 +19,14 @@ import pytest
 
 from dfs.core.config import TlsConfig
 from dfs.core.contexts import PlainContext
-from dfs.core.errors import TlsFailed, Unreachable
+from dfs.core.errors import NotAuthenticated, TlsFailed, Unreachable
 from dfs.core.events import CERTIFICATE_REFUSED, TLS_REFUSED
 from dfs.core.ids import Ino, ServerIndex, Ticket
 from dfs.core.messages.block_methods import BLOCK_METHODS
 from dfs.core.messages.blocks import Blocks, Get, Put, Sync
+from dfs.core.messages.data_server import Identify
 from dfs.core.messages.requests import Done
+from dfs.core.peers import PeerKind
 from dfs.core.start_errors import ConfigError
 from dfs.host.clock import SystemClock
 from dfs.rpc import server_connection, tls
@@ -35,6 +37,7 @@ from tests.bench.wire_loads import put_of
 from tests.harness.certificates import Certificates
 from tests.harness.recorded_events import RecordedEvents
 from tests.harness.sample_api import SampleApi
+from tests.harness.signing import signer, verifier
 from tests.harness.waiting import wait_until
 
 CTX = PlainContext("req-1")
@@ -68,12 +71,10 @@ class Wire:
         self._stack.callback(server.stop)
         return server
 
-    def client(
-        self, server: RpcServer, files: TlsConfig | None, *, host: str = HERE, call_timeout_s: float = 10
-    ) -> DataServersClient:
+    def client(self, server: RpcServer, files: TlsConfig | None, *, host: str = HERE, **options: Any) -> DataServersClient:
         """Make a client that calls the server by `host`."""
         identity = None if files is None else TlsIdentity(files, self.events)
-        client = DataServersClient(clock=SystemClock(), tls=identity, call_timeout_s=call_timeout_s)
+        client = DataServersClient(clock=SystemClock(), tls=identity, **options)
         client.set_addresses({FIRST: f"{host}:{port_of(server)}"}, "")
         self._stack.callback(client.close)
         return client
@@ -135,6 +136,18 @@ def test_call_over_tls_carries_everything_and_names_the_caller_by_its_certificat
     assert wire.api.seen[1][1] == PUT
     assert [(ctx.caller.peer.host, ctx.caller.peer.name) for ctx, _ in wire.api.seen] == [(HERE, "laptop")] * 2
     assert client.pool.opened == 1
+
+
+def test_cluster_key_counts_over_tls_too_and_names_the_caller_rather_than_the_certificate(
+    wire: Wire, certificates: Certificates
+) -> None:
+    server = wire.server(certificates.files("here"), verifier=verifier())
+    wire.client(server, certificates.files("laptop"), signer=signer()).call(CTX, FIRST, Identify())
+    [(ctx, _)] = wire.api.seen
+    assert (ctx.caller.peer.kind, ctx.caller.peer.name) == (PeerKind.CLIENT, "client")
+    with pytest.raises(NotAuthenticated):
+        wire.client(server, certificates.files("laptop")).call(CTX, FIRST, Identify())
+    assert len(wire.api.seen) == 1
 
 
 def test_nothing_of_a_call_over_tls_can_be_read_on_the_wire(wire: Wire, certificates: Certificates) -> None:
@@ -420,6 +433,7 @@ def test_files_that_do_not_fit_change_nothing_and_are_told_once(wire: Wire, tmp_
     shutil.copy(other.certificate, files.certificate)  # but not its key
     assert served_serial(server, certificates) == serial
     assert not wire.events.of(CERTIFICATE_REFUSED), "the key may come at any moment"
+    wait_until(lambda: served_serial(server, certificates) == serial and bool(wire.events.of(CERTIFICATE_REFUSED)), "it to be told")
     assert [served_serial(server, certificates) for _ in range(3)] == [serial] * 3
     [event] = wire.events.of(CERTIFICATE_REFUSED)
     assert event.details[
