@@ -33,7 +33,7 @@ from dfs.core.errors import ClientRefused, EndReason, ExitCode, Interrupted, Wro
 from dfs.core.interfaces import EventSink
 from dfs.core.start_errors import PeerStartError
 from dfs.fusefs.binding import load_binding
-from dfs.fusefs.mount_point import MOUNT_TYPE, check_mount_point, find_mount, show, unmount
+from dfs.fusefs.mount_point import check_mount_point, check_own_mount_point, free_mount_point, show
 from dfs.fusefs.mounting import Mount
 from dfs.host.allocator import keep_freed_memory
 from dfs.host.clock import SystemClock
@@ -53,7 +53,6 @@ RELOADED: Final = ("mount", "metrics", "log")
 """The sections of the configuration that concern a mount, besides those of the single data servers."""
 DETACH: Final = "--detach"
 END_WAITS: Final = "--end-waits"
-DETACH_TIMEOUT_S: Final = 10.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -84,9 +83,7 @@ def run_mount(plan: MountPlan, notify: Notify | None = None, begin_log: Callable
     """
     binding = load_binding()
     credentials = Credentials(plan.network, MOUNT)
-    if plan.frees_first:
-        detach(plan.mount_point)
-    point = check_mount_point(plan.mount_point)
+    point = check_own_mount_point(plan.mount_point) if plan.takes_over else check_mount_point(plan.mount_point)
     begin_log(plan)
     keep_freed_memory()
     notify = notify or SystemdNotify()
@@ -161,11 +158,7 @@ def detach(point: bytes) -> int:
 
     Raises: MountPointError if this system has no fusermount.
     """
-    mounted = find_mount(point)
-    # Anything else there is not ours: below a dead dfs an automount may wait, which must stay.
-    if mounted is None or mounted.type != MOUNT_TYPE or unmount(point, lazily=True, timeout_s=DETACH_TIMEOUT_S):
-        return ExitCode.DONE
-    return ExitCode.FAILED
+    return ExitCode.DONE if free_mount_point(point) else ExitCode.FAILED
 
 
 def _end_reason(stop: StopRequest) -> EndReason | None:

@@ -55,8 +55,8 @@ class MountPlan:
     """The configuration that a mount which is a service reads again; None: it has none."""
     is_service: bool = False
     """Whether systemd runs it: then SIGHUP has it read its configuration again, else unmount."""
-    frees_first: bool = False
-    """Whether a dfs that is mounted there can only be what a dead client left, and is taken away."""
+    takes_over: bool = False
+    """Whether the mount point is this mount's whatever has come upon it, and a dfs there can only be what a dead client left."""
     is_freed_on_crash: bool = False
     """Whether the mount point is freed when the client dies."""
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
@@ -69,6 +69,7 @@ class MountPlan:
             allow_other=self.mount.allow_other if wishes.allow_other is None else wishes.allow_other,
             flags=wishes.flags,
             is_freed_on_crash=self.is_freed_on_crash,
+            takes_over=self.takes_over,
             terms=OperationTerms(wishes.timeout_s, wishes.nobody if wishes.is_root_squashed else None),
             shutdown_grace_s=self.mount.shutdown_grace,
         )
@@ -146,7 +147,7 @@ def plan_source(source: str, point: bytes, wishes: MountWishes) -> MountPlan:
 
 def plan_service(source: str, point: bytes, wishes: MountWishes) -> MountPlan:
     """Return the plan for a mount that systemd runs. Raises: UsageError, ConfigError."""
-    plan = replace(plan_source(source, point, wishes), is_service=True, frees_first=True)
+    plan = replace(plan_source(source, point, wishes), is_service=True, takes_over=True)
     running = find_source(source, wishes.config).config
     if running is None:
         return plan

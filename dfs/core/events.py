@@ -384,6 +384,12 @@ MOUNT_CRASHED = EventKind(
     Level.WARNING,
     "the mount {host}:{path} is back, but its former session {session} was never ended: it had crashed or was killed",
 )
+FILES_HIDDEN = EventKind(
+    "FILES_HIDDEN",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7e8d",
+    Level.WARNING,
+    "the mount on {path} hides {count} entries that were written into the folder below it while nothing was mounted",
+)
 WRITE_STALLED = EventKind(
     "WRITE_STALLED",
     "6d1f0c5be0a84d0f8f0b6a2f5a1c7e8b",

@@ -25,11 +25,13 @@ _AUTOMOUNT: Final = b"autofs"
 _DEVICE_FIELD: Final = 2
 _POINT_FIELD: Final = 4
 _LINKS_MAX: Final = 40
+FREE_TIMEOUT_S: Final = 10.0
 
 
-def check_mount_point(path: bytes) -> bytes:
+def check_mount_point(path: bytes, *, may_hold_files: bool = False) -> bytes:
     """Return the absolute path, free of symbolic links, of a folder that can be mounted on.
 
+    Arguments: `may_hold_files`: whether a mount may hide what is in it.
     Raises: MountPointError unless it exists, is a folder, is empty and not mounted on, and this machine has FUSE.
     """
     point = resolve_point(path)
@@ -44,11 +46,35 @@ def check_mount_point(path: bytes) -> bytes:
         raise MountPointError(expected="a folder as mount point", got=f"a file at {show(point)}") from error
     except OSError as error:
         raise MountPointError(expected="a readable folder as mount point", got=f"{show(point)}: {error.strerror}") from error
-    if names:
+    if names and not may_hold_files:
         raise MountPointError(expected="an empty folder as mount point", got=f"{len(names)} entries in {show(point)}")
     if not FUSE_DEVICE.exists():
         raise MountPointError(expected=f"{FUSE_DEVICE} (kernel module fuse)", got="nothing there")
     return point
+
+
+def check_own_mount_point(path: bytes) -> bytes:
+    """Return the same for a folder on which this file system belongs whatever has come upon it: files that programs have written
+    below while nothing was mounted, or what a dead client of it left (see free_mount_point).
+
+    Raises: MountPointError.
+    """
+    point = resolve_point(path)
+    return point if _is_ours(point) else check_mount_point(point, may_hold_files=True)
+
+
+def free_mount_point(point: bytes) -> bool:
+    """Take a dfs off the tree at `point` if one is uppermost there, alive or dead; False if that fails.
+
+    Raises: MountPointError if this system has no fusermount.
+    """
+    # Anything else there is not ours: below a dead dfs an automount may wait, which must stay.
+    return not _is_ours(point) or unmount(point, lazily=True, timeout_s=FREE_TIMEOUT_S)
+
+
+def _is_ours(point: bytes) -> bool:
+    mounted = find_mount(point)
+    return mounted is not None and mounted.type == MOUNT_TYPE
 
 
 class MountedAt(NamedTuple):

@@ -18,13 +18,14 @@ from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Final
 
+from dfs.core.events import FILES_HIDDEN, Event
 from dfs.core.interfaces import EventSink
 from dfs.core.meters import CallMeter
 from dfs.core.metrics import OPERATION_BYTES, OPERATION_SECONDS, OPERATIONS, OPERATIONS_UNDER_WAY, Sample
 from dfs.core.start_errors import MountPointError
 from dfs.fusefs.binding import NAME_ENCODING, Binding
 from dfs.fusefs.filesystem_api import FileSystemApi
-from dfs.fusefs.mount_point import check_mount_point, find_device, is_device_mounted, show, unmount
+from dfs.fusefs.mount_point import check_mount_point, find_device, free_mount_point, is_device_mounted, show, unmount
 from dfs.fusefs.operation_context import HARD, OperationContexts, OperationTerms
 from dfs.fusefs.operations import IO_SIZE_BYTES, Operations
 from dfs.fusefs.page_cache import PageCache, opener_below
@@ -55,6 +56,10 @@ class MountOptions:
     """Options of mount(8) that the kernel minds: "ro", "noexec", ... Without "suid" and "dev" it honours neither."""
     is_freed_on_crash: bool = False
     """Whether the mount point is freed when this process dies, rather than left to answer with errors."""
+    takes_over: bool = False
+    """Whether the mount point is this file system's whatever has come upon it: what a dead client left there is taken away at the
+    last moment, so that nobody writes below it, and what somebody wrote there all the same is hidden and told.
+    """
     terms: OperationTerms = HARD
     shutdown_grace_s: float = 0.0
     """How long operations in progress may go on when the mount or the machine is told to end."""
@@ -72,6 +77,7 @@ def to_libfuse(options: MountOptions) -> dict[str, str | int | bool]:
         "subtype": "dfs",
         "allow_other": options.allow_other,
         "auto_unmount": options.is_freed_on_crash,
+        "nonempty": options.takes_over,
         "default_permissions": True,
         "use_ino": True,
         "big_writes": True,
@@ -145,7 +151,7 @@ class Mount:
 
     def start(self) -> None:
         """Mount; returns when the kernel is connected and programs can use it. Raises: MountPointError."""
-        self._mount_point = check_mount_point(self._mount_point)
+        hidden = self._take_mount_point()
         signal.signal(WAKE_SIGNAL, _ignore)
         self._thread.start()
         with self._changed:
@@ -159,6 +165,20 @@ class Mount:
         self._device = device = find_device(self._mount_point)
         if device is not None:
             self._contexts.watch_mount(lambda: is_device_mounted(device))
+        if hidden:
+            self._events.emit(Event(FILES_HIDDEN, path=self._mount_point, details={"count": hidden}))
+
+    def _take_mount_point(self) -> int:
+        """See that there is nothing in the way, and return how many entries of the folder the mount will hide.
+
+        Raises: MountPointError.
+        """
+        if not self._options.takes_over:
+            self._mount_point = check_mount_point(self._mount_point)
+            return 0
+        free_mount_point(self._mount_point)
+        self._mount_point = check_mount_point(self._mount_point, may_hold_files=True)
+        return len(os.listdir(self._mount_point))
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until it is unmounted, and tell whether it is."""

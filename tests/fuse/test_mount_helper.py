@@ -254,6 +254,22 @@ def test_service_reads_its_configuration_again_and_stays_mounted(
     assert own.clients() == [client]
 
 
+def test_client_that_is_started_again_mounts_over_what_was_written_below_meanwhile(
+    own: OwnMounts, cluster: Cluster, point: Path
+) -> None:
+    systemd = own.pretend_systemd()
+    assert systemd.mount("-t", "dfs", cluster.meta_address, point).returncode == 0
+    assert own.run("umount", point).returncode == 0
+    wait_until(lambda: own.clients() == [], "the client to be gone")
+    (point / "stray").touch()
+    started = own.run("systemctl", "start", "--", client_unit(os.fsencode(point)))
+    assert started.returncode == 0, started.stderr
+    assert "stray" not in own.run("ls", "-A", point).stdout
+    assert f"the mount on {point} hides 1 entries" in systemd.journal()
+    assert own.run("umount", point).returncode == 0
+    assert (point / "stray").exists()
+
+
 def test_service_that_fails_is_stopped_and_its_last_words_are_told(own: OwnMounts, silent: str, point: Path) -> None:
     systemd = own.pretend_systemd()
     done = systemd.mount("-t", "dfs", "-o", "retry=1s", silent, point)

@@ -1,13 +1,15 @@
 """The root file system of a small Debian for hosts that tests boot: what our packages depend on, and nothing of ours.
 
-Made by mmdebstrap from the sources of this machine's own apt, once, and kept in CACHE under a name that changes with what is in it.
-It is never written to: hosts (tests/harness/booted_host.py) are overlays over it.
+Made by mmdebstrap from the sources of this machine's own apt, with another release's name in them where that is wanted, once, and
+kept in CACHE under a name that changes with what is in it. It is never written to: hosts (tests/harness/booted_host.py) are
+overlays over it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import tempfile
@@ -15,6 +17,8 @@ from pathlib import Path
 from typing import Final
 
 CACHE: Final = Path("/var/cache/dfs-test")
+DEBIAN_12: Final = "bookworm"
+DEBIAN_13: Final = "trixie"
 PACKAGES: Final = (
     "systemd",
     "systemd-sysv",
@@ -31,12 +35,14 @@ LEFT_OUT: Final = ("/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/man/*"
 PROXIES: Final = ("Acquire::http::Proxy", "Acquire::https::Proxy")
 
 
-def find_or_make_root() -> Path:
-    """Return the folder of the root file system; a first call on a machine takes a minute or two and needs the package mirror."""
-    sources = debian_sources()
+def find_or_make_root(suite: str) -> Path:
+    """Return the folder of the root file system of a release; a first call on a machine takes a minute or two and needs the package
+    mirror.
+    """
+    sources = debian_sources(suite)
     assert sources, "apt knows no Debian archive; was `apt-get update` run?"
     key = hashlib.sha256("\n".join((*sources, *PACKAGES, *LEFT_OUT)).encode()).hexdigest()[:16]
-    folder = CACHE / f"root-{key}"
+    folder = CACHE / f"root-{suite}-{key}"
     if folder.is_dir():
         return folder
     CACHE.mkdir(parents=True, exist_ok=True)
@@ -52,11 +58,15 @@ def find_or_make_root() -> Path:
     return folder
 
 
-def debian_sources() -> list[str]:
-    """Return the lines of sources.list for the Debian archives that this machine installs from."""
-    shown = "deb $(REPO_URI) $(RELEASE) $(COMPONENT)"
-    command = ["apt-get", "indextargets", "--format", shown, "Created-By: Packages", "Origin: Debian"]
-    return sorted(set(_output(command).splitlines()))
+def debian_sources(suite: str) -> list[str]:
+    """Return the lines of sources.list for a release, from the Debian archives that this machine installs from."""
+    own = platform.freedesktop_os_release()["VERSION_CODENAME"]
+    command = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME) $(COMPONENT)"]
+    listed = (line.split() for line in _output([*command, "Created-By: Packages", "Origin: Debian"]).splitlines())
+    # Updates and security of a release are suites of their own, named after it.
+    return sorted(
+        {f"deb {uri} {suite}{name.removeprefix(own)} {part}" for uri, name, part in listed if name.partition("-")[0] == own}
+    )
 
 
 def _make(folder: Path, sources: list[str]) -> None:

@@ -1,21 +1,27 @@
-"""Fixtures for tests of the Debian packages: built once per run from this checkout, installed once, on hosts that are booted."""
+"""Fixtures for tests of the Debian packages: built once per run from this checkout, installed once on each release of Debian, on
+hosts that are booted.
+"""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+import dfs
 from tests.harness.booted_host import BootedHost
 from tests.harness.leftovers import marked_environment
-from tests.harness.root_filesystem import find_or_make_root
+from tests.harness.root_filesystem import DEBIAN_12, DEBIAN_13, find_or_make_root
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 BUILD_TIMEOUT_S: Final = 200.0
+NEWER: Final = f"{dfs.__version__}+next"
 
 
 @pytest.fixture(scope="session")
@@ -45,14 +51,39 @@ def packages(build: Callable[..., list[Path]], tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture(scope="session")
-def installed(packages: Sequence[Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
-    """Return the layers of a host on which the packages were installed while it ran, and which was shut down then."""
-    with BootedHost("installing", [find_or_make_root()], tmp_path_factory.mktemp("installing")) as host:
-        host.boot()
-        install(host, packages)
-        host.run("truncate", "-s0", "/etc/machine-id")  # each host has its own
-        host.power_off()
-        return host.layers
+def newer_packages(build: Callable[..., list[Path]], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Return packages of the next release, which differs in nothing but its number."""
+    folder = tmp_path_factory.mktemp("newer")
+    copy = copy_checkout(folder / "checkout")
+    changelog, program = copy / "packaging" / "debian" / "changelog", copy / "dfs" / "__init__.py"
+    changelog.write_text(changelog.read_text().replace(f"dfs ({dfs.__version__})", f"dfs ({NEWER})", 1))
+    program.write_text(program.read_text().replace(f'"{dfs.__version__}"', f'"{NEWER}"', 1))
+    return build(folder / "built", copy)
+
+
+@pytest.fixture(scope="session")
+def installations(packages: Sequence[Path], tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, tuple[Path, ...]]:
+    """Return, for each release of Debian, the layers of a host on which the packages were installed while it ran, and which was
+    shut down then.
+    """
+    folders = {suite: tmp_path_factory.mktemp(f"installing-{suite}") for suite in (DEBIAN_12, DEBIAN_13)}
+
+    def install_once(suite: str) -> tuple[Path, ...]:
+        with BootedHost(f"installing-{suite}", [find_or_make_root(suite)], folders[suite]) as host:
+            host.boot()
+            install(host, packages)
+            host.run("truncate", "-s0", "/etc/machine-id")  # each host has its own
+            host.power_off()
+            return host.layers
+
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(folders, pool.map(install_once, folders), strict=True))
+
+
+@pytest.fixture(scope="session")
+def installed(installations: Mapping[str, tuple[Path, ...]]) -> tuple[Path, ...]:
+    """Return the layers of a Debian 12 with the packages installed."""
+    return installations[DEBIAN_12]
 
 
 @pytest.fixture
@@ -68,12 +99,30 @@ def make_host(installed: tuple[Path, ...], tmp_path: Path) -> Iterator[Callable[
         yield make
 
 
-INSTALL: Final = "apt-get install --yes --no-install-recommends --reinstall /root/packages/*.deb 2>&1"
+def copy_checkout(folder: Path) -> Path:
+    """Copy what packages are built from into a new folder, and return it. Files have other times there."""
+    listed = subprocess.run(
+        ["make", "-s", "shipped"], cwd=ROOT, env=marked_environment(), text=True, capture_output=True, check=True
+    )
+    folder.mkdir()
+    for name in listed.stdout.split():
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"), copy_function=shutil.copy)
+        else:
+            shutil.copy(source, folder / name)
+    return folder
+
+
+INSTALL: Final = "apt-get install --yes --no-install-recommends --reinstall --allow-downgrades /root/packages/*.deb 2>&1"
+UNPACK: Final = "dpkg --install --force-confold /root/packages/*.deb 2>&1"
+"""The same where everything that they depend on is there."""
 INSTALL_TIMEOUT_S: Final = 180.0
 
 
-def install(host: BootedHost, packages: Sequence[Path], **environment: str) -> str:
-    """Install packages on a host, as an administrator does with files, and return what apt says."""
+def install(host: BootedHost, packages: Sequence[Path], command: str = INSTALL, **environment: str) -> str:
+    """Install packages on a host, as an administrator does with files, and return what is said of it."""
+    host.run("rm", "-rf", "/root/packages")
     host.bring(packages, "/root/packages")
     words = " ".join(f"{name}={value}" for name, value in environment.items())
-    return host.run("sh", "-c", f"{words} {INSTALL}", timeout_s=INSTALL_TIMEOUT_S)
+    return host.run("sh", "-c", f"{words} {command}", timeout_s=INSTALL_TIMEOUT_S)

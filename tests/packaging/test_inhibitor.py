@@ -13,8 +13,8 @@ import pytest
 from dfs.core import events
 from tests.harness.booted_host import BootedHost
 from tests.harness.waiting import assert_stays, wait_until
+from tests.packaging.explained import assert_explained
 from tests.packaging.installed_cluster import POINT, InstalledCluster, data
-from tests.packaging.test_diagnosis import assert_explained
 
 pytestmark = pytest.mark.timeout(600)  # the first test of a machine waits for the root file system to be made
 UNIT = "dfs-inhibit.service"
@@ -78,7 +78,7 @@ def test_lock_with_the_reason_is_there_while_a_neighbour_is_down(cluster: Instal
     words = "data server 0 has the only good primary copies: the others are on data server 1, which is unreachable"
     wait_for_lock(cluster, "shutdown", "delay", words)
     assert "data server 2 has the only good secondary copies" in locks(cluster)
-    assert_explained(cluster, UNIT, events.ONLY_GOOD_COPY, "Subject: This host has the only good copy of something")
+    assert_explained(cluster.host, events.ONLY_GOOD_COPY, "Subject: This host has the only good copy of something", unit=UNIT)
     cluster.host.run("systemctl", "start", data(1))
     wait_for_no_lock(cluster)
     assert times(cluster, UNIT, events.OTHER_COPIES_BACK)
@@ -105,7 +105,7 @@ def test_shutdown_waits_even_if_the_watch_was_killed_and_goes_on_as_soon_as_it_i
     wait_until(lambda: bool(times(cluster, UNIT, events.SHUTDOWN_DELAYED)), "the delay to be told")
     assert_stays(lambda: cluster.is_up(data(0)), "the servers to go on meanwhile", 1)
     cluster.host.run("systemctl", "start", data(1))
-    cluster.host.wait_for_power_off()
+    cluster.host.wait_for_end()
     cluster.host.boot()
     before = cluster.host.try_to("journalctl", "--boot=-1", "--quiet", f"MESSAGE_ID={events.SHUTDOWN_UNSAFE.message_id}")
     assert before.stdout == ""
@@ -118,7 +118,7 @@ def test_shutdown_goes_on_after_inhibit_max_although_it_is_not_safe(cluster: Ins
     wait_for_lock(cluster, "data server 1")
     began_s = time.monotonic()
     cluster.host.run("systemctl", "poweroff")
-    cluster.host.wait_for_power_off()
+    cluster.host.wait_for_end()
     assert time.monotonic() - began_s >= INHIBIT_MAX_S
     cluster.host.boot()
     shown = cluster.host.run("journalctl", "--boot=-1", "-x", f"MESSAGE_ID={events.SHUTDOWN_UNSAFE.message_id}", "--no-pager")

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 
 import dfs
 from tests.harness.leftovers import marked_environment
-from tests.packaging.conftest import ROOT
+from tests.packaging.conftest import ROOT, copy_checkout
 
 pytestmark = pytest.mark.timeout(600)
 UNITS = "lib/systemd/system"
@@ -110,17 +109,7 @@ def test_lintian_finds_no_error_and_no_warning(packages: list[Path]) -> None:
 def test_packages_built_elsewhere_and_at_another_time_are_the_same_bytes(
     packages: list[Path], build: Callable[..., list[Path]], tmp_path: Path
 ) -> None:
-    copy = tmp_path / "elsewhere"
-    listed = subprocess.run(
-        ["make", "-s", "shipped"], cwd=ROOT, env=marked_environment(), text=True, capture_output=True, check=True
-    )
-    for name in listed.stdout.split():
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"), copy_function=shutil.copy)
-        else:
-            copy.mkdir(exist_ok=True)
-            shutil.copy(source, copy / name)
+    copy = copy_checkout(tmp_path / "elsewhere")
     before = os.umask(0o077)
     try:
         again = build(tmp_path / "again", copy, TZ="Asia/Tokyo", LC_ALL="C")

@@ -103,15 +103,15 @@ def _server(server: ServerStatus, meta: MetaStatus) -> Iterator[Finding]:
         title = f"data server {server.index} at {server.address} and this machine do not accept each other's key"
         yield Finding("key-wrong", subject, Harm.WAITING, Depth.CAUSE, title, seen, _KEY_CURES)
         return
+    if _is_another(server):
+        title = f"what answers at {server.address} is another server than data server {server.index}"
+        cures = (f"see [data:{server.index}] address in /etc/dfs/dfs.conf", "systemctl restart dfs-meta")
+        yield Finding("address-wrong", subject, Harm.WAITING, Depth.CAUSE, title, seen, cures)
+        return
     if not server.reachable:
         title = f"data server {server.index} at {server.address} does not answer"
         cures = (start_command(unit, server.address, "status"), restart)
         yield Finding("server-down", subject, Harm.WAITING, Depth.STATE, title, seen, cures)
-        return
-    if server.reason.startswith("expected "):
-        title = f"what answers at {server.address} is another server than data server {server.index}"
-        cures = (f"see [data:{server.index}] address in /etc/dfs/dfs.conf", "systemctl restart dfs-meta")
-        yield Finding("address-wrong", subject, Harm.WAITING, Depth.CAUSE, title, seen, cures)
         return
     if RoleState.LOST in states:
         title = f"data is lost on data server {server.index}: two neighbouring disks were lost"
@@ -133,6 +133,11 @@ def _server(server: ServerStatus, meta: MetaStatus) -> Iterator[Finding]:
     yield from _disk(server)
 
 
+def _is_another(server: ServerStatus) -> bool:
+    """Tell whether another server than this one answers at its address."""
+    return server.reason.startswith("expected ")
+
+
 def _disk(server: ServerStatus) -> Iterator[Finding]:
     subject, space, counts = disk_subject(server.index), server.space, server.scrub.counts
     seen = (f"{show_bytes(space.free_bytes)} of {show_bytes(space.total_bytes)} are left for new blocks",)
@@ -151,7 +156,7 @@ def _disk(server: ServerStatus) -> Iterator[Finding]:
 
 def _neighbours(servers: tuple[ServerStatus, ...]) -> Iterator[Finding]:
     """Tell that two neighbours, which hold both copies of some blocks, are away at once."""
-    reachable = [server.reachable for server in servers]
+    reachable = [server.reachable or _is_another(server) for server in servers]
     if has_unhealthy_neighbours(reachable):
         down = [str(server.index) for server in servers if not server.reachable]
         title = f"data servers {', '.join(down)} are away at once: some blocks can't be read"

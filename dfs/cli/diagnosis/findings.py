@@ -35,9 +35,11 @@ class Depth(enum.IntEnum):
 
     CAUSE = 0
     """Why something does not run: a taken port, a disk that is not mounted."""
-    STATE = 1
+    EXIT_STATUS = 1
+    """Why something does not run, as far as its exit status tells; an event tells it better."""
+    STATE = 2
     """How something is: a server that does not answer."""
-    EFFECT = 2
+    EFFECT = 3
     """What others feel of it: a write that waits."""
 
 
@@ -82,11 +84,15 @@ def _explain(group: list[Finding]) -> list[Finding]:
     effects = [finding for finding in rest if finding.depth > root.depth or finding.situation == root.situation]
     others = [finding for finding in rest if finding not in effects]
     evidence = dict.fromkeys(line for finding in (root, *effects) for line in finding.evidence)
+    cures = dict.fromkeys(
+        cure for finding in (root, *effects) if finding is root or finding.depth is Depth.EXIT_STATUS for cure in finding.cures
+    )
     situations = dict.fromkeys(finding.situation for finding in effects if finding.situation != root.situation)
     merged = replace(
         root,
         harm=max(finding.harm for finding in (root, *effects)),
         evidence=tuple(evidence)[:EVIDENCE_MAX],
+        cures=tuple(cures),
         effects=tuple(situations),
     )
     return [merged, *(_explain(others) if others else [])]

@@ -145,6 +145,7 @@ RULES: Final[tuple[EventRule, ...]] = (
     EventRule(events.META_WAITS, "mount-waiting", Harm.STOPPED, Depth.EFFECT, _meta, (events.META_GOES_ON,), ("dfsctl status",)),
     EventRule(events.MOUNT_CRASHED, "client-crashed", Harm.NOTE, Depth.STATE, _mount),
     EventRule(events.SESSION_EXPIRED, "client-crashed", Harm.NOTE, Depth.STATE, _mount),
+    EventRule(events.FILES_HIDDEN, "files-hidden", Harm.NOTE, Depth.STATE, _mount),
     EventRule(events.LEASE_LOST, "lease-lost", Harm.NOTE, Depth.STATE, _writer),
     EventRule(events.META_ROLLED_BACK, "meta-rolled-back", Harm.AT_RISK, Depth.STATE, _meta, (events.META_ROLLBACK_ACCEPTED,)),
     EventRule(

@@ -42,7 +42,7 @@ def _failed(unit: Unit) -> Finding:
     depth = Depth.STATE
     if unit.result == "exit-code" and unit.exit_status in _CAUSES:
         situation, why = _CAUSES[unit.exit_status]
-        depth = Depth.CAUSE
+        depth = Depth.EXIT_STATUS
     elif unit.result in ("signal", "core-dump", "watchdog", "oom-kill"):
         crashed = unit.name.startswith("dfs-mount@")
         situation, why = ("client-crashed" if crashed else "server-crashed"), f"it crashed: {unit.result} {unit.exit_status}"
@@ -83,10 +83,12 @@ def _starting(unit: Unit) -> Finding:
 
 
 def _restarted(unit: Unit) -> Finding:
+    # A mount is started again, too, for each time that its cluster was not there yet.
+    is_mount = unit.name.startswith("dfs-mount@")
     return Finding(
         situation="restarts",
         subject=f"the unit {unit.name}",
-        harm=Harm.SOON,
+        harm=Harm.NOTE if is_mount else Harm.SOON,
         depth=Depth.STATE,
         title=f"{unit.name} runs, but was restarted {unit.restarts} times",
         evidence=(_seen(unit),),

@@ -71,7 +71,8 @@ def carry_out(call: HelperCall) -> MountCode:
         print(f"{PROGRAM}: {call.source} on {show(plan.mount_point)} ({','.join(call.words)})")
     if is_automount(plan.mount_point):
         return _outcome(mount_in_place(_prepare_automount(plan)))
-    check_mount_point(plan.mount_point)
+    # What a program wrote below an fstab's mount while it was away must not keep it away for ever.
+    check_mount_point(plan.mount_point, may_hold_files=is_asked_by_systemd())
     if not can_hand_over(plan.mount_point):
         return _outcome(mount_in_place(plan))
     # What this helper leaves out, the service must not meet.

@@ -82,6 +82,12 @@ SITUATIONS = [
     ("address-wrong", seen(server(1, reason="expected server 1 of 4, got server 0 of 2")), Harm.WAITING, "see [data:1] address"),
     ("key-wrong", seen(replace(away(1), reason="key not accepted: wrong key: x")), Harm.WAITING, "dfsctl key show"),
     ("key-wrong", ClusterSeen("127.0.0.1:9000", None, "wrong key: x", is_key_refused=True), Harm.STOPPED, "dfsctl key show"),
+    (
+        "address-wrong",
+        seen(replace(away(1), reason="expected data server 1 of x, got data server 2 of x")),
+        Harm.WAITING,
+        "see [data:1]",
+    ),
     ("meta-rolled-back", seen(state="rolled back: 5 marks"), Harm.AT_RISK, "dfsctl meta accept-rollback"),
     ("meta-read-only", seen(state="read-only: EIO"), Harm.STOPPED, "systemctl restart dfs-meta"),
     ("not-formatted", seen(state="waiting to format"), Harm.STOPPED, "systemctl start dfs.target"),
@@ -122,6 +128,8 @@ def test_two_neighbours_away_are_worse_than_two_that_share_no_block() -> None:
     apart, side_by_side = found(seen(away(0), away(2))), found(seen(away(1), away(2)))
     assert {finding.situation for finding in apart} == {"server-down"}
     assert side_by_side[0].situation == "neighbours-down"
+    swapped = [replace(away(index), reason=f"expected data server {index} of x, got another of x") for index in (1, 2)]
+    assert found(seen(*swapped))[0].situation == "address-wrong"
     assert (exit_code(apart), exit_code(side_by_side)) == (1, 2)
     assert found(seen(away(3), server(0, primary=RoleState.SUSPECT, reason="x")))[0].situation == "server-down"
 

@@ -21,6 +21,7 @@ STATES = [
     (Unit(MOUNT, "activating", "success", 0, 0, "waiting for the meta-server"), "mount-waiting", Harm.WAITING),
     (Unit(DATA, "activating", "exit-code", 5, 7, ""), "peer-missing", Harm.WAITING),
     (Unit(DATA, "active", "success", 0, 7, "idle"), "restarts", Harm.SOON),
+    (Unit(MOUNT, "active", "success", 0, 7, "meta1:9000 mounted on /mnt/dfs"), "restarts", Harm.NOTE),
     (Unit(DATA, "activating", "success", 0, 1, "reading the journal"), "server-starting", Harm.NOTE),
 ]
 
