@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import pytest
 
 from tests.harness.booted_host import BootedHost
-from tests.harness.root_filesystem import find_or_make_root
+from tests.harness.root_filesystem import DEBIAN_12, find_or_make_root
 from tests.harness.waiting import wait_until
 from tests.packaging.conftest import ROOT
 from tests.packaging.newer import SUFFIX, make_newer
@@ -112,7 +112,7 @@ class Site:
 @pytest.fixture(scope="module")
 def site(packages: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("administration")
-    with BootedHost("alpha", [find_or_make_root()], folder / "host") as host:
+    with BootedHost("alpha", [find_or_make_root(DEBIAN_12)], folder / "host") as host:
         host.boot()
         made = Site(host, packages, folder)
         addresses = {name: f"10.99.0.{11 + number}" for number, name in enumerate(HOSTS)}
