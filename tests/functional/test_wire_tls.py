@@ -31,6 +31,7 @@ from dfs.core.start_errors import ConfigError
 from dfs.host.clock import SystemClock
 from dfs.rpc import server_connection, tls
 from dfs.rpc.client import DataServersClient
+from dfs.rpc.load import ALL, Load
 from dfs.rpc.server import RpcServer
 from dfs.rpc.tls import TlsIdentity
 from tests.bench.wire_loads import put_of
@@ -360,7 +361,7 @@ def test_server_that_never_shakes_hands_is_given_up_in_time(certificates: Certif
 
 
 def test_server_that_is_full_is_not_taken_for_one_without_tls(wire: Wire, certificates: Certificates) -> None:
-    server = wire.server(certificates.files("here"), connections_max=1)
+    server = wire.server(certificates.files("here"), load=Load(ALL._replace(connections=1)))
     with socket.create_connection((HERE, port_of(server))):
         wait_until(lambda: server.connections == 1, "the only connection to be taken")
         with pytest.raises(Unreachable):
