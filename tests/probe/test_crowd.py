@@ -35,7 +35,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with Cluster(tmp_path_factory.mktemp("crowd"), n=2) as made:
         made.start(mounts=1)
         yield made
-        made.stop()
+        made.close()
         made.assert_quiet("over the limit on")
 
 
