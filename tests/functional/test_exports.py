@@ -346,7 +346,7 @@ def test_repair_by_a_reader_is_done_by_the_data_servers(cluster: LocalCluster, a
     admin = Peer("10.0.0.9", PeerKind.ADMIN)
     with Door(cluster, admin) as door:
         # An older copy on one server: what it has is taken away under its feet, as a disk that lost it would.
-        higher = put_of(shown.ino, Ticket(1 << 38), SECRET)
+        higher = put_of(shown.ino, Ticket(1 << 19), SECRET)
         primary = shown.content.layout.server_of(BlockNo(0), Role.PRIMARY)
         HostileClient(door.meta, door.servers).to_data(primary, higher)
     with Door(cluster, client("reader")) as door:
@@ -355,7 +355,7 @@ def test_repair_by_a_reader_is_done_by_the_data_servers(cluster: LocalCluster, a
         assert [event.kind.name for event in door.events.events] == ["COPY_REPAIRED"]
     with Door(cluster, admin) as door:
         run = Run(Role.SECONDARY, BlockNo(0), 1)
-        found = HostileClient(door.meta, door.servers).to_data(server, Get(shown.ino, Ticket(1 << 39), (), (run,), ()))
+        found = HostileClient(door.meta, door.servers).to_data(server, Get(shown.ino, Ticket(1 << 20), (), (run,), ()))
         assert found.data == SECRET
         assert found.copies[12:20] == higher.generation.to_bytes(8, "little")
 
