@@ -7,6 +7,8 @@ described before their first boot, with what an administrator types on the clien
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,6 +17,8 @@ from typing import Final
 from tests.harness.booted_host import BootedHost, boot_all
 from tests.harness.host_disk import HostDisk
 from tests.harness.host_network import HostNetwork
+from tests.harness.leftovers import marked_environment
+from tests.harness.program import module_command
 from tests.harness.root_filesystem import DEBIAN_12, DEBIAN_13
 from tests.harness.waiting import wait_until
 
@@ -26,11 +30,14 @@ POINT: Final = "/mnt/dfs"
 AUTOMOUNT: Final = "/mnt/on demand"
 MOUNT_UNIT: Final = "mnt-dfs.mount"
 CLIENT_UNIT: Final = "dfs-mount@mnt-dfs.service"
-FSTAB: Final = """\
-meta:9000 /mnt/dfs dfs _netdev,nofail 0 0
-meta:9000 /mnt/on\\040demand dfs _netdev,nofail,x-systemd.automount,x-systemd.idle-timeout=2,retry=200ms 0 0
+CLUSTER_KEY: Final = "/etc/dfs/cluster.key"
+CLIENT_KEY: Final = "/etc/dfs/client.key"
+NETWORK_CONF: Final = f"[cluster]\nkey_file = {CLUSTER_KEY}\n[data]\nrequire_mount = yes\n"
+OPTIONS: Final = f"_netdev,nofail,key_file={CLIENT_KEY}"
+FSTAB: Final = f"""\
+meta:9000 /mnt/dfs dfs {OPTIONS} 0 0
+meta:9000 /mnt/on\\040demand dfs {OPTIONS},x-systemd.automount,x-systemd.idle-timeout=2,retry=200ms 0 0
 """
-NETWORK_CONF: Final = "[cluster]\ninsecure_network = yes\n[data]\nrequire_mount = yes\n"
 CLUSTER_CONF: Final = "/etc/dfs/dfs.conf.d/10-cluster.conf"
 UNITS: Final = "/usr/lib/systemd/system"
 LOAD: Final = Path(__file__).with_name("verifying_load.py")
@@ -144,6 +151,7 @@ def five_hosts(installations: Mapping[str, tuple[Path, ...]], folder: Path) -> I
             host = BootedHost(name, installations[suite], folder / name, wiring=network.wiring(name), disks=disks)
             hosts[name] = stack.enter_context(host)
             _furnish(host, network)
+        _give_keys(hosts, folder)
         made = FiveHosts(network, hosts)
         made.client.switch_on()
         made.client.wait_for_boot("multi-user.target")  # a mount that waits is not waited for
@@ -165,3 +173,22 @@ def _furnish(host: BootedHost, network: HostNetwork) -> None:
         host.put("/etc/fstab", FSTAB)
     for path, target in links.items():
         host.link(path, target)
+
+
+def _give_keys(hosts: Mapping[str, BootedHost], folder: Path) -> None:
+    """Give the servers the cluster key, and the client, on which the administrator works, that and one for its mounts."""
+    cluster_key, client_key = folder / "cluster.key", folder / "client.key"
+    for words in (["generate", cluster_key], ["client", CLIENT, "--key-file", cluster_key, "--out", client_key]):
+        subprocess.run(module_command("dfs.cli.dfsctl", "key", *words), env=marked_environment(), check=True, capture_output=True)
+    for host in hosts.values():
+        _put_secret(host, CLUSTER_KEY, cluster_key.read_bytes())
+    _put_secret(hosts[CLIENT], CLIENT_KEY, client_key.read_bytes())
+
+
+def _put_secret(host: BootedHost, path: str, secret: bytes) -> None:
+    """Write a file that root and the servers' group may read."""
+    host.put(path, secret)
+    groups = dict(line.split(":")[0:3:2] for line in (host.root / "etc" / "group").read_text().splitlines())
+    target = host.root / path.lstrip("/")
+    os.chown(target, 0, int(groups["dfs"]))
+    target.chmod(0o640)

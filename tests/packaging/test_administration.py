@@ -144,6 +144,11 @@ def install_from_repository(site: Site) -> None:
     assert site.version()
 
 
+def check_keys(site: Site) -> None:
+    shown = site.host.run("stat", "--format=%U:%G %a", "/etc/dfs/cluster.key", "/etc/dfs/delta.key")
+    assert shown.splitlines() == ["root:dfs 640"] * 2
+
+
 def store_a_file(site: Site) -> None:
     site.host.run("dd", f"of={FILE}", "conv=fsync", "status=none", stdin=TEXT)
 
@@ -194,6 +199,7 @@ BEFORE: Final[dict[str, Hook]] = {
     "Upgrades and downgrades": offer_older,
 }
 AFTER: Final[dict[str, Hook]] = {
+    "Keys": check_keys,
     "Mount": store_a_file,
     "Upgrade": check_upgraded,
     "Reboot": Site.check_file,
@@ -209,6 +215,7 @@ AFTER: Final[dict[str, Hook]] = {
 def test_every_section_is_one_that_is_followed_here() -> None:
     assert list(README) == [
         "Install",
+        "Keys",
         "Three hosts",
         "Mount",
         "Upgrade",

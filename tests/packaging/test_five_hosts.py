@@ -20,7 +20,19 @@ from tests.harness.booted_host import boot_all
 from tests.harness.waiting import assert_stays, wait_until
 from tests.packaging.conftest import NEWER, UNPACK, install
 from tests.packaging.explained import assert_explained, wait_for_first, wait_to_find, wait_until_well
-from tests.packaging.five_hosts import AUTOMOUNT, CLIENT, CLIENT_UNIT, DATA, META, MOUNT_UNIT, POINT, FiveHosts, five_hosts, unit_of
+from tests.packaging.five_hosts import (
+    AUTOMOUNT,
+    CLIENT,
+    CLIENT_KEY,
+    CLIENT_UNIT,
+    DATA,
+    META,
+    MOUNT_UNIT,
+    POINT,
+    FiveHosts,
+    five_hosts,
+    unit_of,
+)
 
 pytestmark = pytest.mark.timeout(600)  # the first test of a machine waits for the root file systems to be made
 BACK_S: Final = 5.0
@@ -65,14 +77,24 @@ def test_client_boots_without_the_cluster_and_its_mounts_appear_when_it_comes(co
     wait_until(lambda: client.run("systemctl", "is-active", MOUNT_UNIT, check=False).strip() == "active", "systemd to see it")
     cold.wait_until_healthy()
     wait_until_well(client)
-    for name in (META, *DATA):
-        assert_explained(cold.hosts[name], events.INSECURE_NETWORK, "Subject: This server trusts everybody", unit=unit_of(name))
 
 
 def test_client_that_boots_beside_the_cluster_has_its_mount_from_the_start(hosts: FiveHosts) -> None:
     hosts.client.reboot()
     assert hosts.is_mounted()
     hosts.check_all()
+
+
+# --- the cluster key ----------------------------------------------------------------------------------------------------------
+
+
+def test_who_has_no_key_or_a_clients_gets_no_more_than_that(hosts: FiveHosts) -> None:
+    ask = "import xmlrpc.client; xmlrpc.client.ServerProxy('http://meta:9000').show_meta()"
+    assert "401" in hosts.client.try_to("python3", "-c", ask).stderr
+    assert_explained(hosts.hosts[META], events.AUTHENTICATION_FAILED, "Subject: A request from", "unsigned", unit=unit_of(META))
+    hosts.client.run("dfsctl", "status", "--key-file", CLIENT_KEY, "--meta", "meta:9000")
+    refused = hosts.client.try_to("dfsctl", "scrub", "--key-file", CLIENT_KEY, "--meta", "meta:9000")
+    assert (refused.returncode, "client/client" in refused.stderr) == (1, True), refused.stderr
 
 
 # --- power ------------------------------------------------------------------------------------------------------------------
