@@ -16,6 +16,8 @@ from tests.harness.waiting import wait_until
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 END_TIMEOUT_S: Final = 20.0
+ANYBODYS_PYTHON: Final = "/usr/bin/python3"
+"""What other users can start, too: the virtual environment may be where only root can look."""
 LOUD: Final = re.compile(r"^\S+ (WARNING|ERROR|CRITICAL) |^Traceback ")
 """A line that an operator would look at."""
 

@@ -11,7 +11,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +20,7 @@ import pytest
 
 from tests.harness.cluster import Cluster, MountProgram
 from tests.harness.leftovers import marked_environment
-from tests.harness.program import ROOT, Program, module_command
+from tests.harness.program import ANYBODYS_PYTHON, ROOT, Program, module_command
 from tests.harness.waiting import wait_until
 
 REFUSED_LINE = r"a request from 127\.0\.0\.1 was refused, "
@@ -196,7 +195,7 @@ def test_without_any_key_loopback_is_for_root_and_the_servers_own_user(cluster: 
     )
 
     def ask(uid: int) -> str:
-        command = [sys.executable, "-S", "-c", call, f"http://{cluster.meta_address}"]
+        command = [ANYBODYS_PYTHON, "-S", "-c", call, f"http://{cluster.meta_address}"]
         done = subprocess.run(command, user=uid, group=uid, extra_groups=[], capture_output=True, text=True, check=True, cwd="/")
         return done.stdout
 

@@ -13,6 +13,7 @@ from dfs.client.filesystem import FileSystem
 from dfs.client.settings import MountSettings
 from dfs.core.contexts import PlainContext
 from dfs.core.ids import BlockNo, Ino, ServerIndex, Ticket, generation_of
+from dfs.core.limits import TICKETS_AHEAD_MAX
 from dfs.core.messages.blocks import Put, Segment
 from dfs.core.placement import Role
 from dfs.core.records import checksum, pack_checksums
@@ -27,6 +28,8 @@ THREADS: Final = 16
 """Concurrent calls share transactions and their syncs."""
 FILES_PER_FOLDER: Final = 100
 STRIP_INO: Final = 1 << 39
+STRIP_TICKET: Final = Ticket(TICKETS_AHEAD_MAX)
+"""One that a data server believes although nobody was granted it."""
 """Far above what the meta-server has issued, so that no file of the cluster is harmed."""
 
 
@@ -78,10 +81,10 @@ def make_strips(cluster: Cluster, index: int, strips: int) -> None:
 
     def store(number: int) -> None:
         ino, block = Ino(STRIP_INO + number), BlockNo(0)
-        generation = generation_of(Ticket(ino), 1)
+        generation = generation_of(STRIP_TICKET, 1)
         sums = pack_checksums([checksum(ino, block, generation, data)])
         segments = tuple(Segment(role, block, 1, len(data)) for role in Role)
-        client.call(ctx, ServerIndex(index), Put(ino, Ticket(ino), generation, segments, sums * 2, data * 2))
+        client.call(ctx, ServerIndex(index), Put(ino, STRIP_TICKET, generation, segments, sums * 2, data * 2))
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(store, range(strips // 2)))

@@ -8,12 +8,12 @@ import logging
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
 
 from dfs.rpc.loopback_owners import NOBODY, LoopbackOwners
+from tests.harness.program import ANYBODYS_PYTHON
 
 OTHER_USER = 65534
 CONNECT = "import socket, sys; s = socket.create_connection((sys.argv[1], int(sys.argv[2]))); print(flush=True); sys.stdin.read()"
@@ -57,7 +57,7 @@ def test_connection_that_its_program_has_closed_is_nobodys(owners: LoopbackOwner
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
 def test_connection_of_another_user_is_not_welcome(owners: LoopbackOwners, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
-    command = [sys.executable, "-S", "-c", CONNECT, host, str(port)]
+    command = [ANYBODYS_PYTHON, "-S", "-c", CONNECT, host, str(port)]
     child = subprocess.Popen(command, user=OTHER_USER, group=OTHER_USER, extra_groups=[], stdin=-1, stdout=-1, cwd="/")
     with child:
         assert child.stdout is not None
