@@ -188,7 +188,8 @@ def _give_keys(hosts: Mapping[str, BootedHost], folder: Path) -> None:
 def _put_secret(host: BootedHost, path: str, secret: bytes) -> None:
     """Write a file that root and the servers' group may read."""
     host.put(path, secret)
-    groups = dict(line.split(":")[0:3:2] for line in (host.root / "etc" / "group").read_text().splitlines())
+    known = next(file for layer in host.layers if (file := layer / "etc" / "group").exists())
+    groups = dict(line.split(":")[0:3:2] for line in known.read_text().splitlines())
     target = host.root / path.lstrip("/")
     os.chown(target, 0, int(groups["dfs"]))
     target.chmod(0o640)

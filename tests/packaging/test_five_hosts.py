@@ -94,7 +94,7 @@ def test_who_has_no_key_or_a_clients_gets_no_more_than_that(hosts: FiveHosts) ->
     assert_explained(hosts.hosts[META], events.AUTHENTICATION_FAILED, "Subject: A request from", "unsigned", unit=unit_of(META))
     hosts.client.run("dfsctl", "status", "--key-file", CLIENT_KEY, "--meta", "meta:9000")
     refused = hosts.client.try_to("dfsctl", "scrub", "--key-file", CLIENT_KEY, "--meta", "meta:9000")
-    assert (refused.returncode, "client/client" in refused.stderr) == (1, True), refused.stderr
+    assert (refused.returncode, "not for a caller with the key of kind client" in refused.stderr) == (5, True), refused.stderr
 
 
 # --- power ------------------------------------------------------------------------------------------------------------------
