@@ -75,7 +75,7 @@ def test_disk_filled_to_the_reserve_takes_removals(cramped: Cluster) -> None:
     folder = cramped.mount().path
     for number in range(20):
         (folder / f"file{number}").write_bytes(CONTENT)
-    (cramped.folder / "meta" / "filler").write_bytes(bytes(leave_free(cramped.folder / "meta", 500_000)))
+    (cramped.folder / "meta" / "filler").write_bytes(bytes(leave_free(cramped.folder / "meta", 700_000)))
     assert errno_of(lambda: (folder / "new").write_bytes(CONTENT)) == errno.ENOSPC
     for number in range(20):
         (folder / f"file{number}").unlink()

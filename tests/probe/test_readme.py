@@ -114,6 +114,7 @@ def test_every_command_of_the_readme_is_one_that_is_run_here() -> None:
         "make down",
         "make check",
         "make torture MINUTES=5",  # tests/torture runs what it calls, for one minute
+        "make fuzz MINUTES=5",  # tests/fuzz gives the same targets random bytes, for seconds and without atheris
         "make deb",  # tests/packaging builds with it, and follows what the text says then
         "make bench",  # tests/bench runs what it calls, with tiny sizes
         "dfsctl",
