@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
 from dfs.cli.arguments import make_parser, parse_port, run_program
-from dfs.cli.dump_strip import find_first_page
 from dfs.cli.listener import find_state_folder
 from dfs.cli.polling import poll_until
+from dfs.cli.tools.dump_strip import find_first_page
 from dfs.core.errors import DfsError, ExitCode
 from dfs.core.ids import BlockNo, Ino
 from dfs.core.placement import Role

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from dfs.cli.arguments import PREFIX, OneLineParser, make_parser, parse_address, parse_index, run_program
-from dfs.cli.cluster_file import NAME, parse_servers, write_cluster
 from dfs.cli.configuration import add_config_option, config_path, find_drop_ins, has_config, read_config
-from dfs.cli.key_commands import add_key_commands
 from dfs.cli.network_terms import NetworkTerms, network_terms, terms_of_address
 from dfs.cli.tls.commands import add_tls_commands
+from dfs.cli.tools.cluster_file import NAME, parse_servers, write_cluster
+from dfs.cli.tools.key_commands import add_key_commands
 from dfs.core.errors import ExitCode
 from dfs.core.start_errors import ConfigError, UsageError
 
@@ -154,7 +154,7 @@ def _check_tls(config: Config) -> str:
     """Return what is to be said of the files for TLS, nothing if it is off. Raises: ConfigError."""
     if not config.tls.is_on:
         return ""
-    from dfs.cli.connections import Unheard
+    from dfs.cli.tools.connections import Unheard
 
     tls = network_terms(config).read_tls(Unheard())
     assert tls is not None
@@ -194,8 +194,8 @@ def _connect(options: argparse.Namespace, mounted_from: str = "") -> tuple[str, 
 
     `mounted_from`: the address to take when the command line names neither a meta-server nor a configuration.
     """
-    from dfs.cli.connections import connect_data_servers, connect_meta
-    from dfs.cli.status import ANSWER_TIMEOUT_S
+    from dfs.cli.tools.connections import connect_data_servers, connect_meta
+    from dfs.cli.tools.status import ANSWER_TIMEOUT_S
 
     address, network = _find_cluster(options, mounted_from)
     return address, connect_meta(address, ANSWER_TIMEOUT_S, network), connect_data_servers(ANSWER_TIMEOUT_S, network)
@@ -221,7 +221,7 @@ def _context() -> CallContext:
 
 
 def _status(options: argparse.Namespace) -> int:
-    from dfs.cli.status import ask_cluster, to_json, to_text
+    from dfs.cli.tools.status import ask_cluster, to_json, to_text
 
     address, meta, servers = _connect(options)
     report = ask_cluster(_context(), address, meta, servers)
@@ -238,8 +238,8 @@ def _diagnose(options: argparse.Namespace) -> int:
 
 
 def _safe_to_stop(options: argparse.Namespace) -> int:
-    from dfs.cli import stop_safety
-    from dfs.cli.status import ask_cluster
+    from dfs.cli.tools import stop_safety
+    from dfs.cli.tools.status import ask_cluster
 
     address, meta, servers = _connect(options)
     safety = stop_safety.judge_stop(ask_cluster(_context(), address, meta, servers), options.server)
@@ -248,7 +248,7 @@ def _safe_to_stop(options: argparse.Namespace) -> int:
 
 
 def _ls_blocks(options: argparse.Namespace) -> int:
-    from dfs.cli.ls_blocks import find_place, list_blocks, show
+    from dfs.cli.tools.ls_blocks import find_place, list_blocks, show
 
     place = find_place(options.path)
     _, meta, servers = _connect(options, place.meta_address)
@@ -256,9 +256,9 @@ def _ls_blocks(options: argparse.Namespace) -> int:
 
 
 def _restore(options: argparse.Namespace) -> int:
-    from dfs.cli.connections import connect_data_servers
-    from dfs.cli.restore import restore_backup, restore_meta
-    from dfs.cli.status import ANSWER_TIMEOUT_S
+    from dfs.cli.tools.connections import connect_data_servers
+    from dfs.cli.tools.restore import restore_backup, restore_meta
+    from dfs.cli.tools.status import ANSWER_TIMEOUT_S
 
     config = read_config(options.config)
     servers = connect_data_servers(ANSWER_TIMEOUT_S, network_terms(config))
@@ -284,8 +284,8 @@ def _accept_rollback(options: argparse.Namespace) -> int:
 
 
 def _backup(options: argparse.Namespace) -> int:
-    from dfs.cli.backup import BACKUP_TIMEOUT_S, back_up
-    from dfs.cli.connections import connect_meta
+    from dfs.cli.tools.backup import BACKUP_TIMEOUT_S, back_up
+    from dfs.cli.tools.connections import connect_meta
 
     address, network = _find_cluster(options)
     backup = back_up(_context(), connect_meta(address, BACKUP_TIMEOUT_S, network), options.file, force=options.force)
@@ -294,7 +294,7 @@ def _backup(options: argparse.Namespace) -> int:
 
 
 def _lost(options: argparse.Namespace) -> int:
-    from dfs.cli import lost
+    from dfs.cli.tools import lost
 
     _, meta, servers = _connect(options)
     found = []
@@ -308,10 +308,10 @@ def _lost(options: argparse.Namespace) -> int:
 
 
 def _fsck(options: argparse.Namespace) -> int:
-    from dfs.cli import fsck
-    from dfs.cli.connections import connect_data_servers, connect_meta, make_reader
-    from dfs.cli.damage import result_of
-    from dfs.cli.status import ANSWER_TIMEOUT_S
+    from dfs.cli.tools import fsck
+    from dfs.cli.tools.connections import connect_data_servers, connect_meta, make_reader
+    from dfs.cli.tools.damage import result_of
+    from dfs.cli.tools.status import ANSWER_TIMEOUT_S
     from dfs.host.clock import SystemClock
 
     address, network = _find_cluster(options)
@@ -338,8 +338,8 @@ def _progress() -> Callable[[str], None]:
 
 
 def _scrub(options: argparse.Namespace) -> int:
-    from dfs.cli.ls_blocks import find_place
-    from dfs.cli.scrub import find_file, order_scrub, wait_for_scrub
+    from dfs.cli.tools.ls_blocks import find_place
+    from dfs.cli.tools.scrub import find_file, order_scrub, wait_for_scrub
     from dfs.core.messages.scrub import EVERYTHING
 
     place = None if options.path is None else find_place(options.path)
@@ -354,15 +354,15 @@ def _scrub(options: argparse.Namespace) -> int:
 
 
 def _dump_strip(options: argparse.Namespace) -> int:
-    from dfs.cli.dump_strip import dump_strip
+    from dfs.cli.tools.dump_strip import dump_strip
 
     return dump_strip(options.file)
 
 
 def _call(options: argparse.Namespace) -> int:
-    from dfs.cli.backup import BACKUP_TIMEOUT_S
-    from dfs.cli.connections import connect_raw
-    from dfs.cli.raw_call import parse_arguments, show_answer
+    from dfs.cli.tools.backup import BACKUP_TIMEOUT_S
+    from dfs.cli.tools.connections import connect_raw
+    from dfs.cli.tools.raw_call import parse_arguments, show_answer
     from dfs.core.messages.inspection import ShowMeta
 
     arguments = parse_arguments(options.arguments)
@@ -380,7 +380,7 @@ def _call(options: argparse.Namespace) -> int:
 
 
 def _accept_loss(options: argparse.Namespace) -> int:
-    from dfs.cli import lost
+    from dfs.cli.tools import lost
 
     _, meta, servers = _connect(options)
     for server, identity in lost.accept_loss(_context(), meta, servers).items():

@@ -9,7 +9,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable
 
-from dfs.cli.scrub import order_scrub
+from dfs.cli.tools.scrub import order_scrub
 from dfs.client.filesystem import FileSystem
 from dfs.core.contexts import PlainContext
 from dfs.core.errors import DfsError, NoGoodCopy, NotFound, WouldBlock

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from dfs.cli.scrub import order_scrub
+from dfs.cli.tools.scrub import order_scrub
 from dfs.client.filesystem import FileSystem
 from dfs.core.errors import (
     AlreadyExists,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dfs.cli.lost import find_lost
+from dfs.cli.tools.lost import find_lost
 from dfs.core.contexts import PlainContext
 from dfs.core.errors import NoGoodCopy
 from dfs.core.ids import BlockNo

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from dfs.cli.cluster_health import KEY_REFUSED, META_OK, has_unhealthy_neighbours, is_healthy
 from dfs.cli.diagnosis.findings import Depth, Finding, Harm
 from dfs.cli.diagnosis.observations import META, ClusterSeen, blocks_subject, disk_subject, server_subject
-from dfs.cli.status import describe_counts, describe_state, show_bytes
+from dfs.cli.tools.cluster_health import KEY_REFUSED, META_OK, has_unhealthy_neighbours, is_healthy
+from dfs.cli.tools.status import describe_counts, describe_state, show_bytes
 from dfs.core.clock_offset import CLOCK_OFF_S, clock_offset_s
 from dfs.core.messages.cluster import MetaStatus, RoleState, ServerStatus
 from dfs.data.disk.reserve import nearly_full_bytes

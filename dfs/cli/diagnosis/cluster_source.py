@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dfs
 from dfs.cli.diagnosis.observations import ClusterSeen
-from dfs.cli.status import ask_cluster
+from dfs.cli.tools.status import ask_cluster
 from dfs.core.errors import NotAuthenticated, PeerError
 from dfs.core.interfaces import CallContext, Clock, DataServers, MetaApi
 

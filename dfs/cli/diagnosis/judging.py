@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from dfs.cli.cluster_health import is_healthy
 from dfs.cli.diagnosis.cluster_rules import judge_cluster
 from dfs.cli.diagnosis.findings import Depth, Finding, Harm, rank
 from dfs.cli.diagnosis.journal_rules import judge_journal
 from dfs.cli.diagnosis.observations import META, ClusterSeen, Observations, disk_subject, server_subject
 from dfs.cli.diagnosis.unit_rules import judge_units
+from dfs.cli.tools.cluster_health import is_healthy
 
 _STARTS: Final = frozenset({"server-down", "port-taken", "folder-not-mounted", "folder-unusable", "config-wrong", "program-failed"})
 """What can't be true of a server that answers and is well."""

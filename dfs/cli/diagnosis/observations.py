@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from dfs.cli.cluster_health import ClusterReport
+from dfs.cli.tools.cluster_health import ClusterReport
 
 META: Final = "meta-server"
 

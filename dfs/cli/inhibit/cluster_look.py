@@ -10,8 +10,8 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from dfs.cli.cluster_health import status_of
 from dfs.cli.inhibit.only_copies import OnlyCopy, find_only_copies, with_neighbours
+from dfs.cli.tools.cluster_health import status_of
 from dfs.core.errors import BadRequest, DfsError
 from dfs.core.ids import ServerIndex
 from dfs.core.interfaces import CallContext, DataServers

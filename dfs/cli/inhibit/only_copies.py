@@ -3,7 +3,7 @@
 Each block of data server N has its other copy on a neighbour (R4). N has the only good copy in reach of those whose neighbour is
 away, not complete, or not well; a copy that N itself is still missing or lost is none. Two neighbours on one machine that are both
 well have two good copies, though both go when the machine goes: nothing would ever be gained by waiting for that. The rule of what
-a neighbour's trouble is is dfs/cli/stop_safety.py's. Called by dfs/cli/inhibit/cluster_look.py.
+a neighbour's trouble is is dfs/cli/tools/stop_safety.py's. Called by dfs/cli/inhibit/cluster_look.py.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from dfs.cli.stop_safety import Loss, find_losses
+from dfs.cli.tools.stop_safety import Loss, find_losses
 from dfs.core.ids import ServerIndex
 from dfs.core.messages.cluster import RoleState, ServerStatus
 from dfs.core.placement import Role, twin_of

@@ -12,13 +12,13 @@ from typing import Final
 
 from dfs.cli.arguments import make_parser, run_program
 from dfs.cli.configuration import add_config_option, open_config
-from dfs.cli.connections import connect_data_servers
 from dfs.cli.inhibit.cluster_look import ClusterLook
 from dfs.cli.inhibit.login import Login
 from dfs.cli.inhibit.only_copies import describe
 from dfs.cli.inhibit.watch import ShutdownWatch
 from dfs.cli.network_terms import network_terms
 from dfs.cli.reloading import Reloading
+from dfs.cli.tools.connections import connect_data_servers
 from dfs.core.errors import ExitCode
 from dfs.host.clock import SystemClock
 from dfs.host.journal import JournalEvents, setup_logging

@@ -19,8 +19,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from dfs.cli.backup import sync_folder
 from dfs.cli.tls.authority import Authority, Issued, Subject, subject_of
+from dfs.cli.tools.backup import sync_folder
 from dfs.core.certificates import Unreadable, Urgency, read_certificate
 from dfs.core.start_errors import StateError, UsageError
 

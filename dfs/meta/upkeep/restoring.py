@@ -9,7 +9,7 @@
 
 Files made since are not known any more, and their blocks stay on the servers: a restored meta-server has nothing removed until that
 is accepted (rollback.py, which does the same to a database that was copied back by hand, while it is served). Called by
-dfs/cli/restore.py on a file that no meta-server uses.
+dfs/cli/tools/restore.py on a file that no meta-server uses.
 """
 
 from __future__ import annotations

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from dfs.cli.cluster_health import ClusterReport
 from dfs.cli.diagnosis.findings import Finding, Harm, exit_code
 from dfs.cli.diagnosis.judging import diagnose
 from dfs.cli.diagnosis.observations import ClusterSeen, Observations
+from dfs.cli.tools.cluster_health import ClusterReport
 from dfs.core.ids import ServerIndex, SessionId
 from dfs.core.messages.cluster import MetaStatus, MountStatus, RoleState, ServerStatus, Shape, Space
 from dfs.core.messages.scrub import ScrubCounts, ScrubStatus

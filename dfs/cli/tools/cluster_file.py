@@ -77,7 +77,7 @@ def _config_with(path: Path, target: Path, text: str) -> Config:
 
 def _write(target: Path, text: str) -> None:
     """Put a file there whole. The temporary one has no name that is read as a drop-in. Raises: OSError."""
-    from dfs.cli.backup import sync_folder
+    from dfs.cli.tools.backup import sync_folder
 
     target.parent.mkdir(exist_ok=True)
     temporary = target.with_name(f".{target.name}.part")

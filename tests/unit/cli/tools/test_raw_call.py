@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from dfs.cli.raw_call import parse_argument, show_answer
+from dfs.cli.tools.raw_call import parse_argument, show_answer
 from dfs.core.start_errors import UsageError
 
 

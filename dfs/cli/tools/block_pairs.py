@@ -1,6 +1,6 @@
 """All files, and what the two servers of each of their blocks say of it: what the tools that look for damage have in common.
 
-Every server verifies its copies on its own disk and sends no data. Changes nothing. Called by dfs/cli/lost.py and fsck.py.
+Every server verifies its copies on its own disk and sends no data. Changes nothing. Called by dfs/cli/tools/lost.py and fsck.py.
 """
 
 from __future__ import annotations

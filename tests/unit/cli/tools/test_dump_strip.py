@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dfs.cli.dump_strip import dump_strip
+from dfs.cli.tools.dump_strip import dump_strip
 from dfs.core.ids import BlockNo, Ino, Ticket, generation_of
 from dfs.core.placement import Role
 from dfs.core.records import Record, checksum, pack_record

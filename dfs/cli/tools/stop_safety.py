@@ -12,8 +12,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dfs.cli.cluster_health import ClusterReport
-from dfs.cli.status import describe_state
+from dfs.cli.tools.cluster_health import ClusterReport
+from dfs.cli.tools.status import describe_state
 from dfs.core.errors import ExitCode
 from dfs.core.ids import ServerIndex
 from dfs.core.messages.cluster import RoleState, ServerStatus

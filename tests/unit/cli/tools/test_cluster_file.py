@@ -12,7 +12,7 @@ import pytest
 from dfs.cli import dfsctl
 from dfs.cli.configuration import read_config
 
-SAMPLE = Path(__file__).resolve().parents[3] / "conf" / "dfs.conf"
+SAMPLE = Path(__file__).resolve().parents[4] / "conf" / "dfs.conf"
 SERVERS = "127.0.0.1:9100,127.0.0.2:9100,127.0.0.3:9100"
 
 

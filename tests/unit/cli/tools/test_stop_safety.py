@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dfs.cli.stop_safety import judge_stop, to_json, to_text
+from dfs.cli.tools.stop_safety import judge_stop, to_json, to_text
 from dfs.core.ids import BlockNo, ServerIndex
 from dfs.core.messages.cluster import RoleState
 from dfs.core.placement import Layout, Role

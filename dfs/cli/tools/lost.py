@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from dfs.cli.block_pairs import all_files, identify, pairs_of, require_answers
+from dfs.cli.tools.block_pairs import all_files, identify, pairs_of, require_answers
 from dfs.core.choose import Verdict, choose
 from dfs.core.ids import BlockNo, Ino, ServerIndex
 from dfs.core.interfaces import CallContext, DataServers, MetaApi

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
-from dfs.cli.backup import read_backup, sync_folder
 from dfs.cli.state_names import STORE_NAME
+from dfs.cli.tools.backup import read_backup, sync_folder
 from dfs.core.errors import DfsError, PeerError
 from dfs.core.ids import ServerIndex
 from dfs.core.interfaces import CallContext, DataServers

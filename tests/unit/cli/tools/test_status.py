@@ -11,8 +11,8 @@ from typing import Any, TypeVar, cast
 
 import pytest
 
-from dfs.cli.cluster_health import Health
-from dfs.cli.status import ask_cluster, describe_scrub, show_bytes, to_json, to_text
+from dfs.cli.tools.cluster_health import Health
+from dfs.cli.tools.status import ask_cluster, describe_scrub, show_bytes, to_json, to_text
 from dfs.core.contexts import PlainContext
 from dfs.core.errors import DfsError, Unreachable
 from dfs.core.ids import ServerIndex, SessionId

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dfs.cli.damage import Finding, Kind, Result, by_kind, judge, result_of
+from dfs.cli.tools.damage import Finding, Kind, Result, by_kind, judge, result_of
 from dfs.core.ids import BlockNo, Generation, Ino
 from dfs.core.messages.blocks import Copy, CopyState
 

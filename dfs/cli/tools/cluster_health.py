@@ -1,6 +1,6 @@
 """What `dfsctl status` knows of a cluster, and its one judgement: healthy, degraded, or data at risk. Pure.
 
-Called by dfs/cli/status.py, which asks the servers and shows the result.
+Called by dfs/cli/tools/status.py, which asks the servers and shows the result.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from dfs.cli.block_pairs import all_files, identify, pairs_of
-from dfs.cli.damage import Finding, Kind, by_kind, judge, result_of, summary
+from dfs.cli.tools.block_pairs import all_files, identify, pairs_of
+from dfs.cli.tools.damage import Finding, Kind, by_kind, judge, result_of, summary
 from dfs.client.blocks.file_view import FileView
 from dfs.client.blocks.reader import Reader
 from dfs.core.contexts import GuardedContext

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dfs.cli.cluster_health import ClusterReport, Health, has_unhealthy_neighbours, status_of
+from dfs.cli.tools.cluster_health import ClusterReport, Health, has_unhealthy_neighbours, status_of
 from dfs.core.errors import Unreachable
 from dfs.core.ids import ServerIndex
 from dfs.core.messages.cluster import MetaStatus, RoleState, ServerAddress, ServerStatus, Shape, Space

@@ -12,9 +12,9 @@ import stat
 from collections.abc import Callable
 from typing import Final
 
-from dfs.cli.ls_blocks import Place
 from dfs.cli.polling import poll_until
-from dfs.cli.status import describe_counts
+from dfs.cli.tools.ls_blocks import Place
+from dfs.cli.tools.status import describe_counts
 from dfs.core.errors import BadRequest, DfsError, ExitCode, ServerFailed
 from dfs.core.ids import Ino, ServerIndex
 from dfs.core.interfaces import CallContext, DataServers, MetaApi

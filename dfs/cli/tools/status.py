@@ -10,7 +10,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from dfs.cli.cluster_health import ClusterReport, status_of
+from dfs.cli.tools.cluster_health import ClusterReport, status_of
 from dfs.core.ids import ServerIndex
 from dfs.core.interfaces import CallContext, DataServers, MetaApi
 from dfs.core.messages.cluster import ServerStatus

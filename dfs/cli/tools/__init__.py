@@ -1,0 +1,1 @@
+"""What the commands of dfsctl do, one module each, and what those have in common."""
