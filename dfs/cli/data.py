@@ -14,7 +14,8 @@ from dfs.cli.arguments import check_data_ports, check_index, make_parser, parse_
 from dfs.cli.configuration import add_config_option, config_path, open_config
 from dfs.cli.data_serving import run_data_server
 from dfs.cli.network_terms import NetworkTerms, network_terms
-from dfs.core.config import LogLevel, MetricsConfig
+from dfs.core.config import MetricsConfig
+from dfs.core.config_values import LogLevel
 from dfs.core.errors import ExitCode
 from dfs.data.settings import SCRUB_BYTES_PER_S
 

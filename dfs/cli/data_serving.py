@@ -15,7 +15,8 @@ from dfs.cli.credentials import Credentials
 from dfs.cli.monitoring import make_page, served
 from dfs.cli.network_terms import NetworkTerms
 from dfs.cli.serving import admission, reloading, serve
-from dfs.core.config import Config, LogLevel, MetricsConfig
+from dfs.core.config import Config, MetricsConfig
+from dfs.core.config_values import LogLevel
 from dfs.core.ids import ServerIndex
 from dfs.core.keys import Sender
 from dfs.core.messages.block_methods import BLOCK_METHODS

@@ -14,7 +14,8 @@ from dfs.cli.arguments import make_parser, parse_port, run_program
 from dfs.cli.configuration import add_config_option, open_config
 from dfs.cli.meta_serving import run_meta_server
 from dfs.cli.network_terms import NetworkTerms, network_terms
-from dfs.core.config import LogLevel, MetricsConfig
+from dfs.core.config import MetricsConfig
+from dfs.core.config_values import LogLevel
 from dfs.core.errors import ExitCode
 from dfs.meta.settings import LOG_BYTES, MetaSettings
 

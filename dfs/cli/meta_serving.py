@@ -15,7 +15,8 @@ from dfs.cli.monitoring import make_page, served
 from dfs.cli.network_terms import NetworkTerms
 from dfs.cli.serving import admission, reloading, serve
 from dfs.cli.state_names import STORE_NAME
-from dfs.core.config import Config, LogLevel, MetricsConfig
+from dfs.core.config import Config, MetricsConfig
+from dfs.core.config_values import LogLevel
 from dfs.core.keys import META
 from dfs.core.messages.meta_methods import META_METHODS
 from dfs.host.allocator import keep_freed_memory

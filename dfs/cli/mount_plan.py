@@ -18,7 +18,8 @@ from dfs.cli.mount_helper.options import RETRY_S, MountWishes, parse_options, sp
 from dfs.cli.mount_helper.parameters import read_parameters
 from dfs.cli.mount_helper.source import find_source
 from dfs.cli.network_terms import NetworkTerms, network_terms, terms_of_address
-from dfs.core.config import Config, LogLevel, MetricsConfig, MountConfig
+from dfs.core.config import Config, MetricsConfig, MountConfig
+from dfs.core.config_values import LogLevel
 from dfs.core.start_errors import UsageError
 from dfs.fusefs.mounting import MountOptions
 from dfs.fusefs.operation_context import OperationTerms

@@ -8,7 +8,8 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from dfs.core.config import SECTIONS, Config, keys_of, show_value
+from dfs.core.config import SECTIONS, Config, keys_of
+from dfs.core.config_values import show_value
 
 
 @dataclass(frozen=True, slots=True)

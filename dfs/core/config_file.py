@@ -29,8 +29,8 @@ from dfs.core.config import (
     TlsConfig,
     default_server,
     keys_of,
-    parse_name,
 )
+from dfs.core.config_values import parse_name
 from dfs.core.ids import ServerIndex
 from dfs.core.limits import SERVERS_MAX, SERVERS_MIN
 from dfs.core.start_errors import ConfigError

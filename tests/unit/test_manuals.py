@@ -12,7 +12,8 @@ import pytest
 import dfs
 from dfs.cli import data, dfsctl, meta, mount
 from dfs.cli.inhibit import program as inhibit
-from dfs.core.config import SECTIONS, ExportConfig, default_server, keys_of, show_value
+from dfs.core.config import SECTIONS, ExportConfig, default_server, keys_of
+from dfs.core.config_values import show_value
 from dfs.core.errors import ExitCode
 from dfs.core.ids import ServerIndex
 

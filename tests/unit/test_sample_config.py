@@ -12,8 +12,9 @@ from typing import NamedTuple
 import pytest
 
 from dfs.cli import dfsctl
-from dfs.core.config import SECTIONS, Config, ExportConfig, default_server, keys_of, show_value
+from dfs.core.config import SECTIONS, Config, ExportConfig, default_server, keys_of
 from dfs.core.config_file import parse_config
+from dfs.core.config_values import show_value
 from dfs.core.exports import FULL, terms_of
 from dfs.core.ids import ServerIndex
 

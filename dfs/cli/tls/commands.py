@@ -14,7 +14,8 @@ from typing import Final
 from dfs.cli.arguments import OneLineParser
 from dfs.cli.configuration import add_config_option, read_config
 from dfs.core.certificates import Unreadable, Urgency, read_certificate
-from dfs.core.config import Config, is_host, parse_name
+from dfs.core.config import Config
+from dfs.core.config_values import is_host, parse_name
 from dfs.core.errors import ExitCode
 from dfs.core.start_errors import ConfigError, MissingPackage, UsageError
 from dfs.core.unfit import Unfit

@@ -11,7 +11,7 @@ import pytest
 
 from dfs.cli.mount import main, main_distributedfs
 from dfs.cli.mount_plan import plan_configured, plan_original
-from dfs.core.config import LogLevel
+from dfs.core.config_values import LogLevel
 from dfs.core.errors import ExitCode
 from dfs.core.start_errors import ConfigError, UsageError
 

@@ -6,17 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dfs.core.config import (
-    Config,
-    DataConfig,
-    LogConfig,
-    LogLevel,
-    MountConfig,
-    ServerConfig,
-    default_server,
-    show_value,
-)
+from dfs.core.config import Config, DataConfig, LogConfig, MountConfig, ServerConfig, default_server
 from dfs.core.config_file import ConfigText, parse_config
+from dfs.core.config_values import LogLevel, show_value
 from dfs.core.errors import ExitCode
 from dfs.core.ids import ServerIndex
 from dfs.core.start_errors import ConfigError
