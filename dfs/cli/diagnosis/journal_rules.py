@@ -176,6 +176,8 @@ RULES: Final[tuple[EventRule, ...]] = (
         events.CERTIFICATE_REFUSED, "certificate-unusable", Harm.SOON, Depth.STATE, _certificates, _CERTIFIED, _CERTIFICATE[:1]
     ),
     EventRule(events.TLS_REFUSED, "tls-refused", Harm.NOTE, Depth.STATE, _peer, (), ("dfsctl tls show (there)",)),
+    EventRule(events.CLIENT_REFUSED, "client-refused", Harm.NOTE, Depth.STATE, _peer, (), ("dfsctl config check",)),
+    EventRule(events.LIMIT_REACHED, "limit-reached", Harm.NOTE, Depth.STATE, _peer),
     EventRule(events.UNEXPECTED, "bug", Harm.SOON, Depth.STATE, _writer),
 )
 """Events that stand for a trouble. INFO events, and warnings that say what another one says better, stand for none."""
