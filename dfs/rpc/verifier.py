@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from dfs.core.events import AUTHENTICATION_FAILED, Event
 from dfs.core.interfaces import Clock, EventSink, Random
 from dfs.core.keys import Sender, parse_sender
+from dfs.core.lately_told import LatelyTold
 from dfs.core.peers import Peer
 from dfs.core.records import Buffer
 from dfs.rpc.framing import Head
@@ -86,8 +87,7 @@ class Verifier:
         self._events = events
         self._epoch = random.token_bytes(EPOCH_BYTES).hex()
         self._windows = ReplayWindows()
-        self._mutex = threading.Lock()
-        self._told_s: dict[str, float] = {}
+        self._told = LatelyTold(threading.Lock(), period_s=TOLD_AGAIN_S, most=HOSTS_TOLD_MAX)
 
     def judge(self, head: Head, body: Buffer, peer: Peer) -> Proof | Refusal:
         """Return who sent a request, or why it is not taken. `peer`: who is known so far, by his connection."""
@@ -127,14 +127,7 @@ class Verifier:
         return None
 
     def _tell(self, refusal: Refusal, peer: Peer) -> None:
-        now_s = self._clock.monotonic_s()
-        with self._mutex:
-            if now_s - self._told_s.get(peer.host, -TOLD_AGAIN_S) < TOLD_AGAIN_S:
-                return
-            if len(self._told_s) >= HOSTS_TOLD_MAX:  # all of them within a minute: somebody has many addresses
-                self._told_s = {host: told_s for host, told_s in self._told_s.items() if now_s - told_s < TOLD_AGAIN_S}
-                if len(self._told_s) >= HOSTS_TOLD_MAX:
-                    return
-            self._told_s[peer.host] = now_s
+        if not self._told.is_news(peer.host, self._clock.monotonic_s()):
+            return
         details = {"reason": str(refusal.why), "words": refusal.words}
         self._events.emit(Event(AUTHENTICATION_FAILED, peer=peer.host, details=details))

@@ -18,6 +18,7 @@ from dfs.core.events import CLIENT_REFUSED, Event
 from dfs.core.exports import FULL, Squash, Terms, narrows, squashed
 from dfs.core.ids import NO_SESSION, SessionId
 from dfs.core.interfaces import CallContext, Clock, EventSink, Tasks
+from dfs.core.lately_told import LatelyTold
 from dfs.core.messages.requests import Request
 from dfs.core.messages.sessions import OpenSession
 from dfs.core.peers import Peer
@@ -56,8 +57,7 @@ class Gate:
         self._expel = expel
         self._clock = clock
         self._events = events
-        self._mutex = tasks.mutex()
-        self._told_s: dict[str, float] = {}
+        self._told = LatelyTold(tasks.mutex(), period_s=TOLD_AGAIN_S, most=TOLD_MAX)
 
     def carry(self, ctx: CallContext, request: Request[Any], carry_out: Callable[[CallContext, Request[Any]], Any]) -> Any:
         """Have a request carried out as far as its client may make it, and return the answer.
@@ -120,21 +120,9 @@ class Gate:
     def _refusal(self, ctx: CallContext, reason: str) -> ClientRefused:
         """Return the refusal of a client, after telling the operator of it once in a while."""
         client = _show(ctx.caller.peer)
-        if self._is_news(client):
+        if self._told.is_news(client, self._clock.monotonic_s()):
             self._events.emit(Event(CLIENT_REFUSED, peer=client, details={"reason": reason}), ctx)
         return ClientRefused(client, reason)
-
-    def _is_news(self, client: str) -> bool:
-        now_s = self._clock.monotonic_s()
-        with self._mutex:
-            if now_s - self._told_s.get(client, -TOLD_AGAIN_S) < TOLD_AGAIN_S:
-                return False
-            if len(self._told_s) >= TOLD_MAX:
-                self._told_s = {each: told_s for each, told_s in self._told_s.items() if now_s - told_s < TOLD_AGAIN_S}
-                if len(self._told_s) >= TOLD_MAX:
-                    return False
-            self._told_s[client] = now_s
-        return True
 
 
 def _show(peer: Peer) -> str:

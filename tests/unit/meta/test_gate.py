@@ -77,12 +77,12 @@ def test_refusal_of_a_client_is_told_once_a_minute(meta: MetaUnderTest) -> None:
 
 
 def test_memory_of_refused_clients_is_bounded(meta: MetaUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dfs.meta.exporting.gate.TOLD_MAX", 5)
+    monkeypatch.setattr(meta.running().gate._told, "most", 5)
     monkeypatch.setattr("dfs.meta.exporting.export_table.PEERS_KEPT_MAX", 5)
     for number in range(20):
         with pytest.raises(ClientRefused):
             mount(meta, Peer(f"10.9.1.{number}"))
-    assert len(meta.running().gate._told_s) == 5
+    assert meta.running().gate._told.count == 5
     assert len(meta.service._exports._known) == 5
 
 
