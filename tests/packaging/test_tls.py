@@ -11,6 +11,7 @@ import pytest
 
 from tests.harness.booted_host import BootedHost
 from tests.harness.certificates import Certificates
+from tests.harness.waiting import wait_until
 from tests.packaging.installed_cluster import META, InstalledCluster, data
 
 pytestmark = pytest.mark.timeout(600)  # the first test of a machine waits for the root file system to be made
@@ -42,8 +43,7 @@ def test_installed_servers_and_a_mount_talk_over_tls_with_files_that_others_can_
     certificates.renew("localhost")
     install(host, tmp_path)
     host.run("systemctl", "reload", META)
-    cluster.wait_to_hear(META, "configuration was read again")
-    assert sum(SAYS in message for message in cluster.messages(META)) == 2
+    wait_until(lambda: sum(SAYS in message for message in cluster.messages(META)) == 2, "the new certificate to be told of")
     cluster.hit(data(0), "KILL")
     cluster.write("secret", "And goes on.\n")
     assert cluster.read("secret") == "And goes on.\n"
