@@ -33,6 +33,15 @@ def test_growth_of_a_folder_compares_every_call_in_both(tmp_path: Path) -> None:
     assert {"create empty file", "stat", "rename", "unlink", "cold list with attributes"} <= {row["what"] for row in rows}
 
 
+def test_growth_shows_what_mounts_do_together_and_what_a_rebuild_leaves_of_reads(tmp_path: Path) -> None:
+    result = run("--experiments", "crowd,rebuild", "--json", tmp_path / "growth.json", "--folder", tmp_path)
+    assert result.returncode == 0, result.stderr
+    found = json.loads((tmp_path / "growth.json").read_text())
+    assert {(row["what"], row["much"]) for row in found["crowd"]} >= {("sequential write, all together", "2 mounts")}
+    assert [row["what"] for row in found["rebuild"]] == ["sequential write; rebuild", "rebuild", "sequential read"]
+    assert all(row["ratio"] > 0 for rows in found.values() for row in rows)
+
+
 def test_growth_of_something_unknown_names_what_is_known() -> None:
     result = run("--experiments", "nonsense")
     assert result.returncode == 2

@@ -25,9 +25,9 @@ DONE: Final = Sizes(
 )
 TINY_DONE: Final = Sizes(sequential_bytes=MIB, random_bytes=MIB, operations=8, syncs=2, files=4, workers=2, worker_bytes=MIB)
 EXTENTS: Final = {
-    "tiny": Extent(20, 2 * MIB, (2, 3), 2, 20, 20, 1, TINY_DONE),
-    "small": Extent(3000, 128 * MIB, (2, 4, 8), 8, 10_000, 10_000, 3, DONE),
-    "full": Extent(100_000, 8192 * MIB, (2, 4, 8), 8, 1_000_000, 1_000_000, 3, DONE),
+    "tiny": Extent(20, 2 * MIB, MIB, (2, 3), 2, 20, 20, 1, TINY_DONE),
+    "small": Extent(3000, 128 * MIB, 128 * MIB, (2, 4, 8), 8, 10_000, 10_000, 3, DONE),
+    "full": Extent(100_000, 8192 * MIB, 1024 * MIB, (2, 4, 8), 8, 1_000_000, 1_000_000, 3, DONE),
 }
 
 

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from tests.bench.file_loads import LOADS, lines_named
 from tests.bench.growth.outcome import Finding
 from tests.bench.growth.population import make_files, make_strips
+from tests.bench.growth.together import crowd, rebuild
 from tests.bench.growth.work import list_entries, names_in, places_of, resident_bytes, start_s, write_large
 from tests.bench.measuring import DfsTarget, dfs_target, measure
 from tests.bench.sizes import MIB, Sizes
@@ -29,6 +30,8 @@ class Extent(NamedTuple):
     files: int
     """In the tree, and in the wide folder."""
     file_bytes: int
+    rebuilt_bytes: int
+    """Of the file that a data server has half of when it loses its disk."""
     servers: tuple[int, ...]
     mounts: int
     inodes: int
@@ -107,6 +110,18 @@ def mounts(folder: Path, extent: Extent) -> Iterator[Finding]:
         yield from _compare({"1 mount": alone, f"{extent.mounts} mounts": beside}, ALL, extent)
 
 
+def working_mounts(folder: Path, extent: Extent) -> Iterator[Finding]:
+    """What several mounts do in all when all work at the same time."""
+    with dfs_target("crowd", folder / "crowd") as target:
+        yield from crowd(target, extent.mounts, extent.rounds, extent.sizes)
+
+
+def lost_disk(folder: Path, extent: Extent) -> Iterator[Finding]:
+    """A rebuild, and what goes on beside it."""
+    with dfs_target("rebuild", folder / "rebuild") as target:
+        yield from rebuild(target, extent.rebuilt_bytes, extent.rounds)
+
+
 def inodes(folder: Path, extent: Extent) -> Iterator[Finding]:
     """The meta-server's memory and start with many inodes."""
     with dfs_target("inodes", folder / "inodes") as target:
@@ -144,6 +159,8 @@ EXPERIMENTS: Final[dict[str, Callable[[Path, Extent], Iterator[Finding]]]] = {
     "file": large_file,
     "servers": servers,
     "mounts": mounts,
+    "crowd": working_mounts,
+    "rebuild": lost_disk,
     "inodes": inodes,
     "strips": strips,
 }
