@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from tests.bench.file_loads import LOADS, lines_named
 from tests.bench.growth.outcome import Finding
-from tests.bench.growth.population import make_files, make_strips
+from tests.bench.growth.population import AWAY, make_files, make_strips
 from tests.bench.growth.together import crowd, rebuild
 from tests.bench.growth.work import list_entries, names_in, places_of, resident_bytes, start_s, write_large
 from tests.bench.measuring import DfsTarget, dfs_target, measure
@@ -191,5 +191,5 @@ def _starts(target: DfsTarget, program: Program, port: int, rounds: int) -> list
     for _ in range(rounds):
         assert program.stop() == 0, program.log_text()
         seconds.append(start_s(program, port))
-    target.cluster.allow("meta-server|data server|no answer|cannot be reached|Connection refused")  # it was away for a moment
+    target.cluster.allow(AWAY)
     return seconds

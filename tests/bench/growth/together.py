@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from tests.bench.file_loads import SMALL_BYTES
 from tests.bench.growth.outcome import Finding
+from tests.bench.growth.population import AWAY
 from tests.bench.growth.work import write_large
 from tests.bench.measuring import DfsTarget
 from tests.bench.sizes import MIB, Sizes
@@ -23,7 +24,7 @@ REBUILD_TIMEOUT_S: Final = 3600.0
 LOST: Final = 1
 """Index of the data server that loses its disk."""
 COMPLETE: Final = ("primary strips are complete", "secondary strips are complete")
-TOLD: Final = r"are copied from server|data server|no answer|cannot be reached|Connection refused"
+TOLD: Final = rf"are copied from server|{AWAY}"
 """What programs say of a server that is away and then rebuilt."""
 
 
