@@ -1,6 +1,6 @@
 """Filling a cluster through its API, quicker than through a mount: names at the meta-server, strips at a data server.
 
-Names are made by the meta-server's own service on its own store, in this process and without a wire, while the server is away.
+Each is made by the server's own service on its own state folder, in this process and without a wire, while the server is away.
 """
 
 from __future__ import annotations
@@ -21,8 +21,12 @@ from dfs.core.limits import TICKETS_AHEAD_MAX
 from dfs.core.messages.blocks import Put, Segment
 from dfs.core.placement import Role
 from dfs.core.records import checksum, pack_checksums
+from dfs.data.service import DataService
+from dfs.data.settings import DataSettings
 from dfs.host.clock import SystemClock
+from dfs.host.disk import LocalDisk
 from dfs.host.randomness import SystemRandom
+from dfs.host.state_folder import boot_id
 from dfs.host.tasks import ThreadTasks
 from dfs.meta.service import MetaService
 from dfs.meta.settings import MetaSettings
@@ -49,8 +53,7 @@ def filling(cluster: Cluster) -> Iterator[FileSystem]:
     assert cluster.meta.stop() == 0, cluster.meta.log_text()
     clock, tasks, random, events = SystemClock(), ThreadTasks(), SystemRandom(), RecordedEvents()
     servers = DataServersClient(clock=clock)
-    addresses = tuple(f"{host}:{port}" for host, port in zip(cluster.data_hosts, cluster.data_ports, strict=True))
-    settings = MetaSettings(block_size=cluster.block_size, data_servers=addresses)
+    settings = MetaSettings(block_size=cluster.block_size, data_servers=_addresses(cluster))
     meta = MetaService(settings, str(cluster.folder / "meta" / STORE_NAME), clock, random, tasks, servers, events)
     meta.start()
     filesystem = FileSystem(
@@ -93,17 +96,33 @@ def make_files(cluster: Cluster, folder: bytes, files: int, *, spread: bool) -> 
 
 def make_strips(cluster: Cluster, index: int, strips: int) -> None:
     """Store a block in each of so many strips of a data server: of inodes that the meta-server does not know."""
-    ctx, client = PlainContext("growth"), DataServersClient(clock=SystemClock())
-    client.set_addresses({ServerIndex(index): f"127.0.0.1:{cluster.data_ports[index]}"}, "")
+    server, ctx, clock = cluster.data(index), PlainContext("growth"), SystemClock()
+    assert server.stop() == 0, server.log_text()
+    neighbours, tasks = DataServersClient(clock=clock), ThreadTasks()
+    settings = DataSettings(index=ServerIndex(index), boot_id=boot_id(), addresses=_addresses(cluster))
+    disk = LocalDisk(cluster.state_folder(index))
+    service = DataService(
+        settings=settings,
+        disk=disk,
+        neighbours=neighbours,
+        clock=clock,
+        random=SystemRandom(),
+        tasks=tasks,
+        events=RecordedEvents(),
+    )
+    service.start()
     data = b"d" * cluster.block_size
-
-    def store(number: int) -> None:
+    for number in range(strips // 2):
         ino, block = Ino(STRIP_INO + number), BlockNo(0)
         generation = generation_of(STRIP_TICKET, 1)
         sums = pack_checksums([checksum(ino, block, generation, data)])
         segments = tuple(Segment(role, block, 1, len(data)) for role in Role)
-        client.call(ctx, ServerIndex(index), Put(ino, STRIP_TICKET, generation, segments, sums * 2, data * 2))
+        service.call(ctx, Put(ino, STRIP_TICKET, generation, segments, sums * 2, data * 2))
+    service.stop()
+    neighbours.close()
+    cluster.restart(server)
+    cluster.allow(AWAY)
 
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(store, range(strips // 2)))
-    client.close()
+
+def _addresses(cluster: Cluster) -> tuple[str, ...]:
+    return tuple(f"{host}:{port}" for host, port in zip(cluster.data_hosts, cluster.data_ports, strict=True))
