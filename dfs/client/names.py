@@ -1,7 +1,7 @@
 """The names of the file system: listing, making, removing and renaming them, and the attributes of what they name.
 
-Each is one call to the meta-server; what the cache believes is corrected by the answer. A folder whose entries change has new time
-stamps, so its attributes are forgotten. Called by filesystem.py.
+Each is one call to the meta-server; what the cache believes is corrected by the answer: also the time stamps and the links of a
+folder whose entries change, so that nothing has to be asked for anew. Called by filesystem.py.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from dfs.core.interfaces import CallContext
 from dfs.core.limits import LISTING_ENTRIES_MAX
 from dfs.core.messages.inodes import AttributeChanges, Attributes, Entry
 from dfs.core.messages.names import (
+    FolderTimes,
     Link,
     ListFolder,
     MakeFolder,
@@ -83,9 +84,8 @@ class Names:
 
     def mkdir(self, ctx: CallContext, path: bytes, mode: int) -> Attributes:
         """Create a folder."""
-        attributes = self._make(ctx, path, lambda op: MakeFolder(op, *self._inodes.place(path), mode))
-        self._forget_parent(path)  # its link count changed
-        return attributes
+        parent = self._cache.attributes_at(parent_of(path))
+        return self._make(ctx, path, lambda op: MakeFolder(op, *self._inodes.place(path), mode), parent)
 
     def mknod(self, ctx: CallContext, path: bytes, mode: int, rdev: int) -> Attributes:
         """Create a fifo, socket, device or regular file."""
@@ -124,25 +124,27 @@ class Names:
 
     def rmdir(self, ctx: CallContext, path: bytes) -> None:
         """Remove an empty folder."""
-        self._link.change(ctx, lambda op: RemoveFolder(op, *self._inodes.place(path)))
+        removed = self._cache.ino_at(path)
+        parent = self._link.change(ctx, lambda op: RemoveFolder(op, *self._inodes.place(path)))
         self._cache.forget_name(path)
-        self._forget_parent(path)
+        if removed is not None:
+            self._cache.forget_attributes(removed)
+        self._touched(parent)
 
     def rename(self, ctx: CallContext, path: bytes, new_path: bytes, flags: int) -> None:
         """Rename, replacing what stands at the new name."""
-        moved, replaced = self._cache.ino_at(path), self._cache.ino_at(new_path)
-        known = self._cache.attributes_at(path)
-        self._link.change(ctx, lambda op: Rename(op, *self._inodes.place(path), *self._inodes.place(new_path), flags))
-        if known is not None and not stat.S_ISDIR(known.mode):
-            self._cache.forget_name(path)
-            self._cache.forget_name(new_path)
-        else:
+        replaced = self._cache.ino_at(new_path)
+        asked = self._cache.moment()
+        renamed = self._link.change(ctx, lambda op: Rename(op, *self._inodes.place(path), *self._inodes.place(new_path), flags))
+        if renamed.is_folder:
             self._cache.forget_all_names()
-        for ino in (moved, replaced):
-            if ino is not None:
-                self._cache.forget_attributes(ino)
-        self._forget_parent(path)
-        self._forget_parent(new_path)
+            self._cache.forget_attributes(renamed.ino)
+        else:
+            self._cache.moved(asked, path, new_path, renamed.ino, renamed.ctime_ns)
+        if replaced is not None and replaced != renamed.ino:
+            self._cache.forget_attributes(replaced)
+        self._touched(renamed.left)
+        self._touched(renamed.entered)
 
     # --- attributes ----------------------------------------------------------------------------------------------------------
 
@@ -157,11 +159,17 @@ class Names:
 
     # --- inside ----------------------------------------------------------------------------------------------------------------
 
-    def _make(self, ctx: CallContext, path: bytes, request: Callable[[OpId], Change[Attributes]]) -> Attributes:
+    def _make(
+        self, ctx: CallContext, path: bytes, request: Callable[[OpId], Change[Attributes]], parent: Attributes | None = None
+    ) -> Attributes:
+        """Make a name. `parent`: what is believed of the folder, if the new inode is one and so counts among its links."""
         asked = self._cache.moment()
         attributes = self._link.change(ctx, request)
         self._cache.changed(asked, attributes, path)
-        self._cache.touched_at(parent_of(path), attributes.ctime_ns)
+        if not stat.S_ISDIR(attributes.mode):
+            self._cache.touched_at(parent_of(path), attributes.ctime_ns)
+        elif (ino := self._cache.ino_at(parent_of(path))) is not None:
+            self._cache.gained_folder(parent, ino, attributes.ctime_ns)
         return self._inodes.shown(attributes)
 
     def _remove(
@@ -178,10 +186,8 @@ class Names:
         self._cache.touched_at(parent_of(path), attributes.ctime_ns)
         return attributes
 
-    def _forget_parent(self, path: bytes) -> None:
-        parent = self._cache.ino_at(parent_of(path))
-        if parent is not None:
-            self._cache.forget_attributes(parent)
+    def _touched(self, folder: FolderTimes) -> None:
+        self._cache.touched(folder.ino, folder.mtime_ns, folder.nlink)
 
 
 def parent_of(path: bytes) -> bytes:

@@ -139,13 +139,21 @@ def test_getattr_of_names_that_do_not_exist_makes_a_lookup_each(cluster: LocalCl
     assert calls == {"Lookup": len(paths)}
 
 
-@pytest.mark.parametrize("operation", ["create", "mknod", "symlink", "link", "unlink", "unlink_open"])
+@pytest.mark.parametrize(
+    "operation",
+    [
+        *("create", "mknod", "symlink", "link", "unlink", "unlink_open", "mkdir", "rmdir"),
+        *("rename", "rename of a folder", "rename over a folder"),
+    ],
+)
 def test_stat_of_a_folder_after_an_own_change_of_a_name_in_it_makes_no_call(
     cluster: LocalCluster, mount: Mount, operation: str
 ) -> None:
-    folder = b"/changed-by-" + operation.encode()
+    folder = b"/changed-by-" + operation.replace(" ", "-").encode()
     mount.fs.mkdir(CTX, folder, 0o755)
     mount.fs.release(CTX, new_file(mount, folder + b"/old", b"x"))
+    for inside in (b"/inside", b"/beside"):
+        mount.fs.mkdir(CTX, folder + inside, 0o755)
     name = folder + b"/new"
     before = mount.fs.getattr(CTX, folder)
     operations: dict[str, Callable[[], object]] = {
@@ -155,13 +163,42 @@ def test_stat_of_a_folder_after_an_own_change_of_a_name_in_it_makes_no_call(
         "link": lambda: mount.fs.link(CTX, folder + b"/old", name),
         "unlink": lambda: mount.fs.unlink(CTX, folder + b"/old"),
         "unlink_open": lambda: mount.fs.unlink_open(CTX, folder + b"/old", b"/.fuse_hidden0000000000000001"),
+        "mkdir": lambda: mount.fs.mkdir(CTX, name, 0o755),
+        "rmdir": lambda: mount.fs.rmdir(CTX, folder + b"/inside"),
+        "rename": lambda: mount.fs.rename(CTX, folder + b"/old", name),
+        "rename of a folder": lambda: mount.fs.rename(CTX, folder + b"/inside", name),
+        "rename over a folder": lambda: mount.fs.rename(CTX, folder + b"/inside", folder + b"/beside"),
     }
     operations[operation]()
+    if operation.startswith("rename "):
+        mount.fs.getattr(CTX, folder)  # any number of paths may have changed, so this one is looked up anew
     with mount.counting() as calls:
         after = mount.fs.getattr(CTX, folder)
     assert calls == {}
     assert after.mtime_ns > before.mtime_ns
     assert after == cluster.mount().fs.getattr(CTX, folder)
+
+
+def test_stat_of_a_file_after_its_rename_makes_no_call(cluster: LocalCluster, mount: Mount) -> None:
+    for name in (b"/to-rename", b"/replaced"):
+        mount.fs.release(CTX, new_file(mount, name, b"x"))
+    before = mount.fs.getattr(CTX, b"/to-rename")
+    with mount.counting() as calls:
+        mount.fs.rename(CTX, b"/to-rename", b"/replaced")
+        after = mount.fs.getattr(CTX, b"/replaced")
+    assert calls == {"Rename": 1}
+    assert after.ino == before.ino
+    assert after.ctime_ns > before.ctime_ns
+    assert after == cluster.mount().fs.getattr(CTX, b"/replaced")
+    with pytest.raises(NotFound):
+        mount.fs.getattr(CTX, b"/to-rename")
+
+
+def test_rename_to_another_name_of_the_same_file_leaves_both(mount: Mount) -> None:
+    mount.fs.release(CTX, new_file(mount, b"/first", b"x"))
+    linked = mount.fs.link(CTX, b"/first", b"/second")
+    mount.fs.rename(CTX, b"/first", b"/second")
+    assert [mount.fs.getattr(CTX, name) for name in (b"/first", b"/second")] == [linked, linked]
 
 
 def test_create_of_a_file_that_is_there_leaves_its_folders_times(cluster: LocalCluster, mount: Mount) -> None:

@@ -24,7 +24,7 @@ from dfs.core.limits import (
 from dfs.core.messages.content import Grant, Opened
 from dfs.core.messages.inodes import Attributes, Content
 from dfs.core.messages.inspection import FileSystemSpace
-from dfs.core.messages.names import Listing
+from dfs.core.messages.names import FolderTimes, Listing, Renamed
 from dfs.core.messages.sessions import HeartbeatAnswer, SessionOpened
 
 _INT64_MAX: Final = (1 << 63) - 1
@@ -48,6 +48,10 @@ def why_impossible(answer: object) -> str:
         return "" if all(_is_number(ino) for ino in answer.recalls) else "recalls of inodes that can't be"
     if isinstance(answer, FileSystemSpace):
         return "" if all(0 <= number <= _INT64_MAX for number in _space(answer)) else f"space: {_space(answer)}"
+    if isinstance(answer, FolderTimes):
+        return _folder_times(answer)
+    if isinstance(answer, Renamed):
+        return _renamed(answer)
     if isinstance(answer, bytes):
         return "" if len(answer) <= XATTR_VALUE_BYTES_MAX else f"a target or value of {len(answer)} bytes"
     return ""
@@ -110,6 +114,18 @@ def _listing(listing: Listing) -> str:
             return reason
         last = name
     return ""
+
+
+def _folder_times(folder: FolderTimes) -> str:
+    if _is_number(folder.ino) and 0 <= folder.nlink <= _ID_MAX and abs(folder.mtime_ns) <= _INT64_MAX:
+        return ""
+    return f"folder {folder.ino}: {folder.nlink} links, time {folder.mtime_ns}"
+
+
+def _renamed(renamed: Renamed) -> str:
+    if not _is_number(renamed.ino) or abs(renamed.ctime_ns) > _INT64_MAX:
+        return f"inode {renamed.ino}: time {renamed.ctime_ns}"
+    return _folder_times(renamed.left) or _folder_times(renamed.entered)
 
 
 def _session(opened: SessionOpened) -> str:

@@ -8,6 +8,7 @@ asking. Names that do not exist are not remembered. Bounded: the oldest entries 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -124,24 +125,39 @@ class AttributeCache:
             if path is not None:
                 self._put_name(path, attributes.ino, asked)
 
-    def touched(self, ino: Ino, time_ns: int) -> None:
-        """Note that an own change of a name in a folder gave it this time stamp; what else is believed of it stays."""
+    def touched(self, ino: Ino, time_ns: int, nlink: int | None = None) -> None:
+        """Note that an own change of a name in a folder gave it this time stamp and, if told, so many links; what else is believed
+        of it stays.
+        """
         with self._mutex:
-            self._changes += 1
-            known = self._inodes.get(ino)
-            attributes = None if known is None else known.attributes
-            if known is None or attributes is None:
-                self._put_inode(ino, _Inode(None, 0.0, self._changes))
-                return
-            mtime_ns, ctime_ns = max(attributes.mtime_ns, time_ns), max(attributes.ctime_ns, time_ns)
-            touched = attributes._replace(mtime_ns=mtime_ns, ctime_ns=ctime_ns)
-            self._put_inode(ino, _Inode(touched, known.expires_s, self._changes))
+            self._touch(ino, lambda old: _at(old, time_ns, old.nlink if nlink is None else nlink))
 
     def touched_at(self, folder: bytes, time_ns: int) -> None:
         """Do what touched() does for the folder that a path is believed to lead to, if any."""
         ino = self.ino_at(folder)
         if ino is not None:
             self.touched(ino, time_ns)
+
+    def gained_folder(self, before: Attributes | None, ino: Ino, time_ns: int) -> None:
+        """Note that an own change made a folder in the folder `ino`, of which `before` was believed when that was asked for."""
+        with self._mutex:
+            known = self._inodes.get(ino)
+            if before is None or known is None or known.attributes is not before:
+                # What was learnt meanwhile may have the new link counted already.
+                self._touch(ino, lambda old: None)
+                return
+            self._touch(ino, lambda old: _at(old, time_ns, old.nlink + 1))
+
+    def moved(self, asked: Moment, path: bytes, new_path: bytes, ino: Ino, ctime_ns: int) -> None:
+        """Note that an own change gave an inode that is no folder the second name instead of the first, and this ctime."""
+        with self._mutex:
+            overlapped = self._names_changed > asked.changes
+            self._touch(ino, lambda old: old._replace(ctime_ns=max(old.ctime_ns, ctime_ns)))
+            self._names_changed = self._changes
+            self._names.pop(path, None)
+            self._names.pop(new_path, None)
+            if not overlapped:
+                self._put_name(new_path, ino, asked)
 
     # --- forgetting --------------------------------------------------------------------------------------------------------
 
@@ -167,6 +183,14 @@ class AttributeCache:
 
     # --- under the mutex ---------------------------------------------------------------------------------------------------
 
+    def _touch(self, ino: Ino, change: Callable[[Attributes], Attributes | None]) -> None:
+        self._changes += 1
+        known = self._inodes.get(ino)
+        attributes = None if known is None else known.attributes
+        touched = None if attributes is None else change(attributes)
+        expires_s = 0.0 if known is None or touched is None else known.expires_s
+        self._put_inode(ino, _Inode(touched, expires_s, self._changes))
+
     def _last_change(self, known: _Inode | None) -> int:
         return self._evicted if known is None else known.changed
 
@@ -188,3 +212,8 @@ class AttributeCache:
         self._names[path] = (ino, asked.at_s + self._name_timeout_s)
         if len(self._names) > self._entries_max:
             del self._names[next(iter(self._names))]
+
+
+def _at(old: Attributes, time_ns: int, nlink: int) -> Attributes:
+    """Return the attributes of a folder since one of its names changed."""
+    return old._replace(nlink=nlink, mtime_ns=max(old.mtime_ns, time_ns), ctime_ns=max(old.ctime_ns, time_ns))

@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from dfs.core.ids import Ino
 from dfs.core.messages.content import Opened
 from dfs.core.messages.inodes import AttributeChanges, Attributes, Entry
-from dfs.core.messages.requests import Change, Done, Request
+from dfs.core.messages.requests import Change, Request
+
+
+class FolderTimes(NamedTuple):
+    """What a change of its names made of a folder."""
+
+    ino: Ino
+    nlink: int
+    mtime_ns: int
+    """Also its ctime."""
+
+
+class Renamed(NamedTuple):
+    """What was renamed, and the folders that it left and came to; both are the same where it stayed in one."""
+
+    ino: Ino
+    is_folder: bool
+    ctime_ns: int
+    left: FolderTimes
+    entered: FolderTimes
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,15 +138,15 @@ class Unlink(Change[Attributes]):
 
 
 @dataclass(frozen=True, slots=True)
-class RemoveFolder(Change[Done]):
-    """Remove an empty folder."""
+class RemoveFolder(Change[FolderTimes]):
+    """Remove an empty folder. Result: the folder in which it stood."""
 
     base: Ino
     path: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Rename(Change[Done]):
+class Rename(Change[Renamed]):
     """Rename, replacing what stands at the new name as rename(2) does; never moves data.
 
     `flags`: those of renameat2(2): 1 = RENAME_NOREPLACE; others are not supported.

@@ -24,8 +24,7 @@ from dfs.core.interfaces import CallContext, Clock
 from dfs.core.limits import SYMLINK_BYTES_MAX
 from dfs.core.messages.content import Grant, Opened
 from dfs.core.messages.inodes import Attributes
-from dfs.core.messages.names import Create, Link, MakeFolder, MakeNode, MakeSymlink, RemoveFolder, Unlink
-from dfs.core.messages.requests import Done
+from dfs.core.messages.names import Create, FolderTimes, Link, MakeFolder, MakeNode, MakeSymlink, RemoveFolder, Unlink
 from dfs.core.messages.sessions import OpenFile
 from dfs.core.permissions import (
     PERMISSION_BITS,
@@ -169,7 +168,7 @@ class Names:
             self._opens.register_inside(tx, ctx.session, OpenFile(inode.ino, request.op))
         now_ns = self._clock.wall_ns()
         self._removal.take_name(tx, place)
-        touch_folder(tx, place.folder.ino, now_ns)
+        touch_folder(tx, place.folder, now_ns)
         return shown._replace(nlink=inode.nlink - 1, ctime_ns=now_ns)
 
     def keep_open(self, tx: Transaction, ctx: CallContext, request: Unlink, answer: Attributes) -> None:
@@ -177,7 +176,7 @@ class Names:
         if request.keep_open and find(tx, answer.ino) is not None:
             self._opens.register_inside(tx, ctx.session, OpenFile(answer.ino, request.op))
 
-    def remove_folder(self, tx: Transaction, ctx: CallContext, request: RemoveFolder) -> Done:
+    def remove_folder(self, tx: Transaction, ctx: CallContext, request: RemoveFolder) -> FolderTimes:
         """Remove an empty folder."""
         place = locate(tx, ctx.caller, request.base, request.path)
         inode = place.existing()
@@ -187,8 +186,7 @@ class Names:
         if not is_empty(tx, inode.ino):
             raise FolderNotEmpty(request.path)
         self._removal.take_name(tx, place)
-        touch_folder(tx, place.folder.ino, self._clock.wall_ns(), subfolders=-1)
-        return Done()
+        return touch_folder(tx, place.folder, self._clock.wall_ns(), subfolders=-1)
 
     # --- parts -------------------------------------------------------------------------------------------------------
 
@@ -250,4 +248,4 @@ class Names:
 
     def _put_name(self, tx: Transaction, place: Place, ino: Ino, now_ns: int, *, subfolders: int) -> None:
         tx.run("INSERT INTO dentry VALUES (?, ?, ?)", place.folder.ino, place.name, ino)
-        touch_folder(tx, place.folder.ino, now_ns, subfolders)
+        touch_folder(tx, place.folder, now_ns, subfolders)

@@ -11,6 +11,7 @@ from functools import partial
 from dfs.core.errors import ReadOnly
 from dfs.core.ids import Ino
 from dfs.core.interfaces import Clock
+from dfs.core.messages.names import FolderTimes
 from dfs.meta.state.inodes import Inode, delete, find
 from dfs.meta.state.opens import Opens
 from dfs.meta.state.paths import Place
@@ -18,10 +19,11 @@ from dfs.meta.state.recalls import Recalls
 from dfs.meta.state.store import Store, Transaction
 
 
-def touch_folder(tx: Transaction, folder: Ino, now_ns: int, subfolders: int = 0) -> None:
-    """Note that a name in the folder changed, and by how many its sub-folders became more."""
-    sql = "UPDATE inode SET mtime_ns = ?, ctime_ns = ?, nlink = nlink + ? WHERE ino = ?"
-    tx.run(sql, now_ns, now_ns, subfolders, folder)
+def touch_folder(tx: Transaction, folder: Inode, now_ns: int, subfolders: int = 0) -> FolderTimes:
+    """Note that a name in the folder changed, and by how many its sub-folders became more; return what became of it."""
+    nlink = folder.nlink + subfolders
+    tx.run("UPDATE inode SET mtime_ns = ?, ctime_ns = ?, nlink = ? WHERE ino = ?", now_ns, now_ns, nlink, folder.ino)
+    return FolderTimes(folder.ino, nlink, now_ns)
 
 
 class Removal:

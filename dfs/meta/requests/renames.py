@@ -6,8 +6,7 @@ from typing import Final
 
 from dfs.core.errors import AlreadyExists, FolderNotEmpty, InvalidArgument, IsAFolder, NotAFolder
 from dfs.core.interfaces import CallContext, Caller, Clock
-from dfs.core.messages.names import Rename
-from dfs.core.messages.requests import Done
+from dfs.core.messages.names import FolderTimes, Rename, Renamed
 from dfs.core.permissions import WRITE, require_access, require_removable
 from dfs.meta.requests.names import is_empty
 from dfs.meta.requests.removal import Removal, touch_folder
@@ -25,7 +24,7 @@ class Renames:
         self._removal = removal
         self._clock = clock
 
-    def rename(self, tx: Transaction, ctx: CallContext, request: Rename) -> Done:
+    def rename(self, tx: Transaction, ctx: CallContext, request: Rename) -> Renamed:
         """Rename, replacing what stands at the new name.
 
         Raises: NotFound, AlreadyExists (NOREPLACE), InvalidArgument (into its own sub-tree, unknown flags), NotAFolder,
@@ -41,7 +40,7 @@ class Renames:
         if inode.is_folder and is_below(tx, new.folder.ino, inode.ino):
             raise InvalidArgument(request.new_path)
         if new.inode is not None and new.inode.ino == inode.ino:
-            return Done()
+            return Renamed(inode.ino, inode.is_folder, inode.ctime_ns, _times(old.folder), _times(new.folder))
         require_removable(old.folder, inode, ctx.caller, request.path)
         _require_replaceable(tx, ctx.caller, inode, new)
         moves_folder = inode.is_folder and old.folder.ino != new.folder.ino
@@ -49,10 +48,9 @@ class Renames:
             require_access(inode, ctx.caller, WRITE, request.path)  # its ".." changes
             if new.inode is None:
                 require_room_for_link(new.folder, request.new_path)
-        self._move(tx, old, new, inode)
-        return Done()
+        return self._move(tx, old, new, inode)
 
-    def _move(self, tx: Transaction, old: Place, new: Place, inode: Inode) -> None:
+    def _move(self, tx: Transaction, old: Place, new: Place, inode: Inode) -> Renamed:
         now_ns = self._clock.wall_ns()
         tx.run("DELETE FROM dentry WHERE parent = ? AND name = ?", old.folder.ino, old.name)
         tx.run("INSERT OR REPLACE INTO dentry VALUES (?, ?, ?)", new.folder.ino, new.name, inode.ino)
@@ -62,9 +60,18 @@ class Renames:
             gained -= int(new.inode.is_folder)
         if inode.is_folder:
             tx.run("UPDATE folder SET parent = ?, name = ? WHERE ino = ?", new.folder.ino, new.name, inode.ino)
-        touch_folder(tx, old.folder.ino, now_ns, -int(inode.is_folder))
-        touch_folder(tx, new.folder.ino, now_ns, gained)
         tx.run("UPDATE inode SET ctime_ns = ? WHERE ino = ?", now_ns, inode.ino)
+        lost = int(inode.is_folder)
+        if old.folder.ino == new.folder.ino:
+            left = entered = touch_folder(tx, old.folder, now_ns, gained - lost)
+        else:
+            left = touch_folder(tx, old.folder, now_ns, -lost)
+            entered = touch_folder(tx, new.folder, now_ns, gained)
+        return Renamed(inode.ino, inode.is_folder, now_ns, left, entered)
+
+
+def _times(folder: Inode) -> FolderTimes:
+    return FolderTimes(folder.ino, folder.nlink, folder.mtime_ns)
 
 
 def _require_replaceable(reader: Reader, caller: Caller, inode: Inode, new: Place) -> None:
