@@ -20,6 +20,7 @@ from dfs.client.metadata.inode_attributes import InodeAttributes
 from dfs.client.metadata.meta_link import MetaLink
 from dfs.client.metadata.open_flags import OpenMode, open_mode
 from dfs.client.metadata.turns import Turns
+from dfs.client.metadata.whole_folders import WholeFolders
 from dfs.client.names import parent_of
 from dfs.client.writer import Writer
 from dfs.core.errors import BadHandle, FileTooLarge, Interrupted, InvalidArgument, StaleTicket
@@ -40,6 +41,7 @@ class Files:
         *,
         link: MetaLink,
         cache: AttributeCache,
+        folders: WholeFolders,
         inodes: InodeAttributes,
         grants: Grants,
         calls: GrantCalls,
@@ -53,6 +55,7 @@ class Files:
     ) -> None:
         self._link = link
         self._cache = cache
+        self._folders = folders
         self._inodes = inodes
         self._grants = grants
         self._calls = calls
@@ -70,7 +73,8 @@ class Files:
         """Create a regular file with the permission bits `mode` and open it. Result: a handle."""
         wanted = open_mode(flags)
         base, relative = self._inodes.place(path)
-        return self._open(ctx, path, wanted, lambda op: Create(op, base, relative, mode, wanted.exclusive))
+        with self._folders.adding(path):
+            return self._open(ctx, path, wanted, lambda op: Create(op, base, relative, mode, wanted.exclusive))
 
     def open(self, ctx: CallContext, path: bytes, flags: int) -> int:
         """Open a regular file. Result: a handle."""

@@ -36,6 +36,7 @@ from dfs.client.metadata.op_numbers import OpNumbers
 from dfs.client.metadata.recalls import RecallTask
 from dfs.client.metadata.session import Session
 from dfs.client.metadata.turns import Turns
+from dfs.client.metadata.whole_folders import WholeFolders
 from dfs.client.names import Names
 from dfs.client.settings import MountSettings
 from dfs.client.upkeep import UpkeepTask
@@ -105,10 +106,19 @@ class FileSystem:
         self._link = link = MetaLink(meta=patient, session=session, ops=ops, tasks=tasks, learn=capabilities.learn)
         showing = ShowingServers(servers, capabilities, lambda ctx, ino: link.ask(ctx, Certify(ino)))
         self._calls = calls = GrantCalls(link=link, grants=grants, cache=cache, lease=lease, clock=clock)
+        folders = WholeFolders(clock, tasks)
         self._inodes = inodes = InodeAttributes(
-            link=link, cache=cache, grants=grants, handles=handles, clock=clock, attr_timeout_s=settings.attr_timeout_s
+            link=link,
+            cache=cache,
+            folders=folders,
+            grants=grants,
+            handles=handles,
+            clock=clock,
+            attr_timeout_s=settings.attr_timeout_s,
         )
-        self._names = Names(link=link, cache=cache, inodes=inodes, grants=grants, calls=calls, handles=handles, closed=closed)
+        self._names = Names(
+            link=link, cache=cache, folders=folders, inodes=inodes, grants=grants, calls=calls, handles=handles, closed=closed
+        )
         self._xattrs = Xattrs(link=link, cache=cache, inodes=inodes)
         self._locks = locks = Locks(link=link, table=lock_table, handles=handles, cache=cache, calls=calls)
         self._block_path = make_block_path(
@@ -126,6 +136,7 @@ class FileSystem:
         self._files = files = Files(
             link=link,
             cache=cache,
+            folders=folders,
             inodes=inodes,
             grants=grants,
             calls=calls,

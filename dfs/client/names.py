@@ -17,6 +17,7 @@ from dfs.client.metadata.handles import Handles
 from dfs.client.metadata.heartbeat import ClosedFiles
 from dfs.client.metadata.inode_attributes import InodeAttributes
 from dfs.client.metadata.meta_link import MetaLink
+from dfs.client.metadata.whole_folders import WholeFolders
 from dfs.core.ids import OpId
 from dfs.core.interfaces import CallContext
 from dfs.core.limits import LISTING_ENTRIES_MAX
@@ -46,6 +47,7 @@ class Names:
         *,
         link: MetaLink,
         cache: AttributeCache,
+        folders: WholeFolders,
         inodes: InodeAttributes,
         grants: Grants,
         calls: GrantCalls,
@@ -54,6 +56,7 @@ class Names:
     ) -> None:
         self._link = link
         self._cache = cache
+        self._folders = folders
         self._inodes = inodes
         self._grants = grants
         self._calls = calls
@@ -125,7 +128,9 @@ class Names:
     def rmdir(self, ctx: CallContext, path: bytes) -> None:
         """Remove an empty folder."""
         removed = self._cache.ino_at(path)
-        parent = self._link.change(ctx, lambda op: RemoveFolder(op, *self._inodes.place(path)))
+        with self._folders.adding(path):  # if nobody knows what came of it, nothing is known of the names below it
+            parent = self._link.change(ctx, lambda op: RemoveFolder(op, *self._inodes.place(path)))
+        self._folders.forget(path)
         self._cache.forget_name(path)
         if removed is not None:
             self._cache.forget_attributes(removed)
@@ -135,8 +140,10 @@ class Names:
         """Rename, replacing what stands at the new name."""
         replaced = self._cache.ino_at(new_path)
         asked = self._cache.moment()
-        renamed = self._link.change(ctx, lambda op: Rename(op, *self._inodes.place(path), *self._inodes.place(new_path), flags))
+        with self._folders.adding(new_path):
+            renamed = self._link.change(ctx, lambda op: Rename(op, *self._inodes.place(path), *self._inodes.place(new_path), flags))
         if renamed.is_folder:
+            self._folders.forget_all()
             self._cache.forget_all_names()
             self._cache.forget_attributes(renamed.ino)
         else:
@@ -164,7 +171,8 @@ class Names:
     ) -> Attributes:
         """Make a name. `parent`: what is believed of the folder, if the new inode is one and so counts among its links."""
         asked = self._cache.moment()
-        attributes = self._link.change(ctx, request)
+        with self._folders.adding(path):
+            attributes = self._link.change(ctx, request)
         self._cache.changed(asked, attributes, path)
         if not stat.S_ISDIR(attributes.mode):
             self._cache.touched_at(parent_of(path), attributes.ctime_ns)

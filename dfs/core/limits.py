@@ -83,6 +83,8 @@ LEASE_META_S: Final = 30.0
 """Meta expires a session this long after its last heartbeat arrived; also how long a started meta waits for sessions."""
 ACQUIRE_PARK_S: Final = 1.0
 """How long meta keeps an Acquire waiting for a recalled grant."""
+PLEDGE_S: Final = 0.25
+"""How long a mount may go by the names of a folder that it asked for with ListNames, from before it asked."""
 SETTLE_PARK_S: Final = 1.0
 """How long meta keeps a Lookup waiting of an inode whose holder has gone, before it tells the caller to ask again."""
 LOCK_PARK_S: Final = 1.0

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from dfs.core.capability import Signer
 from dfs.core.exports import FULL
 from dfs.core.ids import Ino
-from dfs.core.interfaces import CallContext, Clock, DataServers, EventSink, Random, Tasks
+from dfs.core.interfaces import CallContext, Clock, DataServers, EventSink, Random, Tasks, raise_if_cancelled
 from dfs.core.messages.content import Acquire, Certify, Close, Commit, Truncate, Yield
 from dfs.core.messages.inspection import AcceptRollback, CheckTables, FetchBackup, FindStrays, ListFiles, TakeBackup
 from dfs.core.messages.locks import AssertLocks, FindLock, Lock, Unlock
@@ -23,6 +23,7 @@ from dfs.core.messages.names import (
     Create,
     Link,
     ListFolder,
+    ListNames,
     Lookup,
     MakeFolder,
     MakeNode,
@@ -60,6 +61,7 @@ from dfs.meta.state.grants import Grants
 from dfs.meta.state.locks import Locks
 from dfs.meta.state.numbers import Numbers
 from dfs.meta.state.opens import Opens
+from dfs.meta.state.pledges import Pledged, Pledges
 from dfs.meta.state.recalls import Recalls
 from dfs.meta.state.room import LOOK_INTERVAL_S, Look, Room
 from dfs.meta.state.sessions import SessionRow, Sessions, load_sessions
@@ -238,15 +240,18 @@ def build_parts(host: Host, store: Store) -> Parts:
     workers = _make_workers(host, steps)
     if not loaded.sessions:
         removal.reap(loaded.orphans)
-    names = Names(numbers, cluster, grants, opens, removal, care.room, clock)
+    pledges = Pledges(tasks, clock, follows_others=bool(loaded.sessions))
+    names = Names(numbers, cluster, grants, opens, removal, pledges, care.room, clock)
+    renames = Renames(removal, pledges, clock)
     files = Files(store, sessions, answers, grants, opens, recalls, removal, clock)
-    lookups = Lookups(store, sessions, recalls, clock)
+    lookups = Lookups(store, sessions, recalls, pledges, clock)
     handlers: dict[type[Request[Any]], Handler] = {
         **_session_handlers(session_calls),
         Lookup: lookups.lookup,
         ListFolder: lookups.list_folder,
+        ListNames: lookups.list_names,
         **_reading_handlers(store),
-        **_name_handlers(answers, names, Renames(removal, clock), AttributeChanger(clock), XattrChanger(care.room, clock)),
+        **_name_handlers(answers, clock, names, renames, AttributeChanger(clock), XattrChanger(care.room, clock)),
         **_file_handlers(files),
         **_administrator_handlers(care.backups, care.rollback, Inspection(store, care.rollback)),
         **_lock_handlers(LockCalls(store, sessions, answers, locks)),
@@ -351,12 +356,17 @@ def _reading_handlers(store: Store) -> dict[type[Request[Any]], Handler]:
 
 
 def _name_handlers(
-    answers: Answers, names: Names, renames: Renames, changer: AttributeChanger, xattrs: XattrChanger
+    answers: Answers, clock: Clock, names: Names, renames: Renames, changer: AttributeChanger, xattrs: XattrChanger
 ) -> dict[type[Request[Any]], Handler]:
     def changes(work: Work, on_repeat: OnRepeat | None = None) -> Handler:
         def handle(ctx: CallContext, request: Change[Any]) -> Any:
             repeat = None if on_repeat is None else lambda tx, answer: on_repeat(tx, ctx, request, answer)
-            return answers.change(ctx, request, lambda tx: work(tx, ctx, request), repeat)
+            while True:
+                try:
+                    return answers.change(ctx, request, lambda tx: work(tx, ctx, request), repeat)
+                except Pledged as pledged:
+                    clock.sleep(max(0.0, pledged.until_s - clock.monotonic_s()))
+                    raise_if_cancelled(ctx)
 
         return handle
 

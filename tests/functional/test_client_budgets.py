@@ -130,13 +130,75 @@ def test_getattr_of_many_names_in_order_by_who_may_not_list_makes_a_lookup_each(
     assert calls["Lookup"] == len(paths)
 
 
-def test_getattr_of_names_that_do_not_exist_makes_a_lookup_each(cluster: LocalCluster, mount: Mount) -> None:
+@pytest.fixture
+def long_pledges(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the number of calls not depend on how fast they are."""
+    for module in ("dfs.client.metadata.whole_folders", "dfs.meta.state.pledges"):
+        monkeypatch.setattr(f"{module}.PLEDGE_S", 60.0)
+
+
+@pytest.mark.usefixtures("long_pledges")
+def test_getattr_of_names_that_do_not_exist_asks_for_all_names_instead(cluster: LocalCluster, mount: Mount) -> None:
     paths = folder_of_files(cluster, b"/missing", 20)
     with mount.counting() as calls:
         for path in paths:
             with pytest.raises(NotFound):
                 mount.fs.getattr(CTX, path + b"-not")
-    assert calls == {"Lookup": len(paths)}
+    assert calls == {"Lookup": 2, "ListNames": 1}
+
+
+@pytest.mark.usefixtures("long_pledges")
+def test_getattr_of_names_that_do_not_exist_by_who_may_not_list_makes_a_lookup_each(cluster: LocalCluster, mount: Mount) -> None:
+    paths = folder_of_files(cluster, b"/missing-not-listed", 20)
+    stranger = CallerContext(Caller(1000, 1000, ()))
+    with mount.counting() as calls:
+        for path in paths:
+            with pytest.raises(NotFound):
+                mount.fs.getattr(stranger, path + b"-not")
+    assert calls == {"Lookup": len(paths), "ListNames": 4}  # at the second, fourth, eighth and sixteenth
+
+
+@pytest.mark.usefixtures("long_pledges")
+def test_names_that_are_looked_for_and_then_made_take_one_call_each(cluster: LocalCluster, mount: Mount) -> None:
+    mount.fs.mkdir(CTX, b"/made", 0o755)
+    makes: dict[str, Callable[[bytes], object]] = {
+        "MakeFolder": lambda path: mount.fs.mkdir(CTX, path, 0o755),
+        "Create": lambda path: mount.fs.create(CTX, path, 0o644, O_RDWR | O_CREAT),
+        "Rename": lambda path: mount.fs.rename(CTX, b"/made/old", path),
+    }
+    mount.fs.mknod(CTX, b"/made/old", stat.S_IFREG | 0o644, 0)
+    for name in (b"/made/x", b"/made/y"):
+        with pytest.raises(NotFound):
+            mount.fs.getattr(CTX, name)
+    for method, make in makes.items():
+        path = b"/made/" + method.encode()
+        with mount.counting() as calls:
+            with pytest.raises(NotFound):
+                mount.fs.getattr(CTX, path)
+            make(path)
+            assert mount.fs.getattr(CTX, path) == cluster.mount().fs.getattr(CTX, path)
+        assert calls == {method: 1}
+
+
+def test_name_that_another_mount_makes_in_a_folder_that_is_known_whole_is_seen_at_once(cluster: LocalCluster, mount: Mount) -> None:
+    mount.fs.mkdir(CTX, b"/shared", 0o755)
+    other = cluster.mount()
+    makes: tuple[Callable[[bytes], object], ...] = (
+        lambda path: other.fs.mkdir(CTX, path, 0o755),
+        lambda path: other.fs.release(CTX, other.fs.create(CTX, path, 0o644, O_RDWR | O_CREAT)),
+        lambda path: other.fs.rename(CTX, b"/to-share", path),
+    )
+    other.fs.mknod(CTX, b"/to-share", stat.S_IFREG | 0o644, 0)
+    for number, make in enumerate(makes):
+        folder = b"/shared/%d" % number
+        mount.fs.mkdir(CTX, folder, 0o755)
+        with mount.counting() as calls:
+            for name in (b"/x", b"/y", b"/z"):
+                with pytest.raises(NotFound):
+                    mount.fs.getattr(CTX, folder + name)
+        assert calls["ListNames"] >= 1
+        make(folder + b"/z")
+        assert mount.fs.getattr(CTX, folder + b"/z") == other.fs.getattr(CTX, folder + b"/z")
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from dfs.core.limits import (
 from dfs.core.messages.content import Grant, Opened
 from dfs.core.messages.inodes import Attributes, Content
 from dfs.core.messages.inspection import FileSystemSpace
-from dfs.core.messages.names import FolderTimes, Listing, Renamed
+from dfs.core.messages.names import FolderNames, FolderTimes, Listing, Renamed
 from dfs.core.messages.sessions import HeartbeatAnswer, SessionOpened
 
 _INT64_MAX: Final = (1 << 63) - 1
@@ -48,6 +48,8 @@ def why_impossible(answer: object) -> str:
         return "" if all(_is_number(ino) for ino in answer.recalls) else "recalls of inodes that can't be"
     if isinstance(answer, FileSystemSpace):
         return "" if all(0 <= number <= _INT64_MAX for number in _space(answer)) else f"space: {_space(answer)}"
+    if isinstance(answer, FolderNames):
+        return _names(answer)
     if isinstance(answer, FolderTimes):
         return _folder_times(answer)
     if isinstance(answer, Renamed):
@@ -114,6 +116,10 @@ def _listing(listing: Listing) -> str:
             return reason
         last = name
     return ""
+
+
+def _names(found: FolderNames) -> str:
+    return "" if len(found.names) <= LISTING_ENTRIES_MAX else f"{len(found.names)} names"
 
 
 def _folder_times(folder: FolderTimes) -> str:

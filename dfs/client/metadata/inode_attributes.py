@@ -16,12 +16,13 @@ from dfs.client.metadata.grants import Grants
 from dfs.client.metadata.handles import Handles
 from dfs.client.metadata.meta_link import MetaLink
 from dfs.client.metadata.next_names import NextNames, just_before
+from dfs.client.metadata.whole_folders import WholeFolders
 from dfs.core.errors import FileError, InvalidArgument, NotFound, StaleFile
 from dfs.core.ids import ROOT_INO, Ino
 from dfs.core.interfaces import CallContext, Clock
 from dfs.core.limits import RETRY_DELAY_S_MIN
 from dfs.core.messages.inodes import Attributes, Content
-from dfs.core.messages.names import ListFolder, Lookup
+from dfs.core.messages.names import ListFolder, ListNames, Lookup
 
 
 class Place(NamedTuple):
@@ -35,11 +36,20 @@ class InodeAttributes:
     """Looks inodes up."""
 
     def __init__(
-        self, *, link: MetaLink, cache: AttributeCache, grants: Grants, handles: Handles, clock: Clock, attr_timeout_s: float
+        self,
+        *,
+        link: MetaLink,
+        cache: AttributeCache,
+        folders: WholeFolders,
+        grants: Grants,
+        handles: Handles,
+        clock: Clock,
+        attr_timeout_s: float,
     ) -> None:
         self._attr_timeout_s = attr_timeout_s
         self._link = link
         self._cache = cache
+        self._folders = folders
         self._grants = grants
         self._handles = handles
         self._clock = clock
@@ -133,6 +143,9 @@ class InodeAttributes:
 
     def _ask_at(self, ctx: CallContext, path: bytes) -> Attributes:
         folder, name = posixpath.split(path)
+        if name and self._is_missing(ctx, folder, name):
+            self._next.missed()
+            raise NotFound(self.place(path).path)
         entries = self._next.entries_from(folder, name) if name else 0
         if entries and (found := self._ask_from(ctx, folder, name, entries)) is not None:
             return found
@@ -143,9 +156,35 @@ class InodeAttributes:
                 known = self._link.ask(ctx, Lookup(place.base, place.path))
             except NotFound:
                 self._next.missed()
+                if name and (limit := self._folders.missed(folder)):
+                    self._ask_names(ctx, folder, limit)
                 raise
             if self._cache.learn(asked, known, path):
                 return known
+
+    def _is_missing(self, ctx: CallContext, folder: bytes, name: bytes) -> bool:
+        """Tell whether it is known that there is no such name; names of which one was missing lately are asked for all together."""
+        if self._link.has_orphans():
+            return False
+        if self._folders.lacks(folder, name):
+            return True
+        limit = self._folders.names_worth(folder, name)
+        return bool(limit) and self._ask_names(ctx, folder, limit) and self._folders.lacks(folder, name)
+
+    def _ask_names(self, ctx: CallContext, folder: bytes, limit: int) -> bool:
+        """Ask for all names of a folder. Result: whether they are known now."""
+        if self._link.has_orphans():
+            return False  # one may add a name later
+        asking = self._folders.asking()
+        try:
+            found = self._link.ask(ctx, ListNames(*self.place(folder), limit))
+        except FileError:
+            found = None  # who may look a name up may not always list
+        if found is None or not found.is_pledged:
+            self._folders.not_pledged(folder)
+            return False
+        self._folders.learn(asking, folder, found.names)
+        return True
 
     def _ask_from(self, ctx: CallContext, folder: bytes, name: bytes, entries: int) -> Attributes | None:
         """Ask for some entries of a folder; return the first one's attributes, None if it must be asked for by itself."""

@@ -68,6 +68,10 @@ class MetaLink:
         """The session that counts now."""
         return self._session.number
 
+    def has_orphans(self) -> bool:
+        """Tell whether there are changes whose callers have gone and that may still be made."""
+        return bool(self._orphans)
+
     def ask(self, ctx: CallContext, request: Request[A]) -> A:
         """Make a call that needs no operation number; it is repeated in the next session if this one has expired.
 

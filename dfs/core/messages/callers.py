@@ -27,6 +27,7 @@ from dfs.core.messages.names import (
     Create,
     Link,
     ListFolder,
+    ListNames,
     Lookup,
     MakeFolder,
     MakeNode,
@@ -57,7 +58,7 @@ _ALL: Final = frozenset(PeerKind)
 CALLERS: Final[dict[type[Request[Any]], Kinds]] = {
     # The meta-server's methods: what a mount does.
     **dict.fromkeys((OpenSession, Heartbeat, AssertOpens, EndSession), _CLIENTS),
-    **dict.fromkeys((Lookup, ReadLink, ListFolder, Create, Open, MakeFolder, MakeNode, MakeSymlink), _CLIENTS),
+    **dict.fromkeys((Lookup, ReadLink, ListFolder, ListNames, Create, Open, MakeFolder, MakeNode, MakeSymlink), _CLIENTS),
     **dict.fromkeys((Link, Unlink, RemoveFolder, Rename, SetAttributes), _CLIENTS),
     **dict.fromkeys((Acquire, Truncate, Commit, Yield, Close, Certify), _CLIENTS),
     **dict.fromkeys((SetXattr, GetXattr, ListXattrs, RemoveXattr), _CLIENTS),

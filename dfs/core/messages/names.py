@@ -65,6 +65,25 @@ class ListFolder(Request[Listing]):
     limit: int
 
 
+class FolderNames(NamedTuple):
+    """All names of a folder, if they are pledged."""
+
+    is_pledged: bool
+    names: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ListNames(Request[FolderNames]):
+    """Return all names of a folder, without . and .., and pledge that no other session adds one within PLEDGE_S of the request.
+
+    No pledge, and no names, if there are more than `limit` (1 .. 4096), or if several sessions change the folder.
+    """
+
+    base: Ino
+    path: bytes
+    limit: int
+
+
 @dataclass(frozen=True, slots=True)
 class Create(Change[Opened]):
     """Create a regular file with `mode` (permission bits, umask applied) and open it for writing, with its grant.

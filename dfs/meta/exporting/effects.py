@@ -25,6 +25,7 @@ from dfs.core.messages.names import (
     Create,
     Link,
     ListFolder,
+    ListNames,
     Lookup,
     MakeFolder,
     MakeNode,
@@ -59,7 +60,7 @@ class Effect(enum.Enum):
 
 
 EFFECTS: Final[dict[type[Request[Any]], Effect]] = {
-    **dict.fromkeys((Lookup, ReadLink, ListFolder, GetXattr, ListXattrs, StatFileSystem, Certify), Effect.READS),
+    **dict.fromkeys((Lookup, ReadLink, ListFolder, ListNames, GetXattr, ListXattrs, StatFileSystem, Certify), Effect.READS),
     **dict.fromkeys((Create, MakeFolder, MakeNode, MakeSymlink, Link, Unlink, RemoveFolder, Rename), Effect.CHANGES),
     **dict.fromkeys((SetAttributes, SetXattr, RemoveXattr, Acquire, Truncate), Effect.CHANGES),
     **dict.fromkeys((Open, Commit), Effect.CHANGES_PERHAPS),

@@ -23,6 +23,7 @@ from dfs.core.messages.names import (
     Create,
     Link,
     ListFolder,
+    ListNames,
     Lookup,
     MakeFolder,
     MakeNode,
@@ -40,7 +41,7 @@ from dfs.core.messages.xattrs import GetXattr, ListXattrs, RemoveXattr, SetXattr
 from dfs.meta.state.store import Reader
 
 BASES: Final[dict[type[Request[Any]], tuple[str, ...]]] = {
-    **dict.fromkeys((Lookup, ReadLink, ListFolder, Create, Open, MakeFolder, MakeNode, MakeSymlink), ("base",)),
+    **dict.fromkeys((Lookup, ReadLink, ListFolder, ListNames, Create, Open, MakeFolder, MakeNode, MakeSymlink), ("base",)),
     **dict.fromkeys((Unlink, RemoveFolder, SetAttributes, Truncate), ("base",)),
     **dict.fromkeys((SetXattr, GetXattr, ListXattrs, RemoveXattr), ("base",)),
     **dict.fromkeys((Link, Rename), ("base", "new_base")),

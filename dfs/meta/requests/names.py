@@ -52,6 +52,7 @@ from dfs.meta.state.inodes import (
 from dfs.meta.state.numbers import Numbers
 from dfs.meta.state.opens import Opens
 from dfs.meta.state.paths import Place, full_path, locate, resolve
+from dfs.meta.state.pledges import Pledges
 from dfs.meta.state.room import Room
 from dfs.meta.state.store import Reader, Transaction
 
@@ -67,13 +68,22 @@ class Names:
     """Makes and removes names."""
 
     def __init__(
-        self, numbers: Numbers, cluster: Cluster, grants: Grants, opens: Opens, removal: Removal, room: Room, clock: Clock
+        self,
+        numbers: Numbers,
+        cluster: Cluster,
+        grants: Grants,
+        opens: Opens,
+        removal: Removal,
+        pledges: Pledges,
+        room: Room,
+        clock: Clock,
     ) -> None:
         self._numbers = numbers
         self._cluster = cluster
         self._grants = grants
         self._opens = opens
         self._removal = removal
+        self._pledges = pledges
         self._room = room
         self._clock = clock
 
@@ -152,7 +162,7 @@ class Names:
         require_room_for_link(inode, request.path)
         self._room.require(request.new_path)
         now_ns = self._clock.wall_ns()
-        self._put_name(tx, place, inode.ino, now_ns, subfolders=0)
+        self._put_name(tx, ctx, place, inode.ino, now_ns, subfolders=0)
         tx.run("UPDATE inode SET nlink = nlink + 1, ctime_ns = ? WHERE ino = ?", now_ns, inode.ino)
         return attributes(tx, inode._replace(nlink=inode.nlink + 1, ctime_ns=now_ns))
 
@@ -185,6 +195,7 @@ class Names:
             raise NotAFolder(request.path)
         if not is_empty(tx, inode.ino):
             raise FolderNotEmpty(request.path)
+        self._pledges.moves(tx, ctx.session)
         self._removal.take_name(tx, place)
         return touch_folder(tx, place.folder, self._clock.wall_ns(), subfolders=-1)
 
@@ -241,11 +252,12 @@ class Names:
             newest_cut=NO_TICKET,
         )
         insert(tx, inode)
-        self._put_name(tx, place, inode.ino, now_ns, subfolders=int(is_folder))
+        self._put_name(tx, ctx, place, inode.ino, now_ns, subfolders=int(is_folder))
         if is_folder:
             tx.run("INSERT INTO folder VALUES (?, ?, ?)", inode.ino, folder.ino, place.name)
         return inode
 
-    def _put_name(self, tx: Transaction, place: Place, ino: Ino, now_ns: int, *, subfolders: int) -> None:
+    def _put_name(self, tx: Transaction, ctx: CallContext, place: Place, ino: Ino, now_ns: int, *, subfolders: int) -> None:
+        self._pledges.adds(tx, ctx.session, place.folder.ino)
         tx.run("INSERT INTO dentry VALUES (?, ?, ?)", place.folder.ino, place.name, ino)
         touch_folder(tx, place.folder, now_ns, subfolders)

@@ -1,4 +1,4 @@
-"""Requests that change nothing: lookup, readlink, listing. Each reads one committed state."""
+"""Requests that change nothing: lookup, readlink, listing. Each reads one committed state; ListNames two, with a pledge between."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from dfs.core.ids import Ino
 from dfs.core.interfaces import CallContext, Clock
 from dfs.core.limits import LISTING_ENTRIES_MAX, SETTLE_PARK_S
 from dfs.core.messages.inodes import Attributes, Entry
-from dfs.core.messages.names import ListFolder, Listing, Lookup, ReadLink
+from dfs.core.messages.names import FolderNames, ListFolder, Listing, ListNames, Lookup, ReadLink
 from dfs.core.permissions import READ, require_access
 from dfs.meta.state.inodes import COLUMNS, Inode, attributes, attributes_of
 from dfs.meta.state.paths import resolve
+from dfs.meta.state.pledges import Pledges
 from dfs.meta.state.recalls import Recalls
 from dfs.meta.state.sessions import Sessions
 from dfs.meta.state.store import Reader, Row, Store
@@ -30,15 +31,17 @@ _CUTS: Final = (
 )
 _NEWEST_CUT: Final = 1 + Inode._fields.index("newest_cut")
 """Column of _ENTRIES."""
+NOT_PLEDGED: Final = FolderNames(False, ())
 
 
 class Lookups:
-    """Serves Lookup and ListFolder."""
+    """Serves Lookup, ListFolder and ListNames."""
 
-    def __init__(self, store: Store, sessions: Sessions, recalls: Recalls, clock: Clock) -> None:
+    def __init__(self, store: Store, sessions: Sessions, recalls: Recalls, pledges: Pledges, clock: Clock) -> None:
         self._store = store
         self._sessions = sessions
         self._recalls = recalls
+        self._pledges = pledges
         self._clock = clock
 
     def lookup(self, ctx: CallContext, request: Lookup) -> Attributes:
@@ -63,6 +66,33 @@ class Lookups:
         self._sessions.require(ctx.session)
         return listing
 
+    def list_names(self, ctx: CallContext, request: ListNames) -> FolderNames:
+        """Return all names of a folder with a pledge, or nothing. Raises: SessionExpired; what resolve() raises."""
+        self._sessions.require_some(ctx.session)
+        if not 1 <= request.limit <= LISTING_ENTRIES_MAX:
+            raise BadRequest(f"limit: expected 1 to {LISTING_ENTRIES_MAX}, got {request.limit}")
+        folder = self._store.read(lambda reader: _find_folder(reader, ctx, request))
+        if not self._pledges.give(ctx.session, folder):
+            return NOT_PLEDGED
+        # Only now: whatever is not in it yet has to wait for the pledge's end.
+        return self._store.read(lambda reader: _list_names(reader, ctx, request, folder))
+
+
+def _find_folder(reader: Reader, ctx: CallContext, request: ListFolder | ListNames) -> Ino:
+    """Return the folder that is to be listed. Raises: NotAFolder, AccessDenied, and what resolve() raises."""
+    folder = resolve(reader, ctx.caller, request.base, request.path)
+    if not folder.is_folder:
+        raise NotAFolder(request.path)
+    require_access(folder, ctx.caller, READ, request.path)
+    return folder.ino
+
+
+def _list_names(reader: Reader, ctx: CallContext, request: ListNames, folder: Ino) -> FolderNames:
+    if _find_folder(reader, ctx, request) != folder:
+        return NOT_PLEDGED  # the path leads elsewhere since
+    rows = reader.all("SELECT name FROM dentry WHERE parent = ? LIMIT ?", folder, request.limit + 1)
+    return FolderNames(True, tuple([name for (name,) in rows])) if len(rows) <= request.limit else NOT_PLEDGED
+
 
 def _look_up(reader: Reader, ctx: CallContext, request: Lookup) -> Attributes:
     return attributes(reader, resolve(reader, ctx.caller, request.base, request.path))
@@ -82,14 +112,11 @@ def list_folder(reader: Reader, ctx: CallContext, request: ListFolder) -> Listin
     """Return some entries of a folder; the cost grows with these only."""
     if not 1 <= request.limit <= LISTING_ENTRIES_MAX:
         raise BadRequest(f"limit: expected 1 to {LISTING_ENTRIES_MAX}, got {request.limit}")
-    folder = resolve(reader, ctx.caller, request.base, request.path)
-    if not folder.is_folder:
-        raise NotAFolder(request.path)
-    require_access(folder, ctx.caller, READ, request.path)
-    rows = reader.all(_ENTRIES, folder.ino, request.after, request.limit + 1)
+    folder = _find_folder(reader, ctx, request)
+    rows = reader.all(_ENTRIES, folder, request.after, request.limit + 1)
     more = len(rows) > request.limit
     del rows[request.limit :]
-    cuts = _cuts_of(reader, folder.ino, request.after, rows)
+    cuts = _cuts_of(reader, folder, request.after, rows)
     entries = tuple([Entry(row[0], attributes_of(Inode._make(row[1:]), cuts.get(row[1], ()))) for row in rows])
     return Listing(entries, more)
 

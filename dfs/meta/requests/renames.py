@@ -12,6 +12,7 @@ from dfs.meta.requests.names import is_empty
 from dfs.meta.requests.removal import Removal, touch_folder
 from dfs.meta.state.inodes import Inode, require_room_for_link
 from dfs.meta.state.paths import Place, is_below, locate
+from dfs.meta.state.pledges import Pledges
 from dfs.meta.state.store import Reader, Transaction
 
 RENAME_NOREPLACE: Final = 1
@@ -20,7 +21,8 @@ RENAME_NOREPLACE: Final = 1
 class Renames:
     """Renames."""
 
-    def __init__(self, removal: Removal, clock: Clock) -> None:
+    def __init__(self, removal: Removal, pledges: Pledges, clock: Clock) -> None:
+        self._pledges = pledges
         self._removal = removal
         self._clock = clock
 
@@ -48,6 +50,9 @@ class Renames:
             require_access(inode, ctx.caller, WRITE, request.path)  # its ".." changes
             if new.inode is None:
                 require_room_for_link(new.folder, request.new_path)
+        self._pledges.adds(tx, ctx.session, new.folder.ino)
+        if inode.is_folder:
+            self._pledges.moves(tx, ctx.session)
         return self._move(tx, old, new, inode)
 
     def _move(self, tx: Transaction, old: Place, new: Place, inode: Inode) -> Renamed:
