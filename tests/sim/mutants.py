@@ -57,6 +57,13 @@ MUTATIONS = (
         ("tests/unit/data/test_rebuild.py", "tests/unit/data/test_rebuild_history.py"),
     ),
     Mutation(
+        "a pledge that other sessions do not wait for",
+        "dfs/meta/state/pledges.py",
+        "                raise Pledged(until_s)\n",
+        "                pass\n",
+        ("tests/unit/meta/test_pledges.py",),
+    ),
+    Mutation(
         "reply lost, then repeated create",
         "dfs/meta/state/answers.py",
         "        if row is not None:\n",
@@ -259,8 +266,8 @@ MUTATIONS = (
     Mutation(
         "folder that is moved and not counted where it goes",
         "dfs/meta/requests/renames.py",
-        "        touch_folder(tx, new.folder.ino, now_ns, gained)\n",
-        "        touch_folder(tx, new.folder.ino, now_ns, 0)\n",
+        "            entered = touch_folder(tx, new.folder, now_ns, gained)\n",
+        "            entered = touch_folder(tx, new.folder, now_ns, 0)\n",
     ),
 )
 

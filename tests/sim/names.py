@@ -47,6 +47,8 @@ class Kind(enum.Enum):
     RENAME = "rename"
     READLINK = "readlink"
     LIST = "list"
+    LOOK = "look"
+    """Made by the kernel before it adds a name; only that there is none is noted, for that must be true."""
 
 
 class Refusal(Exception):
@@ -147,6 +149,10 @@ class Tree:
             raise Refusal("InvalidArgument")
         return node.maker
 
+    def look(self, path: str) -> None:
+        """Find out whether something stands at a path."""
+        self._existing(path)
+
     def entries(self, path: str) -> frozenset[Listed]:
         """Return the entries of a folder."""
         if path and self._existing(path) != FOLDER:
@@ -188,6 +194,7 @@ _WORK: dict[Kind, Callable[[Tree, NameOp], frozenset[Listed] | int | None]] = {
     Kind.RENAME: lambda tree, op: tree.rename(op.name, op.other),
     Kind.READLINK: lambda tree, op: tree.readlink(op.name),
     Kind.LIST: lambda tree, op: tree.entries(op.name),
+    Kind.LOOK: lambda tree, op: tree.look(op.name),
 }
 """Listings and readlink return what they see, the others None."""
 

@@ -33,6 +33,7 @@ from dfs.core.errors import (
 )
 from dfs.core.ids import NO_OP, NO_SESSION, ROOT_INO, OpId, SessionId
 from dfs.core.interfaces import ROOT_CALLER
+from dfs.core.limits import PLEDGE_S
 from dfs.core.locks import OFFSET_MAX, LockKind, LockOwner, LockRange
 from dfs.core.messages.inodes import Entry
 from dfs.core.messages.names import Lookup
@@ -47,6 +48,9 @@ from tests.sim.plan import NAMING, WHOLE_LOCKS, Do, Step
 FOLDER = b"/names"
 TYPES = {stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "link"}
 FLOCK_S_MAX = 3.0
+LOOKS = 3
+"""The second asks for all names; the third, a little later, is answered by the mount alone."""
+LOOKED_FOR = (Do.CREATE, Do.MKDIR, Do.SYMLINK, Do.LINK, Do.RENAME)
 REFUSALS = (AlreadyExists, NotFound, NotAFolder, IsAFolder, FolderNotEmpty, InvalidArgument, NotPermitted)
 """Answers that tell what stands where."""
 
@@ -325,7 +329,24 @@ class Program:
 
     # --- names -----------------------------------------------------------------------------------------------------------
 
+    def _look(self, ctx: Impatient, step: Step) -> None:
+        """Look for the name that is about to be added, as the kernel does, so often that the mount gets to know the folder."""
+        name = step.other or step.name
+        for number in range(LOOKS):
+            if number == LOOKS - 1:
+                self.baton.sleep(PLEDGE_S / 2)
+            op = NameOp(-step.number, Kind.LOOK, name, "", self._observed.stamps.next())
+            try:
+                self._fs.getattr(ctx, path_of(name))
+                return
+            except REFUSALS as error:
+                op.refusal, op.is_known, op.ended = type(error).__name__, True, self._observed.stamps.next()
+        if op.refusal == "NotFound":
+            self._observed.names.append(op)
+
     def _change_names(self, ctx: Impatient, step: Step) -> str:
+        if step.do in LOOKED_FOR and step.number % 2:
+            self._look(ctx, step)
         op = NameOp(step.number, Kind(step.do.value), step.name if step.do is not Do.LIST else _folder_of(step.name), step.other, 0)
         op.began, session = self._observed.stamps.next(), self._fs.session
         self._observed.names.append(op)

@@ -12,9 +12,9 @@ from dfs.core.messages.meta_methods import META_METHODS
 from dfs.core.peers import PeerKind
 
 FOR_CLIENTS = {
-    "meta": "open_session heartbeat assert_opens end_session lookup readlink list_folder list_names create open mkdir mknod symlink link "
-    "unlink rmdir rename set_attributes acquire truncate commit yield_grant close certify setxattr getxattr listxattr removexattr "
-    "lock unlock find_lock assert_locks statfs status",
+    "meta": "open_session heartbeat assert_opens end_session lookup readlink list_folder list_names create open mkdir mknod "
+    "symlink link unlink rmdir rename set_attributes acquire truncate commit yield_grant close certify setxattr getxattr listxattr "
+    "removexattr lock unlock find_lock assert_locks statfs status",
     "data": "put get mend sync count_blocks identify status",
 }
 
