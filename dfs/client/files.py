@@ -24,7 +24,7 @@ from dfs.client.metadata.whole_folders import WholeFolders
 from dfs.client.names import parent_of
 from dfs.client.writer import Writer
 from dfs.core.errors import BadHandle, FileTooLarge, Interrupted, InvalidArgument, StaleTicket
-from dfs.core.ids import Ino, OpId
+from dfs.core.ids import Ino, OpId, ServerIndex
 from dfs.core.interfaces import CallContext, Clock
 from dfs.core.limits import FILE_BYTES_MAX, RETRY_DELAY_S_MIN
 from dfs.core.messages.content import Commit, Opened
@@ -193,17 +193,22 @@ class Files:
             self._calls.commit(ctx, ino)
 
     def fsync(self, ctx: CallContext, number: int, servers: int) -> None:
-        """Make what was written survive a power cut of all machines (I1): first on all `servers` data servers, then at meta."""
+        """Make what was written survive a power cut of all machines (I1): first on the data servers, then at meta.
+
+        Who holds the grant knows how far the file reaches, whoever wrote it: servers without a block below that have nothing that
+        counts. Without the grant, all `servers` data servers are asked.
+        """
         handle = self._handles.get(number)
         ino = handle.ino
         if self._grants.unfinished(ino) is not None:
             with self._turns.hold(ctx, ino):
                 self._calls.finish(ctx, ino)
         held = self._grants.held(ino)
-        self._replication.sync(ctx, ino, servers)
         if held is None:
+            self._replication.sync(ctx, ino, map(ServerIndex, range(servers)))
             self._link.ask(ctx, Commit(nothing_held(ino)))
             return
+        self._replication.sync(ctx, ino, held.content.layout.servers_below(held.content.size_bytes))
         self._calls.record(ctx, held)
 
     def release(self, ctx: CallContext, number: int) -> None:

@@ -42,6 +42,12 @@ class Layout(NamedTuple):
         """Return the block that holds the byte at `offset`."""
         return BlockNo(offset // self.block_size)
 
+    def servers_below(self, size_bytes: int) -> tuple[ServerIndex, ...]:
+        """Return the servers that hold a replica of any block of a file of that size."""
+        blocks = -(-size_bytes // self.block_size)
+        count = min(blocks + 1, self.servers) if blocks else 0
+        return tuple([ServerIndex((self.start + number) % self.servers) for number in range(count)])
+
 
 def twin_of(server: ServerIndex, role: Role, servers: int) -> tuple[ServerIndex, Role]:
     """Return the server and the role that hold the other replica of all blocks that `server` holds in `role`."""

@@ -5,6 +5,7 @@ of four data servers with blocks of 512 bytes, with capabilities and without.
 from __future__ import annotations
 
 import stat
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -287,6 +288,22 @@ def test_listing_makes_one_call_per_4096_entries_and_the_stats_after_it_none(clu
 
 def test_fsync_reaches_every_data_server_once_and_then_meta(mount: Mount) -> None:
     handle = new_file(mount, b"/synced")
+    with mount.counting() as calls:
+        mount.fs.fsync(CTX, handle)
+    assert calls == {"Sync": 4, "Commit": 1}
+
+
+@pytest.mark.parametrize(("size_bytes", "servers"), [(0, 0), (1, 2), (512, 2), (513, 3), (1024, 3), (1025, 4), (4096, 4)])
+def test_fsync_by_the_holder_reaches_the_servers_that_have_a_block(mount: Mount, size_bytes: int, servers: int) -> None:
+    handle = new_file(mount, b"/synced-%d" % size_bytes, bytes(size_bytes))
+    with mount.counting() as calls:
+        mount.fs.fsync(CTX, handle)
+    assert calls == Counter({"Sync": servers, "Commit": 1})
+
+
+def test_fsync_without_the_grant_reaches_every_data_server(mount: Mount) -> None:
+    handle = new_file(mount, b"/given-back", b"x")
+    mount.fs.flush(CTX, handle)
     with mount.counting() as calls:
         mount.fs.fsync(CTX, handle)
     assert calls == {"Sync": 4, "Commit": 1}

@@ -7,7 +7,7 @@ full or read-only disk is the caller's error at once. Called by writer.py with t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from dfs.client.blocks.server_health import Purpose, ServerHealth
 from dfs.core.errors import (
@@ -79,9 +79,9 @@ class Replication:
             syncs = {server: Sync(put.ino) for server, put in puts.items()}
             self._reach_all(ctx, syncs, go_on, set(), needless=NotTrusted)
 
-    def sync(self, ctx: CallContext, ino: Ino, servers: int) -> None:
-        """Make all that is stored of an inode survive a power cut, on every server. Raises: Interrupted."""
-        self._reach_all(ctx, {ServerIndex(index): Sync(ino) for index in range(servers)}, lambda: None, set())
+    def sync(self, ctx: CallContext, ino: Ino, servers: Iterable[ServerIndex]) -> None:
+        """Make all that is stored of an inode on these servers survive a power cut. Raises: Interrupted."""
+        self._reach_all(ctx, {server: Sync(ino) for server in servers}, lambda: None, set())
 
     def wait_for_any_down(self, ctx: CallContext, servers: int) -> None:
         """If some of the servers are known to be down, wait until one of them is worth trying again. Raises: Interrupted."""

@@ -68,3 +68,10 @@ def test_files_of_one_folder_are_spread_over_all_servers() -> None:
     for number in range(4000):
         counts[start_for_path(b"/folder/file%d" % number, 4)] += 1
     assert all(900 < count < 1100 for count in counts)
+
+
+@given(LAYOUTS, st.integers(0, 20_000))
+def test_servers_below_a_size_are_those_with_a_replica_of_a_block_below_it(layout: Layout, size_bytes: int) -> None:
+    blocks = range(-(-size_bytes // layout.block_size))
+    assert set(layout.servers_below(size_bytes)) == {layout.server_of(BlockNo(number), role) for number in blocks for role in Role}
+    assert len(set(layout.servers_below(size_bytes))) == len(layout.servers_below(size_bytes))
