@@ -32,7 +32,7 @@ from dfs.core.contexts import PlainContext
 from dfs.core.errors import ClientRefused, EndReason, ExitCode, Interrupted, WrongServer
 from dfs.core.interfaces import EventSink
 from dfs.core.start_errors import PeerStartError
-from dfs.fusefs.binding import load_binding
+from dfs.fusefs.channels import open_channel
 from dfs.fusefs.mount_point import check_mount_point, check_own_mount_point, free_mount_point, show
 from dfs.fusefs.mounting import Mount
 from dfs.host.allocator import keep_freed_memory
@@ -81,7 +81,7 @@ def run_mount(plan: MountPlan, notify: Notify | None = None, begin_log: Callable
     Raises: MountPointError; PeerStartError if the servers are not there in time or belong to another file system; TlsFailed if
     they and this machine do not let each other in.
     """
-    binding = load_binding()
+    channel = open_channel(plan.fuse_channel())
     credentials = Credentials(plan.network, MOUNT)
     point = check_own_mount_point(plan.mount_point) if plan.takes_over else check_mount_point(plan.mount_point)
     begin_log(plan)
@@ -110,7 +110,7 @@ def run_mount(plan: MountPlan, notify: Notify | None = None, begin_log: Callable
         events=events,
     )
     mount = Mount(
-        binding=binding,
+        channel=channel,
         filesystem=filesystem,
         events=events,
         mount_point=point,

@@ -19,9 +19,9 @@ from dfs.cli.mount_helper.parameters import read_parameters
 from dfs.cli.mount_helper.source import find_source
 from dfs.cli.network_terms import NetworkTerms, network_terms, terms_of_address
 from dfs.core.config import Config, MetricsConfig, MountConfig
-from dfs.core.config_values import LogLevel
+from dfs.core.config_values import FuseChannel, LogLevel
 from dfs.core.start_errors import UsageError
-from dfs.fusefs.mounting import MountOptions
+from dfs.fusefs.mount_options import MountOptions
 from dfs.fusefs.operation_context import OperationTerms
 
 PROGRAM: Final = "dfs-mount"
@@ -79,6 +79,10 @@ class MountPlan:
         """Tell whether the mount shows how it is doing."""
         wish = self.wishes.shows_metrics
         return self.metrics.mount if wish is None else wish
+
+    def fuse_channel(self) -> FuseChannel:
+        """Return through what it talks with the kernel."""
+        return self.wishes.fuse_channel or self.mount.fuse_channel
 
     def attr_timeout_s(self) -> float:
         """Return how long attributes are believed."""

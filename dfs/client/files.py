@@ -31,6 +31,7 @@ from dfs.core.messages.content import Commit, Opened
 from dfs.core.messages.names import Create, Open
 from dfs.core.messages.requests import Change
 from dfs.core.messages.sessions import AssertOpens, OpenFile
+from dfs.core.records import Buffer
 
 
 class Files:
@@ -98,7 +99,7 @@ class Files:
             self._grants.adopt(expectation, opened.grant)
         file = OpenFile(opened.attributes.ino, ops[-1])
         self._reading.drop(file.ino)
-        handle = self._handles.add(file, path, wanted)
+        handle = self._handles.add(file, self._cache.shown_path(path), wanted)
         name = None if self._handles.alias(path) is not None else path
         if opened.is_new:
             self._cache.changed(asked, opened.attributes, name)
@@ -144,7 +145,7 @@ class Files:
                     pause(ctx, self._clock, RETRY_DELAY_S_MIN)  # meta is about to make the cut that the server was told of
                 view = newer
 
-    def write(self, ctx: CallContext, number: int, data: bytes, offset: int) -> int:
+    def write(self, ctx: CallContext, number: int, data: Buffer, offset: int) -> int:
         """Write all of `data`; to the end of the file, whatever `offset` says, if the handle was opened with O_APPEND."""
         handle = self._handles.get(number)
         if not handle.mode.write:

@@ -2,7 +2,8 @@
 
 Promises (design sections 5 and 6): what write() acknowledged is on both replicas; reads are verified; between mounts close-to-open
 holds. Every method takes the operation's context first and ends when that says so (I7); any number of threads may call at once.
-Paths are bytes that begin with a slash. Called by dfs/fusefs and by tests. Never knows of FUSE, sockets or threads.
+Paths are bytes that begin with a slash, or with an inode's number (metadata/inode_paths.py). Called by dfs/fusefs and by tests.
+Never knows of FUSE, sockets or threads.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from dfs.client.blocks.written_blocks import WrittenBlocks
 from dfs.client.files import Files
 from dfs.client.locks import Locks
 from dfs.client.measures import client_samples
-from dfs.client.metadata.attribute_cache import AttributeCache
+from dfs.client.metadata.attribute_cache import AttributeCache, Believed
 from dfs.client.metadata.clock_watch import ClockWatch
 from dfs.client.metadata.grant_calls import GrantCalls
 from dfs.client.metadata.grants import Grants
@@ -44,7 +45,7 @@ from dfs.client.writer import Writer
 from dfs.client.xattrs import Xattrs
 from dfs.core.contexts import GuardedContext, PlainContext
 from dfs.core.errors import DfsError, EndReason, Interrupted
-from dfs.core.ids import SessionId
+from dfs.core.ids import Ino, SessionId
 from dfs.core.interfaces import CallContext, Clock, DataServers, EventSink, MetaApi, Random, Task, Tasks
 from dfs.core.locks import LockOwner, LockRange
 from dfs.core.messages.cluster import Shape
@@ -54,6 +55,7 @@ from dfs.core.messages.inspection import FileSystemSpace, StatFileSystem
 from dfs.core.messages.locks import LockFound
 from dfs.core.metrics import Sample
 from dfs.core.permissions import require_access
+from dfs.core.records import Buffer
 
 LOG = logging.getLogger(__name__)
 
@@ -253,6 +255,10 @@ class FileSystem:
             return self._inodes.of(ctx, self._files.handle(handle).ino)
         return self._inodes.at(ctx, path)
 
+    def believed(self, ino: Ino, path: bytes) -> Believed:
+        """Return what may be shown of an inode, and of the name `path` of it, for a while without asking."""
+        return self._inodes.believed(ino, path)
+
     def written_bytes(self, ctx: CallContext, attributes: Attributes) -> int:
         """Return how many bytes of an inode are stored, holes not counted."""
         return self._written.bytes_of(ctx, attributes)
@@ -325,7 +331,7 @@ class FileSystem:
         """Return up to `size_bytes` bytes; fewer only at the end of the file. Raises: NoGoodCopy."""
         return self._files.read(ctx, handle, size_bytes, offset)
 
-    def write(self, ctx: CallContext, handle: int, data: bytes, offset: int) -> int:
+    def write(self, ctx: CallContext, handle: int, data: Buffer, offset: int) -> int:
         """Write all of `data` (for an O_APPEND handle at the file's end) to both replicas; return its length."""
         return self._files.write(ctx, handle, data, offset)
 

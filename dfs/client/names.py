@@ -142,7 +142,8 @@ class Names:
         asked = self._cache.moment()
         with self._folders.adding(new_path):
             renamed = self._link.change(ctx, lambda op: Rename(op, *self._inodes.place(path), *self._inodes.place(new_path), flags))
-        if renamed.is_folder:
+        # Names in a folder that is called by its number stay where they are when the folder moves.
+        if renamed.is_folder and path.startswith(b"/"):
             self._folders.forget_all()
             self._cache.forget_all_names()
             self._cache.forget_attributes(renamed.ino)

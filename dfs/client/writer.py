@@ -42,7 +42,7 @@ class Writer:
         self._reader = reader
         self._replication = replication
 
-    def write(self, ctx: CallContext, ino: Ino, path: bytes, data: bytes, offset: int | None) -> int:
+    def write(self, ctx: CallContext, ino: Ino, path: bytes, data: Buffer, offset: int | None) -> int:
         """Write all of `data` at `offset`, or at the end of the file for None; return its length.
 
         Raises: Interrupted, NoSpace, ReadOnly, FileTooLarge, StaleFile, NoGoodCopy.
@@ -62,7 +62,7 @@ class Writer:
                     # Meta has settled what the lost session wrote, maybe with this very append in it: twice would be wrong.
                     raise Interrupted(EndReason.LEASE_LOST.value)
 
-    def _is_written(self, ctx: CallContext, held: Held, path: bytes, data: bytes, start: int, reached: set[ServerIndex]) -> bool:
+    def _is_written(self, ctx: CallContext, held: Held, path: bytes, data: Buffer, start: int, reached: set[ServerIndex]) -> bool:
         """Try once under this grant. Result: False if the grant was lost or had to be given back: get it again.
 
         Arguments: `reached`: the servers that may have stored something are added.
@@ -127,7 +127,7 @@ class Writer:
                 self._grants.mark_junk(held.ino, held.session)
         return is_acknowledged
 
-    def _merge(self, ctx: CallContext, held: Held, path: bytes, data: bytes, start: int) -> tuple[BlockNo, Buffer]:
+    def _merge(self, ctx: CallContext, held: Held, path: bytes, data: Buffer, start: int) -> tuple[BlockNo, Buffer]:
         """Return the first block and the bytes to store from its beginning: partial blocks are filled up with what stands there."""
         layout, size = held.content.layout, held.content.size_bytes
         block_size = layout.block_size

@@ -14,6 +14,7 @@ from typing import Final
 
 from dfs.core.config_values import (
     NO_NETWORKS,
+    FuseChannel,
     LogLevel,
     Network,
     number_up_to,
@@ -21,6 +22,7 @@ from dfs.core.config_values import (
     parse_block_size,
     parse_file,
     parse_folder,
+    parse_fuse_channel,
     parse_level,
     parse_name,
     parse_networks,
@@ -218,6 +220,14 @@ class MountConfig:
             number_up_to(SHUTDOWN_GRACE_S_MAX, "seconds"),
             "How long a write may still wait for a server when the machine or the mount is told to stop; then it fails.",
             is_live=True,
+        ),
+    )
+    fuse_channel: FuseChannel = field(
+        default=FuseChannel.FUSEPY,
+        metadata=_key(
+            "fusepy or own",
+            parse_fuse_channel,
+            "How a mount talks with the kernel: by libfuse 2, or by itself, which is faster and new.",
         ),
     )
 

@@ -35,6 +35,15 @@ class LogLevel(enum.StrEnum):
     ERROR = "error"
 
 
+class FuseChannel(enum.StrEnum):
+    """Through what a mount talks with the kernel."""
+
+    FUSEPY = "fusepy"
+    """The module fusepy, over libfuse 2."""
+    OWN = "own"
+    """/dev/fuse itself."""
+
+
 def parse_name(text: str) -> str:
     """Return a name that is safe in messages, unit names and file names."""
     if not _NAME.fullmatch(text):
@@ -115,6 +124,14 @@ def parse_networks(text: str) -> str:
     if not 0 < len(networks) <= NETWORKS_MAX:
         raise Unfit(f"none, or at most {NETWORKS_MAX} networks such as 10.0.0.0/8, with commas between")
     return ", ".join(networks)
+
+
+def parse_fuse_channel(text: str) -> FuseChannel:
+    """Return a channel to the kernel."""
+    try:
+        return FuseChannel(text)
+    except ValueError:
+        raise Unfit(f"one of {', '.join(FuseChannel)}") from None
 
 
 def parse_level(text: str) -> LogLevel:

@@ -1,4 +1,5 @@
-"""What the FUSE boundary asks of the client service: one method per system call, paths as bytes that begin with a slash.
+"""What the FUSE boundary asks of the client service: one method per system call, paths as bytes that begin with a slash or with the
+number of an inode (dfs/client/metadata/inode_paths.py).
 
 `dfs.client.filesystem.FileSystem` is it; tests/harness/memory_filesystem.py is its twin for tests of this package alone. Methods
 raise DfsError leaves, wait only while `ctx.cancelled()` allows it, and may be called by any number of threads at once.
@@ -9,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
+from dfs.client.metadata.attribute_cache import Believed
+from dfs.core.ids import Ino
 from dfs.core.interfaces import CallContext
 from dfs.core.locks import LockOwner, LockRange
 from dfs.core.messages.inodes import AttributeChanges, Attributes, Entry
 from dfs.core.messages.inspection import FileSystemSpace
 from dfs.core.messages.locks import LockFound
+from dfs.core.records import Buffer
 
 
 class FileSystemApi(Protocol):
@@ -21,6 +25,9 @@ class FileSystemApi(Protocol):
 
     def getattr(self, ctx: CallContext, path: bytes, handle: int | None) -> Attributes:
         """Return the attributes of the inode at `path`, or of the one that `handle` has open."""
+
+    def believed(self, ino: Ino, path: bytes) -> Believed:
+        """Return what may be shown of an inode, and of the name `path` of it, for a while without asking."""
 
     def written_bytes(self, ctx: CallContext, attributes: Attributes) -> int:
         """Return how many bytes of an inode are stored, holes not counted."""
@@ -52,8 +59,8 @@ class FileSystemApi(Protocol):
     def rmdir(self, ctx: CallContext, path: bytes) -> object:
         """Remove an empty folder."""
 
-    def rename(self, ctx: CallContext, path: bytes, new_path: bytes) -> object:
-        """Rename, replacing what stands at `new_path`."""
+    def rename(self, ctx: CallContext, path: bytes, new_path: bytes, flags: int = 0) -> object:
+        """Rename, replacing what stands at `new_path` unless `flags` (those of renameat2) has RENAME_NOREPLACE."""
 
     def setattr(self, ctx: CallContext, path: bytes, changes: AttributeChanges) -> object:
         """Change mode, owner or times."""
@@ -65,13 +72,16 @@ class FileSystemApi(Protocol):
         """Create a regular file (O_EXCL: only a new one), open it, return a handle."""
 
     def open(self, ctx: CallContext, path: bytes, flags: int) -> int:
-        """Open a regular file, return a handle."""
+        """Open a regular file, return a handle. O_TRUNC empties what is opened for writing."""
 
     def read(self, ctx: CallContext, handle: int, size_bytes: int, offset: int) -> bytes:
         """Return up to `size_bytes` bytes; fewer only at the end of the file."""
 
-    def write(self, ctx: CallContext, handle: int, data: bytes, offset: int) -> int:
-        """Write all of `data` (for an O_APPEND handle at the file's end) to both replicas; return its length."""
+    def write(self, ctx: CallContext, handle: int, data: Buffer, offset: int) -> int:
+        """Write all of `data` (for an O_APPEND handle at the file's end) to both replicas; return its length.
+
+        `data` is read until this returns, and not afterwards.
+        """
 
     def fallocate(self, ctx: CallContext, handle: int, mode: int, offset: int, length: int) -> object:
         """Check for room, or make zeros, as the system call says of `mode`."""

@@ -1,7 +1,7 @@
 """A mount from its beginning to its end, in bounded time (I7).
 
-Owns libfuse's options and the thread that holds libfuse's loop. The loop has a thread of its own so that the main thread stays
-free for signals: libfuse blocks the thread that runs it, and Python's signal handlers run in the main thread only. The file system
+Owns the thread that runs the channel to the kernel, which is one of its own so that the main thread stays free for signals: a
+channel blocks the thread that runs it, and Python's signal handlers run in the main thread only. The file system
 may also be unmounted from outside (`fusermount -u`, `umount`); then the loop ends by itself. Composed by dfs/cli/mount.py; never
 starts or stops the client service.
 """
@@ -14,7 +14,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import FrameType
 from typing import Final
 
@@ -23,18 +23,15 @@ from dfs.core.interfaces import EventSink
 from dfs.core.meters import CallMeter
 from dfs.core.metrics import OPERATION_BYTES, OPERATION_SECONDS, OPERATIONS, OPERATIONS_UNDER_WAY, Sample
 from dfs.core.start_errors import MountPointError
-from dfs.fusefs.binding import NAME_ENCODING, Binding
 from dfs.fusefs.filesystem_api import FileSystemApi
+from dfs.fusefs.mount_options import MountOptions
 from dfs.fusefs.mount_point import check_mount_point, find_device, free_mount_point, is_device_mounted, show, unmount
-from dfs.fusefs.operation_context import HARD, OperationContexts, OperationTerms
-from dfs.fusefs.operations import IO_SIZE_BYTES, Operations
-from dfs.fusefs.page_cache import PageCache, opener_below
+from dfs.fusefs.operation_context import OperationContexts
 from dfs.fusefs.self_call import ask
+from dfs.fusefs.serving import WAKE_SIGNAL, Channel, Served
 
 LOG = logging.getLogger(__name__)
 
-WAKE_SIGNAL: Final = signal.SIGUSR2
-"""Interrupts libfuse's wait, so that it sees that it should end; the handler does nothing."""
 WAKE_INTERVAL_S: Final = 0.1
 MOUNT_TIMEOUT_S: Final = 10.0
 UNMOUNT_TIMEOUT_S: Final = 2.0
@@ -44,76 +41,20 @@ END_TIMEOUT_S: Final = 5.0
 """For operations in progress to notice that the mount ends."""
 
 
-@dataclass(frozen=True, slots=True)
-class MountOptions:
-    """What can be chosen about a mount."""
+class _Kernel:
+    """Whether the kernel has connected."""
 
-    source: str
-    """What `mount` and `df` show as device."""
-    allow_other: bool
-    """Whether other users than the one who mounts may use it."""
-    flags: tuple[str, ...] = ()
-    """Options of mount(8) that the kernel minds: "ro", "noexec", ... Without "suid" and "dev" it honours neither."""
-    is_freed_on_crash: bool = False
-    """Whether the mount point is freed when this process dies, rather than left to answer with errors."""
-    takes_over: bool = False
-    """Whether the mount point is this file system's whatever has come upon it: what a dead client left there is taken away at the
-    last moment, so that nobody writes below it, and what somebody wrote there all the same is hidden and told.
-    """
-    terms: OperationTerms = HARD
-    shutdown_grace_s: float = 0.0
-    """How long operations in progress may go on when the mount or the machine is told to end."""
-
-
-def to_libfuse(options: MountOptions) -> dict[str, str | int | bool]:
-    """Return libfuse's options.
-
-    The kernel keeps no attributes or names by itself: a fresh open must see the size that another mount just wrote. The
-    client's own cache knows when to ask. hard_remove stays off: it breaks fstat of an open file that is unlinked.
-    """
-    flags: dict[str, str | int | bool] = dict.fromkeys(options.flags, True)
-    return flags | {
-        "fsname": os.fsencode(options.source).decode(NAME_ENCODING).replace(",", "\\,"),
-        "subtype": "dfs",
-        "allow_other": options.allow_other,
-        "auto_unmount": options.is_freed_on_crash,
-        "nonempty": options.takes_over,
-        "default_permissions": True,
-        "use_ino": True,
-        "big_writes": True,
-        "max_read": IO_SIZE_BYTES,
-        "max_write": IO_SIZE_BYTES,
-        "max_readahead": IO_SIZE_BYTES,
-        "attr_timeout": 0,
-        "entry_timeout": 0,
-        "negative_timeout": 0,
-    }
-
-
-class _Session:
-    """libfuse's session with the kernel, from init to destroy: told to exit only while it exists, for then it is freed."""
-
-    def __init__(self, binding: Binding, changed: threading.Condition) -> None:
-        self.binding = binding
-        self.begun = False
+    def __init__(self, changed: threading.Condition) -> None:
+        self.is_connected = False
         self._changed = changed
-        self._address: int | None = None
 
     def begin(self) -> None:
-        address = self.binding.session()
         with self._changed:
-            self._address = address
-            self.begun = True
+            self.is_connected = True
             self._changed.notify_all()
 
     def end(self) -> None:
-        with self._changed:
-            self._address = None
-
-    def exit(self) -> None:
-        with self._changed:
-            if self._address is not None:
-                self.binding.exit(self._address)
+        """run() is about to return."""
 
 
 class Mount:
@@ -122,7 +63,7 @@ class Mount:
     def __init__(
         self,
         *,
-        binding: Binding,
+        channel: Channel,
         filesystem: FileSystemApi,
         events: EventSink,
         mount_point: bytes,
@@ -132,13 +73,14 @@ class Mount:
     ) -> None:
         """Prepare; nothing is mounted yet.
 
-        Arguments: libfuse, what answers, where bugs are reported, a folder, the options, how request identifiers begin, and what to
-        call (on another thread) once nothing is mounted any more.
+        Arguments: the way to the kernel, what answers, where bugs are reported, a folder, the options, how request identifiers
+        begin, and what to call (on another thread) once nothing is mounted any more.
         """
         self._on_end = on_end
         self._changed = threading.Condition()
-        self._session = _Session(binding, self._changed)
-        self._contexts = OperationContexts(binding, request_prefix, terms=options.terms)
+        self._channel = channel
+        self._kernel = _Kernel(self._changed)
+        self._contexts = OperationContexts(channel, request_prefix, terms=options.terms)
         self._meter = CallMeter(threading.Lock())
         self._filesystem = filesystem
         self._events = events
@@ -155,8 +97,8 @@ class Mount:
         signal.signal(WAKE_SIGNAL, _ignore)
         self._thread.start()
         with self._changed:
-            self._changed.wait_for(lambda: self._session.begun or self._ended, MOUNT_TIMEOUT_S)
-            begun, failure = self._session.begun, self._failure
+            self._changed.wait_for(lambda: self._kernel.is_connected or self._ended, MOUNT_TIMEOUT_S)
+            begun, failure = self._kernel.is_connected, self._failure
         if not begun and failure is not None and not isinstance(failure, RuntimeError):
             raise failure
         if not begun:
@@ -212,7 +154,7 @@ class Mount:
     def stop(self) -> bool:
         """Unmount: in order if no file is open, else after `shutdown_grace_s`, ending operations in progress with EIO.
 
-        Result: whether libfuse's threads have ended, so that the client service may be stopped.
+        Result: whether the channel's threads have ended, so that the client service may be stopped.
         """
         if self.wait(0):
             return True
@@ -234,31 +176,20 @@ class Mount:
             continue
 
     def _end_loop(self) -> bool:
-        """Tell libfuse to end, until it has; it then unmounts lazily by itself."""
-        self._session.exit()
+        """Tell the channel to end, until it has; it then unmounts lazily by itself."""
         for _ in range(int(END_TIMEOUT_S / WAKE_INTERVAL_S)):
             if self.wait(0):
                 return True
-            # The signal may come just before the loop begins to wait: say it again.
-            signal.pthread_kill(self._thread.ident or 0, WAKE_SIGNAL)
+            self._channel.exit()
             if self.wait(WAKE_INTERVAL_S):
                 return True
         return False
 
-    def _operations(self) -> Operations:
-        return Operations(
-            filesystem=self._filesystem,
-            contexts=self._contexts,
-            events=self._events,
-            connection=self._session,
-            pages=PageCache(opener_below(self._mount_point)),
-            meter=self._meter,
-        )
-
     def _run(self) -> None:
         failure: Exception | None = None
         try:
-            self._session.binding.run(self._operations(), self._mount_point, to_libfuse(self._options))
+            served = Served(self._filesystem, self._contexts, self._events, self._meter, self._kernel)
+            self._channel.run(served, self._mount_point, self._options)
         except Exception as error:  # noqa: BLE001 - start() raises it on the main thread
             failure = error
         finally:

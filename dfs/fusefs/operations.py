@@ -17,6 +17,7 @@ import os
 import re
 import stat
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
@@ -28,6 +29,7 @@ from dfs.core.locks import OFFSET_MAX, LockKind, LockOwner, LockRange
 from dfs.core.messages.inodes import AttributeChanges, Attributes
 from dfs.core.messages.locks import LockFound
 from dfs.core.meters import OK, CallMeter
+from dfs.core.records import Buffer
 from dfs.fusefs.binding import NAME_ENCODING, UTIME_NOW, UTIME_OMIT, AddEntry, FileInfo, SetTime, Space, Stat
 from dfs.fusefs.errno_table import to_os_error
 from dfs.fusefs.filesystem_api import FileSystemApi
@@ -46,6 +48,8 @@ IO_SIZE_BYTES: Final = 128 << 10
 STAT_BLOCK_BYTES: Final = 512
 """Unit of st_blocks, whatever the file system's block size."""
 NS_PER_S: Final = 10**9
+Name = str | bytes
+"""fusepy says text, whose characters are the bytes; the channel of our own says bytes."""
 INODES_FREE: Final = 1 << 40
 """What statfs tells: inode numbers do not run out."""
 
@@ -107,7 +111,7 @@ class Operations:
         with WorkingOn(ctx.request_id):
             try:
                 LOG.debug("%s", operation)
-                answer = getattr(self, operation)(ctx, *arguments)
+                answer = self._method(operation)(ctx, *arguments)
                 if operation == "read":
                     size_bytes = len(answer)
                 elif operation == "write":
@@ -122,17 +126,20 @@ class Operations:
                 self._contexts.finish(ctx)
                 self._meter.note((operation,), result, time.perf_counter() - began_s, size_bytes)
 
+    def _method(self, operation: str) -> Callable[..., Any]:
+        return getattr(self, operation)  # type: ignore[no-any-return]
+
     # --- the mount ------------------------------------------------------------------------------------------------------
 
-    def init(self, ctx: OperationContext, path: str) -> None:
+    def init(self, ctx: OperationContext, path: Name) -> None:
         """The kernel is connected; it sends the first operations once this returns."""
         self._connection.begin()
 
-    def destroy(self, ctx: OperationContext, path: str) -> None:
+    def destroy(self, ctx: OperationContext, path: Name) -> None:
         """The kernel is gone; libfuse is about to free its session."""
         self._connection.end()
 
-    def statfs(self, ctx: OperationContext, path: str) -> Space:
+    def statfs(self, ctx: OperationContext, path: Name) -> Space:
         """Show space in units of the largest request."""
         space = self._filesystem.statfs(ctx)
         free = space.free_bytes // IO_SIZE_BYTES
@@ -150,46 +157,48 @@ class Operations:
 
     # --- names ----------------------------------------------------------------------------------------------------------
 
-    def getattr(self, ctx: OperationContext, path: str | None, info: FileInfo | None) -> Stat:
+    def getattr(self, ctx: OperationContext, path: Name | None, info: FileInfo | None) -> Stat:
         """Return what stat and fstat show."""
-        attributes = self._filesystem.getattr(ctx, _name(path), None if info is None else info.fh)
+        return self._shown(ctx, self._filesystem.getattr(ctx, _name(path), None if info is None else info.fh))
+
+    def _shown(self, ctx: OperationContext, attributes: Attributes) -> Stat:
         if not attributes.is_sparse:
             return to_stat(attributes)
         return to_stat(attributes)._replace(blocks=_stat_blocks(self._filesystem.written_bytes(ctx, attributes)))
 
-    def access(self, ctx: OperationContext, path: str, mode: int) -> None:
+    def access(self, ctx: OperationContext, path: Name, mode: int) -> None:
         """Check what the caller may do; the kernel asks only where it does not check permissions itself."""
         self._filesystem.access(ctx, _name(path), mode)
 
-    def readlink(self, ctx: OperationContext, path: str) -> str:
+    def readlink(self, ctx: OperationContext, path: Name) -> str:
         """Return a symbolic link's target."""
         return self._filesystem.readlink(ctx, _name(path)).decode(NAME_ENCODING)
 
-    def mkdir(self, ctx: OperationContext, path: str, mode: int) -> None:
+    def mkdir(self, ctx: OperationContext, path: Name, mode: int) -> None:
         """Create a folder."""
         self._filesystem.mkdir(ctx, _name(path), mode)
 
-    def mknod(self, ctx: OperationContext, path: str, mode: int, rdev: int) -> None:
+    def mknod(self, ctx: OperationContext, path: Name, mode: int, rdev: int) -> None:
         """Create a fifo, a socket, a device or, without O_CREAT, a regular file."""
         self._filesystem.mknod(ctx, _name(path), mode, rdev)
 
-    def symlink(self, ctx: OperationContext, path: str, target: str) -> None:
+    def symlink(self, ctx: OperationContext, path: Name, target: Name) -> None:
         """Create a symbolic link: `path` will point to `target`."""
         self._filesystem.symlink(ctx, _name(path), _name(target))
 
-    def link(self, ctx: OperationContext, new_path: str, path: str) -> None:
+    def link(self, ctx: OperationContext, new_path: Name, path: Name) -> None:
         """Give an inode a further name; fusepy hands the new name over first."""
         self._filesystem.link(ctx, _name(path), _name(new_path))
 
-    def unlink(self, ctx: OperationContext, path: str) -> None:
+    def unlink(self, ctx: OperationContext, path: Name) -> None:
         """Remove a name; also libfuse's last word on a hidden file."""
         self._filesystem.unlink(ctx, _name(path))
 
-    def rmdir(self, ctx: OperationContext, path: str) -> None:
+    def rmdir(self, ctx: OperationContext, path: Name) -> None:
         """Remove an empty folder."""
         self._filesystem.rmdir(ctx, _name(path))
 
-    def rename(self, ctx: OperationContext, path: str, new_path: str) -> None:
+    def rename(self, ctx: OperationContext, path: Name, new_path: Name) -> None:
         """Rename, or do what libfuse means by renaming to a hidden name: unlinked, but still open."""
         old, new = _name(path), _name(new_path)
         if is_hiding(old, new):
@@ -202,40 +211,40 @@ class Operations:
 
     # --- attributes -----------------------------------------------------------------------------------------------------
 
-    def chmod(self, ctx: OperationContext, path: str, mode: int) -> None:
+    def chmod(self, ctx: OperationContext, path: Name, mode: int) -> None:
         """Change permission bits."""
         self._filesystem.setattr(ctx, _name(path), AttributeChanges(mode=stat.S_IMODE(mode)))
 
-    def chown(self, ctx: OperationContext, path: str, uid: int, gid: int) -> None:
+    def chown(self, ctx: OperationContext, path: Name, uid: int, gid: int) -> None:
         """Change owners; -1 leaves one as it is."""
         changes = AttributeChanges(uid=None if uid == -1 else uid, gid=None if gid == -1 else gid)
         self._filesystem.setattr(ctx, _name(path), changes)
 
-    def utimens(self, ctx: OperationContext, path: str, atime: SetTime, mtime: SetTime) -> None:
+    def utimens(self, ctx: OperationContext, path: Name, atime: SetTime, mtime: SetTime) -> None:
         """Change time stamps."""
         self._filesystem.setattr(ctx, _name(path), to_changes(atime, mtime))
 
-    def truncate(self, ctx: OperationContext, path: str | None, size_bytes: int, info: FileInfo | None = None) -> None:
+    def truncate(self, ctx: OperationContext, path: Name | None, size_bytes: int, info: FileInfo | None = None) -> None:
         """Set the size, by name or by handle."""
         self._filesystem.truncate(ctx, _name(path), size_bytes, None if info is None else info.fh)
 
     # --- files ----------------------------------------------------------------------------------------------------------
 
-    def create(self, ctx: OperationContext, path: str, mode: int, info: FileInfo) -> None:
+    def create(self, ctx: OperationContext, path: Name, mode: int, info: FileInfo) -> None:
         """Create and open, for a name that the kernel did not find."""
         name = _name(path)
         self._note_open(ctx, info, name, self._filesystem.create(ctx, name, stat.S_IMODE(mode), info.flags))
 
-    def open(self, ctx: OperationContext, path: str, info: FileInfo) -> None:
+    def open(self, ctx: OperationContext, path: Name, info: FileInfo) -> None:
         """Open an existing regular file."""
         name = _name(path)
         self._note_open(ctx, info, name, self._filesystem.open(ctx, name, info.flags))
 
-    def read(self, ctx: OperationContext, path: str | None, size_bytes: int, offset: int, info: FileInfo) -> bytes:
+    def read(self, ctx: OperationContext, path: Name | None, size_bytes: int, offset: int, info: FileInfo) -> bytes:
         """Return bytes for a program or for the kernel's read-ahead."""
         return self._filesystem.read(ctx, info.fh, size_bytes, offset)
 
-    def write(self, ctx: OperationContext, path: str | None, data: bytes, offset: int, info: FileInfo) -> int:
+    def write(self, ctx: OperationContext, path: Name | None, data: Buffer, offset: int, info: FileInfo) -> int:
         """Write for a program, or write a shared mapping back."""
         with self._writes.writing(info.fh):
             return self._filesystem.write(ctx, info.fh, data, offset)
@@ -245,15 +254,15 @@ class Operations:
         with self._writes.writing(info.fh):
             self._filesystem.fallocate(ctx, info.fh, mode, offset, length)
 
-    def flush(self, ctx: OperationContext, path: str | None, info: FileInfo) -> None:
+    def flush(self, ctx: OperationContext, path: Name | None, info: FileInfo) -> None:
         """Make the writes visible: a descriptor of an open file is being closed."""
         self._filesystem.flush(ctx, info.fh)
 
-    def fsync(self, ctx: OperationContext, path: str | None, data_only: int, info: FileInfo) -> None:
+    def fsync(self, ctx: OperationContext, path: Name | None, data_only: int, info: FileInfo) -> None:
         """Make the writes durable; data_only (fdatasync) makes no difference, the size belongs to the data."""
         self._filesystem.fsync(ctx, info.fh)
 
-    def release(self, ctx: OperationContext, path: str | None, info: FileInfo) -> None:
+    def release(self, ctx: OperationContext, path: Name | None, info: FileInfo) -> None:
         """Forget a handle: its last descriptor is closed, and nobody waits for this."""
         self._writes.note_release(info.fh)
         self._pages.note_release(info.fh)
@@ -264,31 +273,33 @@ class Operations:
         finally:
             self._filesystem.release(ctx, info.fh)
 
-    def _note_open(self, ctx: OperationContext, info: FileInfo, path: bytes, handle: int) -> None:
+    def _note_open(self, ctx: OperationContext, info: FileInfo, path: bytes, handle: int) -> Attributes:
         info.fh = handle
-        ino = self._filesystem.getattr(ctx, b"", handle).ino
+        attributes = self._filesystem.getattr(ctx, b"", handle)
+        ino = attributes.ino
         keeps_pages = self._writes.note_open(handle, ino)
         version = self._filesystem.content_version(ctx, handle)
         self._pages.note_open(handle, ino, path, version, is_fresh=not keeps_pages)
         info.keep_cache = int(keeps_pages)
+        return attributes
 
     # --- extended attributes ----------------------------------------------------------------------------------------------
 
-    def getxattr(self, ctx: OperationContext, path: str, name: bytes) -> bytes:
+    def getxattr(self, ctx: OperationContext, path: Name, name: bytes) -> bytes:
         """Return a value; that of ALIVE is an answer of this mount, not of a file."""
         if name == ALIVE:
             return b"%d" % self._filesystem.check()
         return self._filesystem.getxattr(ctx, _name(path), name)
 
-    def listxattr(self, ctx: OperationContext, path: str) -> tuple[bytes, ...]:
+    def listxattr(self, ctx: OperationContext, path: Name) -> tuple[bytes, ...]:
         """Return the names."""
         return self._filesystem.listxattr(ctx, _name(path))
 
-    def setxattr(self, ctx: OperationContext, path: str, name: bytes, value: bytes, flags: int) -> None:
+    def setxattr(self, ctx: OperationContext, path: Name, name: bytes, value: bytes, flags: int) -> None:
         """Set a value."""
         self._filesystem.setxattr(ctx, _name(path), name, value, flags)
 
-    def removexattr(self, ctx: OperationContext, path: str, name: bytes) -> None:
+    def removexattr(self, ctx: OperationContext, path: Name, name: bytes) -> None:
         """Remove an attribute."""
         self._filesystem.removexattr(ctx, _name(path), name)
 
@@ -322,7 +333,7 @@ class Operations:
 
     # --- open folders ----------------------------------------------------------------------------------------------------
 
-    def opendir(self, ctx: OperationContext, path: str) -> int:
+    def opendir(self, ctx: OperationContext, path: Name) -> int:
         """Remember a folder that will be listed."""
         name = _name(path)
         itself = to_stat(self._filesystem.getattr(ctx, name, None))
@@ -340,11 +351,11 @@ class Operations:
             if not add_entry(entry.name, to_stat(entry.attributes)):
                 break
 
-    def fsyncdir(self, ctx: OperationContext, path: str | None, data_only: int, number: int) -> None:
+    def fsyncdir(self, ctx: OperationContext, path: Name | None, data_only: int, number: int) -> None:
         """Do nothing more: a folder's changes are as durable as they get before each is answered."""
         self._folder(number)
 
-    def releasedir(self, ctx: OperationContext, path: str | None, number: int) -> None:
+    def releasedir(self, ctx: OperationContext, path: Name | None, number: int) -> None:
         """Forget an open folder."""
         self._folders.pop(number, None)
 
@@ -361,8 +372,10 @@ class Operations:
                 self._folders[number] = replace(folder, path=new + folder.path[len(old) :])
 
 
-def _name(path: str | None) -> bytes:
+def _name(path: Name | None) -> bytes:
     """Return the bytes of a name; libfuse gives none where a handle says enough."""
+    if isinstance(path, bytes):
+        return path
     return b"" if path is None else path.encode(NAME_ENCODING)
 
 

@@ -1,8 +1,9 @@
 """The kernel's pages of open files, which go stale when another mount changes a file without changing its size.
 
 Close-to-open leaves that to the next open, which drops the pages. Who locks a file reads what the last holder wrote without opening
-it anew; so when a lock was granted on a file that another mount has changed since the pages were last dropped, it is opened and
-closed on the own mount, by a helper thread, before the lock is answered (design section 10). Called by operations.py.
+it anew; so when a lock was granted on a file that another mount has changed since the pages were last dropped, the kernel is made
+to drop them before the lock is answered (design section 10). That may wait for reads and writes of the file, so a helper thread
+does it: with libfuse by opening and closing the file on the own mount, else by a notice to the kernel. Called by operations.py.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ from dfs.core.interfaces import POLL_S, CallContext, raise_if_cancelled
 LOG = logging.getLogger(__name__)
 
 Version = tuple[int, ...]
-OpenAndClose = Callable[[bytes, int], None]
+DropPages = Callable[[bytes, int], None]
 """Called with a path of the mount and the inode that must be found there."""
 
 
 class PageCache:
     """Which content of each open file the kernel's pages may be from."""
 
-    def __init__(self, open_and_close: OpenAndClose) -> None:
-        self._open_and_close = open_and_close
+    def __init__(self, drop_pages: DropPages) -> None:
+        self._drop_pages = drop_pages
         self._mutex = threading.Lock()
         self._paths: dict[int, tuple[int, bytes]] = {}
         """Handle -> inode and path."""
@@ -65,24 +66,29 @@ class PageCache:
             ino, path = self._paths[handle]
             if self._versions.get(ino) == version:
                 return
-        helper = threading.Thread(target=self._open, args=(path, ino), name="dfs-drop-pages", daemon=True)
-        helper.start()
-        while helper.is_alive():
-            raise_if_cancelled(ctx)
-            helper.join(POLL_S)
+        run_beside(ctx, lambda: self._drop(path, ino))
         with self._mutex:
             if ino in self._users:
                 self._versions[ino] = version
 
-    def _open(self, path: bytes, ino: int) -> None:
+    def _drop(self, path: bytes, ino: int) -> None:
         try:
-            self._open_and_close(path, ino)
+            self._drop_pages(path, ino)
         except OSError as error:
             # Renamed by another mount, or no right to open it: the pages stay until the program opens the file again.
             LOG.info("cached pages of inode %d can't be dropped: %s", ino, error.strerror)
 
 
-def opener_below(mount_point: bytes) -> OpenAndClose:
+def run_beside(ctx: CallContext, work: Callable[[], None]) -> None:
+    """Do by a thread of its own what may have to wait for another operation of this mount. Raises: Interrupted."""
+    helper = threading.Thread(target=work, name="dfs-drop-pages", daemon=True)
+    helper.start()
+    while helper.is_alive():
+        raise_if_cancelled(ctx)
+        helper.join(POLL_S)
+
+
+def opener_below(mount_point: bytes) -> DropPages:
     """Return what opens and closes files of the file system mounted at `mount_point`."""
 
     def open_and_close(path: bytes, ino: int) -> None:

@@ -17,7 +17,8 @@ import time
 from typing import Any, Final
 
 from dfs.fusefs.binding import NAME_ENCODING, AddEntry, FileInfo, SetTime, Space, Stat, load_binding
-from dfs.fusefs.mounting import MountOptions, to_libfuse
+from dfs.fusefs.libfuse_channel import to_libfuse
+from dfs.fusefs.mount_options import MountOptions
 from dfs.fusefs.operations import IO_SIZE_BYTES
 
 ZEROS: Final = bytes(IO_SIZE_BYTES)

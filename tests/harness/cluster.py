@@ -20,8 +20,10 @@ from typing import Final
 
 from dfs.cli.mount_table import is_mounted, unmount
 from dfs.core.config import TlsConfig
+from dfs.core.config_values import FuseChannel
 from dfs.core.keys import Key
 from dfs.host.key_files import create_key_file
+from tests.harness.fuse_channel import chosen_channel
 from tests.harness.program import Program, module_command
 from tests.harness.signing import SignedTransport
 from tests.harness.waiting import wait_until
@@ -87,11 +89,13 @@ class Cluster:
         data_hosts: Sequence[str] = (),
         secret: bytes | None = None,
         tls: TlsConfig | None = None,
+        channel: FuseChannel | None = None,
     ) -> None:
         """Nothing runs yet.
 
         Arguments: `meta_host`, `data_hosts`: loopback addresses of the servers, if each shall have its own; `secret`: the cluster
-        key, if there shall be one; `tls`: the files of [tls], for all programs, if there shall be TLS.
+        key, if there shall be one; `tls`: the files of [tls], for all programs, if there shall be TLS; `channel`: of the mounts to
+        the kernel; None: what the test run chose.
         """
         self.folder = folder
         self.n = n
@@ -103,6 +107,7 @@ class Cluster:
         self.secret = secret
         self.meta_host = meta_host
         self.tls = tls
+        self.channel = channel or chosen_channel()
         self.data_hosts = tuple(data_hosts) or (LOOPBACK,) * n
         self.meta_port, *data_ports = free_ports(1 + n)
         self.data_ports = tuple(data_ports)
@@ -120,6 +125,7 @@ class Cluster:
         key_line = f"\nkey_file = {self.key_file}" if self.secret is not None else ""
         parts = [f"[cluster]\nname = test\nblock_size = {self.block_size}{key_line}", f"[log]\nlevel = {log_level}"]
         parts.append(f"[mount]\nattr_timeout_s = {self.attr_timeout_s}\nshutdown_grace = {self.shutdown_grace}")
+        parts.append(f"fuse_channel = {self.channel}")
         if self.tls is not None:
             parts.append(f"[tls]\ncertificate = {self.tls.certificate}\nkey = {self.tls.key}\nca = {self.tls.ca}")
         parts.append(f"[meta]\naddress = {self.meta_address}\nstate = {self.folder}/meta")

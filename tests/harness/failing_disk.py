@@ -17,7 +17,8 @@ from typing import Any, Final
 
 from dfs.cli.mount_table import is_mounted, unmount
 from dfs.fusefs.binding import NAME_ENCODING, AddEntry, FileInfo, SetTime, Space, Stat, load_binding
-from dfs.fusefs.mounting import MountOptions, to_libfuse
+from dfs.fusefs.libfuse_channel import to_libfuse
+from dfs.fusefs.mount_options import MountOptions
 from tests.harness.program import ROOT, Program, module_command
 from tests.harness.waiting import wait_until
 

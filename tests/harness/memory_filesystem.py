@@ -12,9 +12,12 @@ import os
 import stat
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from dfs.client.metadata.attribute_cache import NOT_BELIEVED, Believed
+from dfs.client.metadata.inode_paths import split_at_inode
 from dfs.core import errors
 from dfs.core.ids import NO_TICKET, Ino
 from dfs.core.interfaces import CallContext, raise_if_cancelled
@@ -23,12 +26,13 @@ from dfs.core.messages.inodes import AttributeChanges, Attributes, Content, Entr
 from dfs.core.messages.inspection import FileSystemSpace
 from dfs.core.messages.locks import LockFound
 from dfs.core.placement import Layout
+from dfs.core.records import Buffer
 from tests.harness.waiting import wait_until
 
 STUCK_S_MAX = 600.0
 
 
-@dataclass
+@dataclass(eq=False)
 class Node:
     """An inode."""
 
@@ -41,6 +45,8 @@ class Node:
     times: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("atime", "mtime", "ctime"), time.time_ns()))
     data: bytearray = field(default_factory=bytearray)
     children: dict[bytes, Node] = field(default_factory=dict)
+    name: bytes = b""
+    """The one that it was made with: who opens it by its number gives none."""
 
     @property
     def is_folder(self) -> bool:
@@ -66,6 +72,8 @@ class MemoryFileSystem:
         self._root = Node(next(self._numbers), stat.S_IFDIR | 0o777, 0, 0, nlink=2)
         self._handles: dict[int, Handle] = {}
         self._aliases: dict[bytes, Node] = {}
+        self._nodes = weakref.WeakValueDictionary({self._root.ino: self._root})
+        """By number, for as long as they have a name or are open."""
 
     # --- names ---
 
@@ -73,6 +81,11 @@ class MemoryFileSystem:
         if path in self._aliases:
             return self._aliases[path]
         node = self._root
+        if not path.startswith(b"/"):
+            number, path = split_at_inode(path)
+            if number not in self._nodes:
+                raise errors.StaleFile(path)
+            node = self._nodes[number]
         for name in path.split(b"/"):
             if name:
                 if not node.is_folder:
@@ -95,8 +108,8 @@ class MemoryFileSystem:
             parent, name = self._parent(path)
             if name in parent.children:
                 raise errors.AlreadyExists(path)
-            node = Node(next(self._numbers), mode, ctx.caller.uid, ctx.caller.gid, rdev, data=bytearray(data))
-            parent.children[name] = node
+            node = Node(next(self._numbers), mode, ctx.caller.uid, ctx.caller.gid, rdev, data=bytearray(data), name=name)
+            parent.children[name] = self._nodes[node.ino] = node
             return node
 
     def _wait_if_stuck(self, ctx: CallContext, name: bytes, operation: bytes) -> None:
@@ -112,6 +125,11 @@ class MemoryFileSystem:
     def getattr(self, ctx: CallContext, path: bytes, handle: int | None) -> Attributes:
         with self._lock:
             return _attributes(self._handles[handle].node if handle is not None else self._node(path))
+
+    def believed(self, ino: int, path: bytes) -> Believed:
+        with self._lock:
+            node = self._nodes.get(ino)
+            return NOT_BELIEVED if node is None else Believed(_attributes(node), 1.0, 1.0)
 
     def readlink(self, ctx: CallContext, path: bytes) -> bytes:
         return bytes(self._node(path).data)
@@ -159,11 +177,15 @@ class MemoryFileSystem:
             parent, name = self._parent(path)
             del parent.children[name]
 
-    def rename(self, ctx: CallContext, path: bytes, new_path: bytes) -> None:
+    def rename(self, ctx: CallContext, path: bytes, new_path: bytes, flags: int = 0) -> None:
         with self._lock:
             node = self._node(path)
             parent, name = self._parent(path)
             new_parent, new_name = self._parent(new_path)
+            if flags and new_name in new_parent.children:
+                raise errors.AlreadyExists(new_path)
+            if (replaced := new_parent.children.get(new_name)) is not None:
+                replaced.nlink -= 1
             del parent.children[name]
             new_parent.children[new_name] = node
 
@@ -194,7 +216,9 @@ class MemoryFileSystem:
 
     def _open(self, node: Node, flags: int, path: bytes) -> int:
         number = next(self._handle_numbers)
-        self._handles[number] = Handle(node, flags, os.path.basename(path))
+        if flags & os.O_TRUNC and flags & os.O_ACCMODE != os.O_RDONLY:
+            node.data.clear()
+        self._handles[number] = Handle(node, flags, _name_of(node, path))
         return number
 
     def create(self, ctx: CallContext, path: bytes, mode: int, flags: int) -> int:
@@ -208,7 +232,7 @@ class MemoryFileSystem:
             return self._open(node, flags, path)
 
     def open(self, ctx: CallContext, path: bytes, flags: int) -> int:
-        self._wait_if_stuck(ctx, os.path.basename(path), b"open")
+        self._wait_if_stuck(ctx, _name_of(self._node(path), path), b"open")
         with self._lock:
             return self._open(self._node(path), flags, path)
 
@@ -224,7 +248,7 @@ class MemoryFileSystem:
         with self._lock:
             return bytes(opened.node.data[offset : offset + size_bytes])
 
-    def write(self, ctx: CallContext, handle: int, data: bytes, offset: int) -> int:
+    def write(self, ctx: CallContext, handle: int, data: Buffer, offset: int) -> int:
         opened = self._handles[handle]
         self._wait_if_stuck(ctx, opened.name, b"write")
         with self._lock:
@@ -289,6 +313,10 @@ class MemoryFileSystem:
 
     def access(self, ctx: CallContext, path: bytes, mode: int) -> None:
         self._node(path)
+
+
+def _name_of(node: Node, path: bytes) -> bytes:
+    return os.path.basename(path) if path.startswith(b"/") else node.name
 
 
 def _attributes(node: Node) -> Attributes:

@@ -14,11 +14,13 @@ from dfs.cli.mount_loop import serve_until_unmounted
 from dfs.core.errors import ExitCode
 from dfs.core.events import Event
 from dfs.core.interfaces import CallContext
-from dfs.fusefs.binding import load_binding
+from dfs.fusefs.channels import open_channel
+from dfs.fusefs.mount_options import MountOptions
 from dfs.fusefs.mount_point import show
-from dfs.fusefs.mounting import Mount, MountOptions
+from dfs.fusefs.mounting import Mount
 from dfs.host.notify import SystemdNotify
 from dfs.host.stop_request import StopRequest
+from tests.harness.fuse_channel import chosen_channel
 from tests.harness.memory_filesystem import MemoryFileSystem
 
 
@@ -33,7 +35,7 @@ def main(mount_point: str) -> int:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     stop = StopRequest()
     mount = Mount(
-        binding=load_binding(),
+        channel=open_channel(chosen_channel()),
         filesystem=MemoryFileSystem(),
         events=PrintedEvents(),
         mount_point=os.fsencode(mount_point),

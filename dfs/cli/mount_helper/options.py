@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from dfs.core.config_values import FuseChannel
 from dfs.core.interfaces import NOBODY, Caller
 from dfs.core.start_errors import UsageError
 
@@ -68,6 +69,7 @@ class MountWishes:
     """For how long the meta-server is tried before the mount fails; None: RETRY_S."""
     log_file: Path | None = None
     shows_metrics: bool | None = None
+    fuse_channel: FuseChannel | None = None
 
     @property
     def timeout_s(self) -> float | None:
@@ -179,6 +181,7 @@ _OPTIONS: Final[dict[str, _Option]] = {
     "retry": _Option(_POSITIVE_TIME, lambda wishes, value: replace(wishes, retry_s=_positive_s(value))),
     "metrics": _Option("", lambda wishes, _: replace(wishes, shows_metrics=True)),
     "nometrics": _Option("", lambda wishes, _: replace(wishes, shows_metrics=False)),
+    "fuse_channel": _Option("fusepy or own", lambda wishes, value: replace(wishes, fuse_channel=FuseChannel(value))),
     "log": _Option(_FILE, lambda wishes, value: replace(wishes, log_file=_parse_file(value))),
 }
 """Our own options."""

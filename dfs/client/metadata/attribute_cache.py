@@ -12,12 +12,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from dfs.client.metadata.inode_paths import inode_of, split_at_inode
 from dfs.core.ids import Ino
 from dfs.core.interfaces import Clock, Tasks
 from dfs.core.messages.inodes import Attributes
 
 ENTRIES_MAX: Final = 65_536
 """Names, and as many inodes."""
+DEPTH_MAX: Final = 256
+"""Names in a path that is made for a message: other mounts may have moved folders into each other's former place."""
 
 
 class Moment(NamedTuple):
@@ -27,6 +30,19 @@ class Moment(NamedTuple):
     """Own changes made before."""
     at_s: float
     """On the monotonic clock."""
+
+
+class Believed(NamedTuple):
+    """What is believed of an inode and of a name of it."""
+
+    attributes: Attributes | None
+    attributes_s: float
+    """For how long from now; 0 if they are not."""
+    name_s: float
+    """For how long from now the name is believed to lead to the inode; 0 if it is not."""
+
+
+NOT_BELIEVED: Final = Believed(None, 0.0, 0.0)
 
 
 @dataclass(slots=True)
@@ -54,6 +70,8 @@ class AttributeCache:
         self._entries_max = entries_max
         self._mutex = tasks.mutex()
         self._names: dict[bytes, tuple[Ino, float]] = {}
+        self._last_names: dict[Ino, bytes] = {}
+        """Under which name each inode was seen last, for messages alone."""
         self._inodes: dict[Ino, _Inode] = {}
         self._changes = 0
         self._names_changed = 0
@@ -75,6 +93,8 @@ class AttributeCache:
 
     def ino_at(self, path: bytes) -> Ino | None:
         """Return the inode that the path is believed to lead to."""
+        if not path.startswith(b"/") and (number := inode_of(path)) is not None:
+            return number
         with self._mutex:
             ino, expires_s = self._names.get(path, (None, 0.0))
             return ino if self._clock.monotonic_s() < expires_s else None
@@ -91,6 +111,30 @@ class AttributeCache:
         """Return what is believed of the inode that the path is believed to lead to."""
         ino = self.ino_at(path)
         return None if ino is None else self.attributes_of(ino)
+
+    def believed(self, ino: Ino, path: bytes) -> Believed:
+        """Return what is believed of the inode and of a path that leads to it, and for how many seconds from now."""
+        with self._mutex:
+            now_s = self._clock.monotonic_s()
+            known = self._inodes.get(ino)
+            named, expires_s = self._names.get(path, (None, 0.0))
+            name_s = max(0.0, expires_s - now_s) if named == ino else 0.0
+            if known is None or known.attributes is None or known.expires_s <= now_s:
+                return Believed(None, 0.0, name_s)
+            return Believed(known.attributes, known.expires_s - now_s, name_s)
+
+    def shown_path(self, path: bytes) -> bytes:
+        """Return a path that begins at an inode as a person would say it, as far as its names were seen: for messages."""
+        names: list[bytes] = []
+        with self._mutex:
+            while not path.startswith(b"/"):
+                ino, rest = split_at_inode(path)
+                names += [rest] if rest else []
+                above = self._last_names.get(ino)
+                if above is None or len(names) > DEPTH_MAX:
+                    return b"/".join([b"inode %d" % ino, *reversed(names)])
+                path = above
+        return b"/".join([path.rstrip(b"/") if names else path, *reversed(names)])
 
     # --- learning --------------------------------------------------------------------------------------------------------
 
@@ -210,6 +254,10 @@ class AttributeCache:
     def _put_name(self, path: bytes, ino: Ino, asked: Moment) -> None:
         self._names.pop(path, None)
         self._names[path] = (ino, asked.at_s + self._name_timeout_s)
+        self._last_names.pop(ino, None)
+        self._last_names[ino] = path
+        if len(self._last_names) > self._entries_max:
+            del self._last_names[next(iter(self._last_names))]
         if len(self._names) > self._entries_max:
             del self._names[next(iter(self._names))]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dfs.client.metadata.inode_paths import inode_of
 from dfs.client.metadata.open_flags import OpenMode
 from dfs.core.errors import AlreadyExists, BadHandle, NotFound, StaleFile
 from dfs.core.ids import Ino, OpId
@@ -99,8 +100,8 @@ class Handles:
             return self._closed(ino)
 
     def alias(self, path: bytes) -> Ino | None:
-        """Return the inode that a path is an alias of."""
-        return self._aliases.get(path)
+        """Return the inode that a path is an alias of, or names by its number."""
+        return self._aliases.get(path) if path.startswith(b"/") else inode_of(path)
 
     def count(self, ino: Ino) -> int:
         """Return how many handles the inode has."""

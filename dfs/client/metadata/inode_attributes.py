@@ -11,13 +11,14 @@ from typing import NamedTuple
 
 from dfs.client.blocks.file_view import FileView
 from dfs.client.blocks.patience import pause
-from dfs.client.metadata.attribute_cache import AttributeCache
+from dfs.client.metadata.attribute_cache import NOT_BELIEVED, AttributeCache, Believed
 from dfs.client.metadata.grants import Grants
 from dfs.client.metadata.handles import Handles
+from dfs.client.metadata.inode_paths import split_at_inode
 from dfs.client.metadata.meta_link import MetaLink
 from dfs.client.metadata.next_names import NextNames, just_before
 from dfs.client.metadata.whole_folders import WholeFolders
-from dfs.core.errors import FileError, InvalidArgument, NotFound, StaleFile
+from dfs.core.errors import FileError, NotFound, StaleFile
 from dfs.core.ids import ROOT_INO, Ino
 from dfs.core.interfaces import CallContext, Clock
 from dfs.core.limits import RETRY_DELAY_S_MIN
@@ -60,15 +61,15 @@ class InodeAttributes:
         self._attr_timeout_s = attr_timeout_s
 
     def place(self, path: bytes) -> Place:
-        """Return where a path of the mount leads: from the root, or to an inode that only an alias names.
+        """Return where a path of the mount leads: from the root, from the inode at which it begins, or to that of an alias.
 
-        Raises: InvalidArgument unless the path begins with a slash.
+        Raises: InvalidArgument unless the path begins with a slash or a number.
         """
         ino = self._handles.alias(path)
         if ino is not None:
             return Place(ino, b"")
         if not path.startswith(b"/"):
-            raise InvalidArgument(path)
+            return Place(*split_at_inode(path))
         return Place(ROOT_INO, path[1:])
 
     def ino_at(self, path: bytes) -> Ino | None:
@@ -88,6 +89,17 @@ class InodeAttributes:
         """Return the attributes of an inode. Raises: StaleFile if it is gone."""
         self._grants.wait_until_told(ctx, ino, self._attr_timeout_s)
         return self._settled(ctx, lambda: self._cache.attributes_of(ino) or self._ask(ctx, ino))
+
+    def believed(self, ino: Ino, path: bytes) -> Believed:
+        """Return what may be shown of an inode, and of a name that leads to it, for a while without asking."""
+        losses = self._grants.losses()
+        if self._grants.unfinished(ino) is not None:
+            return NOT_BELIEVED
+        believed = self._cache.believed(ino, path)
+        if believed.attributes is None:
+            return believed
+        shown = self.shown(believed.attributes)
+        return believed._replace(attributes=shown) if self._grants.losses() == losses else NOT_BELIEVED
 
     def refreshed(self, ctx: CallContext, ino: Ino) -> Attributes:
         """Return the attributes of an inode as meta has them now. Raises: StaleFile if it is gone."""
