@@ -17,13 +17,14 @@ from dfs.client.metadata.grants import Grants
 from dfs.client.metadata.handles import Handle, Handles
 from dfs.client.metadata.heartbeat import ClosedFiles
 from dfs.client.metadata.inode_attributes import InodeAttributes
+from dfs.client.metadata.inode_paths import inode_of
 from dfs.client.metadata.meta_link import MetaLink
 from dfs.client.metadata.open_flags import OpenMode, open_mode
 from dfs.client.metadata.turns import Turns
 from dfs.client.metadata.whole_folders import WholeFolders
 from dfs.client.names import parent_of
 from dfs.client.writer import Writer
-from dfs.core.errors import BadHandle, FileTooLarge, Interrupted, InvalidArgument, StaleTicket
+from dfs.core.errors import BadHandle, FileTooLarge, Interrupted, InvalidArgument, NotFound, StaleFile, StaleTicket
 from dfs.core.ids import Ino, OpId, ServerIndex
 from dfs.core.interfaces import CallContext, Clock
 from dfs.core.limits import FILE_BYTES_MAX, RETRY_DELAY_S_MIN
@@ -78,12 +79,31 @@ class Files:
             return self._open(ctx, path, wanted, lambda op: Create(op, base, relative, mode, wanted.exclusive))
 
     def open(self, ctx: CallContext, path: bytes, flags: int) -> int:
-        """Open a regular file. Result: a handle."""
-        wanted = open_mode(flags)
-        base, relative = self._inodes.place(path)
-        return self._open(ctx, path, wanted, lambda op: Open(op, base, relative, wanted.read, wanted.write))
+        """Open a regular file. Result: a handle.
 
-    def _open(self, ctx: CallContext, path: bytes, wanted: OpenMode, make: Callable[[OpId], Change[Opened]]) -> int:
+        An inode's number alone stands for the name that it was seen under last: an open always asks what a name leads to.
+        Raises: StaleFile if that is no longer this inode.
+        """
+        wanted, ino = open_mode(flags), inode_of(path)
+        if ino is None:
+            return self._open_at(ctx, path, wanted, None)
+        try:
+            return self._open_at(ctx, self._cache.last_name(ino) or path, wanted, ino)
+        except NotFound as error:
+            raise StaleFile(error.path) from error
+
+    def _open_at(self, ctx: CallContext, path: bytes, wanted: OpenMode, expected: Ino | None) -> int:
+        base, relative = self._inodes.place(path)
+        return self._open(ctx, path, wanted, lambda op: Open(op, base, relative, wanted.read, wanted.write), expected)
+
+    def _open(
+        self,
+        ctx: CallContext,
+        path: bytes,
+        wanted: OpenMode,
+        make: Callable[[OpId], Change[Opened]],
+        expected: Ino | None = None,
+    ) -> int:
         ops: list[OpId] = []
 
         def request(op: OpId) -> Change[Opened]:
@@ -107,6 +127,8 @@ class Files:
         else:
             self._cache.learn(asked, opened.attributes, name)
         try:
+            if expected is not None and file.ino != expected:
+                raise StaleFile(handle.path)
             self._grants.wait_until_told(ctx, file.ino, 0.0)  # else what was held before would show, whatever others wrote since
             if self._link.session != expectation.session:  # a new session was told what is open, maybe without this
                 self._link.ask(ctx, AssertOpens((file,)))

@@ -149,6 +149,7 @@ class Names:
             self._cache.forget_attributes(renamed.ino)
         else:
             self._cache.moved(asked, path, new_path, renamed.ino, renamed.ctime_ns)
+        self._cache.renamed(renamed.ino, new_path)
         if replaced is not None and replaced != renamed.ino:
             self._cache.forget_attributes(replaced)
         self._touched(renamed.left)

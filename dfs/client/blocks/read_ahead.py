@@ -25,6 +25,8 @@ CHUNK_BYTES: Final = 1 << 20
 """Read at once."""
 ASKED_BYTES_MIN: Final = 64 << 10
 """Smaller reads are not the kernel reading ahead for somebody: they are answered as they are."""
+ASKED_BYTES_MAX: Final = 128 << 10
+"""Larger ones are of a kernel that reads as far ahead as this does: answered as they are, too."""
 MAX_AGE_S: Final = 1.0
 CHUNKS_PER_STREAM: Final = 2
 STREAMS_MAX: Final = 32
@@ -82,7 +84,7 @@ class ReadAhead:
     def read(self, ctx: CallContext, handle: int, view: FileView, size_bytes: int, offset: int) -> bytes:
         """Return the same as Reader.read. Raises: the same."""
         end = min(offset + size_bytes, view.content.size_bytes)
-        if end - offset < ASKED_BYTES_MIN:
+        if not ASKED_BYTES_MIN <= end - offset <= ASKED_BYTES_MAX:
             return self._reader.read(ctx, view, size_bytes, offset)
         with self._mutex:
             chunk = self._chunk_for(handle, view, offset, end)

@@ -71,7 +71,7 @@ class AttributeCache:
         self._mutex = tasks.mutex()
         self._names: dict[bytes, tuple[Ino, float]] = {}
         self._last_names: dict[Ino, bytes] = {}
-        """Under which name each inode was seen last, for messages alone."""
+        """Under which name each inode was seen last, however long ago."""
         self._inodes: dict[Ino, _Inode] = {}
         self._changes = 0
         self._names_changed = 0
@@ -122,6 +122,11 @@ class AttributeCache:
             if known is None or known.attributes is None or known.expires_s <= now_s:
                 return Believed(None, 0.0, name_s)
             return Believed(known.attributes, known.expires_s - now_s, name_s)
+
+    def last_name(self, ino: Ino) -> bytes | None:
+        """Return the path under which an inode was seen last, unless this mount has taken it away since; None: nobody knows."""
+        with self._mutex:
+            return self._last_names.get(ino)
 
     def shown_path(self, path: bytes) -> bytes:
         """Return a path that begins at an inode as a person would say it, as far as its names were seen: for messages."""
@@ -216,7 +221,14 @@ class AttributeCache:
         with self._mutex:
             self._changes += 1
             self._names_changed = self._changes
-            self._names.pop(path, None)
+            ino, _ = self._names.pop(path, (None, 0.0))
+            if ino is not None and self._last_names.get(ino) == path:
+                del self._last_names[ino]
+
+    def renamed(self, ino: Ino, new_path: bytes) -> None:
+        """Note that an own change gave an inode another name."""
+        with self._mutex:
+            self._put_last_name(ino, new_path)
 
     def forget_all_names(self) -> None:
         """Note that an own change moved a folder, and with it any number of paths."""
@@ -254,12 +266,15 @@ class AttributeCache:
     def _put_name(self, path: bytes, ino: Ino, asked: Moment) -> None:
         self._names.pop(path, None)
         self._names[path] = (ino, asked.at_s + self._name_timeout_s)
+        if len(self._names) > self._entries_max:
+            del self._names[next(iter(self._names))]
+        self._put_last_name(ino, path)
+
+    def _put_last_name(self, ino: Ino, path: bytes) -> None:
         self._last_names.pop(ino, None)
         self._last_names[ino] = path
         if len(self._last_names) > self._entries_max:
             del self._last_names[next(iter(self._last_names))]
-        if len(self._names) > self._entries_max:
-            del self._names[next(iter(self._names))]
 
 
 def _at(old: Attributes, time_ns: int, nlink: int) -> Attributes:

@@ -269,7 +269,7 @@ class Handlers:
         entries = self._do("readdir", request.node, number, offset)
         parts: list[bytes] = []
         for at, name in enumerate((b".", b"..")[offset:], offset):
-            ino = request.node if at == 0 else p.UNKNOWN_INO
+            ino = self._do.ino_of(request.node) if at == 0 else p.UNKNOWN_INO
             parts.append(bytes(head) + pack_dirent(name, ino, stat.S_IFDIR, at + 1))
         room -= sum(map(len, parts))
         first = last = max(offset - _DOTS, 0)

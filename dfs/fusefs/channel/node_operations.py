@@ -85,6 +85,7 @@ class NodeOperations(Operations):
         self._given = GivenNames()
         self.can_expire = False
         """Whether the kernel can look a name up anew without dropping it."""
+        self._root_ino = ROOT_NODE
         self._told: dict[int, Stat] = {}
         self._set_id: set[int] = set()
         """Inodes that had a set-id bit when they were last seen."""
@@ -119,7 +120,14 @@ class NodeOperations(Operations):
 
     def _getattr_known(self, ctx: OperationContext, node: int, handle: int | None = None) -> Known:
         path = path_of(node)
-        return self._known(ctx, self._filesystem.getattr(ctx, path, handle), path)
+        known = self._known(ctx, self._filesystem.getattr(ctx, path, handle), path)
+        if node == ROOT_NODE:
+            self._root_ino = known.stat.ino
+        return known
+
+    def ino_of(self, node: int) -> int:
+        """Return the inode number that programs see of a node; an export's root is any folder."""
+        return self._root_ino if node == ROOT_NODE else node
 
     def setattr(self, ctx: OperationContext, node: int, changes: Changes) -> Known:
         """Change what is to be changed, the size first: it changes times, too."""
