@@ -1,0 +1,170 @@
+"""Goal: the channel of our own gives programs what libfuse gives them: calls, names, interrupts, and the end of a mount.
+
+Method: a selection of the tests of the FUSE boundary, on mounts of the memory file system that use it. All of them run with it by
+`DFS_TEST_CHANNEL=own python -m pytest tests/fuse`.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dfs.core.config_values import FuseChannel
+from tests.fuse.test_mount_basic import (  # noqa: F401
+    folder,
+    test_append_of_two_descriptors_goes_to_the_end,
+    test_block_without_good_copy_is_an_io_error_and_no_bug,
+    test_exception_without_an_errno_is_an_io_error_and_logged_as_bug,
+    test_exclusive_open_of_an_existing_file_fails,
+    test_fifo_and_device_keep_type_and_number,
+    test_file_replaced_while_open_keeps_its_content,
+    test_file_system_shows_space_and_type,
+    test_file_unlinked_while_open_goes_on_working_unseen,
+    test_fsync_of_file_and_folder_succeeds,
+    test_hard_link_shares_inode_and_content,
+    test_large_file_with_a_hole_reads_back_byte_by_byte,
+    test_listing_of_many_entries_is_complete_with_inodes_and_types,
+    test_missing_name_and_full_folder_have_their_own_errnos,
+    test_mode_and_owners_change_one_by_one,
+    test_name_longer_than_255_bytes_is_refused,
+    test_name_of_any_bytes_is_created_listed_renamed_and_removed,
+    test_open_folder_is_listed_after_it_was_renamed,
+    test_permission_of_another_user_is_checked,
+    test_shared_mapping_is_written_back,
+    test_time_stamps_are_kept_to_the_nanosecond,
+    test_touch_of_both_time_stamps_sets_them_to_now,
+    test_touch_of_one_time_stamp_leaves_the_other,
+    test_truncate_by_name_and_by_descriptor_sets_the_size,
+    test_truncating_open_empties_the_file,
+)
+from tests.fuse.test_mount_end import (  # noqa: F401
+    test_idle_mount_ends_with_success_when_unmounted,
+    test_lazily_unmounted_file_goes_on_working_until_closed,
+    test_mount_in_use_refuses_an_orderly_unmount_but_ends_on_a_signal,
+)
+from tests.fuse.test_mount_interrupts import (  # noqa: F401
+    programs,
+    test_blocked_calls_leave_all_other_operations_alone,
+    test_blocked_write_back_of_a_mapping_ends_with_a_lazy_unmount,
+    test_handled_alarms_do_not_make_a_blocked_write_fail,
+    test_other_blocked_calls_end_within_a_second_of_being_killed,
+    test_process_that_exits_does_not_wait_for_its_files,
+    test_threads_of_many_blocked_calls_go_when_these_end,
+)
+from tests.harness.fuse_channel import VARIABLE
+from tests.harness.memory_mount_process import MemoryMountProcess
+
+ENDS_S = 5.0
+
+
+@pytest.fixture(scope="module")
+def shared_mount(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MemoryMountProcess]:
+    """Return a mount by this channel for all tests that leave it working."""
+    mount = MemoryMountProcess(tmp_path_factory.mktemp("shared"))
+    try:
+        mount.start(**{VARIABLE: FuseChannel.OWN})
+        yield mount
+    finally:
+        mount.close()
+
+
+@pytest.fixture
+def own_mount(tmp_path: Path) -> Iterator[MemoryMountProcess]:
+    """Return such a mount for one test that may end it."""
+    mount = MemoryMountProcess(tmp_path)
+    try:
+        mount.start(**{VARIABLE: FuseChannel.OWN})
+        yield mount
+    finally:
+        mount.close()
+
+
+def test_folder_is_read_on_from_any_place(shared_mount: MemoryMountProcess) -> None:
+    path = shared_mount.path("many")
+    os.mkdir(path)
+    for number in range(700):
+        os.mknod(os.path.join(path, b"name %d" % number))
+    program = (
+        "import ctypes, os, sys\n"
+        "libc = ctypes.CDLL(None)\n"
+        "libc.fdopendir.restype = libc.readdir.restype = ctypes.c_void_p\n"
+        "libc.telldir.restype = ctypes.c_long\n"
+        "libc.fdopendir.argtypes, libc.seekdir.argtypes = [ctypes.c_int], [ctypes.c_void_p, ctypes.c_long]\n"
+        "libc.readdir.argtypes = libc.telldir.argtypes = [ctypes.c_void_p]\n"
+        "folder = libc.fdopendir(os.open(sys.argv[1], os.O_RDONLY))\n"
+        "def name(): entry = libc.readdir(folder); return entry and ctypes.string_at(entry + 19)\n"
+        "first, places, names = None, [], []\n"
+        "while True:\n"
+        "    place = libc.telldir(folder)\n"
+        "    found = name()\n"
+        "    if not found: break\n"
+        "    places.append(place); names.append(found)\n"
+        "assert len(set(names)) == len(names) == 702, len(names)\n"
+        "for at in (650, 3, 0, 701, 300):\n"
+        "    libc.seekdir(folder, places[at])\n"
+        "    assert name() == names[at], at\n"
+    )
+    subprocess.run([b"python3", b"-c", program.encode(), path], check=True)
+
+
+def test_rename_that_must_not_replace_does_not(folder: bytes) -> None:  # noqa: F811
+    for name in (b"one", b"two"):
+        Path(os.fsdecode(os.path.join(folder, name))).write_bytes(name)
+    subprocess.run(
+        [b"mv", b"-n", os.path.join(folder, b"one"), os.path.join(folder, b"two")], check=False, stderr=subprocess.DEVNULL
+    )
+    assert sorted(os.listdir(folder)) == [b"one", b"two"]
+    assert Path(os.fsdecode(os.path.join(folder, b"two"))).read_bytes() == b"two"
+
+
+@pytest.mark.parametrize("change", ["write", "truncate", "truncating open"])
+def test_change_by_another_user_takes_set_id_bits_away(folder: bytes, change: str) -> None:  # noqa: F811
+    path = os.path.join(folder, b"file")
+    Path(os.fsdecode(path)).write_bytes(b"x" * 100)
+    os.chmod(folder, 0o777)
+    os.chmod(path, 0o6777)
+    code = {
+        "write": "os.write(os.open('file', os.O_WRONLY), b'y')",
+        "truncate": "os.truncate('file', 5)",
+        "truncating open": "os.open('file', os.O_WRONLY | os.O_TRUNC)",
+    }[change]
+    command = [b"python3", b"-c", b"import os; " + code.encode()]
+    subprocess.run(command, cwd=folder, user=65534, group=65534, extra_groups=[], check=True)
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o777
+
+
+def test_root_keeps_set_id_bits_of_what_it_writes(folder: bytes) -> None:  # noqa: F811
+    path = os.path.join(folder, b"file")
+    Path(os.fsdecode(path)).write_bytes(b"x")
+    os.chmod(path, 0o6777)
+    with open(path, "ab") as file:
+        file.write(b"y")
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o6777
+
+
+def test_file_opened_to_be_read_and_cut_is_cut(folder: bytes) -> None:  # noqa: F811
+    path = os.path.join(folder, b"file")
+    Path(os.fsdecode(path)).write_bytes(b"content")
+    os.close(os.open(path, os.O_RDONLY | os.O_TRUNC))
+    assert os.stat(path).st_size == 0
+
+
+def test_unlinked_file_is_opened_again_through_proc(folder: bytes) -> None:  # noqa: F811
+    path = os.path.join(folder, b"file")
+    with open(path, "w+b", buffering=0) as file:
+        file.write(b"content")
+        os.unlink(path)
+        assert Path(f"/proc/self/fd/{file.fileno()}").read_bytes() == b"content"
+
+
+def test_mount_that_is_forced_off_ends(own_mount: MemoryMountProcess) -> None:
+    descriptor = os.open(own_mount.path("file"), os.O_RDWR | os.O_CREAT)
+    subprocess.run([b"umount", b"--force", b"--lazy", own_mount.point], check=True)
+    assert own_mount.wait_for_end(ENDS_S) == 0
+    with pytest.raises(OSError, match="not connected"):
+        os.close(descriptor)
