@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from dfs.core.config_values import FuseChannel
 from tests.bench.file_loads import KEYS, LOADS, lines_named
 from tests.bench.measuring import NULL
 from tests.bench.peers.packages import NEEDS
@@ -18,6 +19,7 @@ class Variant(NamedTuple):
 
     n: int
     block_size: int
+    channel: FuseChannel = FuseChannel.FUSEPY
 
 
 VARIANTS: Final = {
@@ -25,6 +27,8 @@ VARIANTS: Final = {
     "dfs-2": Variant(2, 512),
     "dfs-4-64k": Variant(4, 65_536),
     "dfs-2-64k": Variant(2, 65_536),
+    "dfs-4-own": Variant(4, 512, FuseChannel.OWN),
+    "dfs-4-64k-own": Variant(4, 65_536, FuseChannel.OWN),
 }
 NO_PEERS: Final = "none"
 
