@@ -1,4 +1,4 @@
-"""The choice between the channels to the kernel (decision record 24). Called by dfs/cli/mount.py."""
+"""The choice between the channels to the kernel (decision record 26). Called by dfs/cli/mount.py."""
 
 from __future__ import annotations
 

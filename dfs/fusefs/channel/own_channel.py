@@ -1,7 +1,7 @@
 """The channel to the kernel without libfuse: one mount of it.
 
 Mounts, answers each request by the operations, and unmounts if it is told to end. Chosen by dfs/fusefs/channels.py, used by
-mounting.py; decision record 24 tells what it can that libfuse 2 cannot.
+mounting.py; decision record 26 tells what it can that libfuse 2 cannot.
 """
 
 from __future__ import annotations
