@@ -102,7 +102,7 @@ class Mount:
         if not begun and failure is not None and not isinstance(failure, RuntimeError):
             raise failure
         if not begun:
-            got = "a refusal of libfuse (its own message says why)"
+            got = "a refusal of libfuse or fusermount (its own message says why)"
             raise MountPointError(expected=f"to mount on {show(self._mount_point)}", got=got) from failure
         self._device = device = find_device(self._mount_point)
         if device is not None:

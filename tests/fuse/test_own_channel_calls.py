@@ -7,6 +7,7 @@ Method: a selection of the tests of the FUSE boundary, on mounts of the memory f
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import subprocess
 from collections.abc import Iterator
@@ -58,6 +59,7 @@ from tests.fuse.test_mount_interrupts import (  # noqa: F401
 )
 from tests.harness.fuse_channel import VARIABLE
 from tests.harness.memory_mount_process import MemoryMountProcess
+from tests.harness.waiting import wait_until
 
 ENDS_S = 5.0
 
@@ -168,3 +170,26 @@ def test_mount_that_is_forced_off_ends(own_mount: MemoryMountProcess) -> None:
     assert own_mount.wait_for_end(ENDS_S) == 0
     with pytest.raises(OSError, match="not connected"):
         os.close(descriptor)
+
+
+def test_mount_point_is_freed_when_the_client_is_killed_if_that_was_asked_for(tmp_path: Path) -> None:
+    mount = MemoryMountProcess(tmp_path)
+    try:
+        mount.start("freed-on-crash", **{VARIABLE: FuseChannel.OWN})
+        Path(os.fsdecode(mount.path("file"))).write_bytes(b"x")
+        mount.send(signal.SIGKILL)
+        wait_until(lambda: not mount.is_mounted(), "the end of the mount", ENDS_S)
+    finally:
+        mount.close()
+
+
+def test_mount_that_is_freed_on_a_crash_ends_like_any_other(tmp_path: Path) -> None:
+    mount = MemoryMountProcess(tmp_path)
+    try:
+        mount.start("freed-on-crash", **{VARIABLE: FuseChannel.OWN})
+        mount.send(signal.SIGTERM)
+        assert mount.wait_for_end(ENDS_S) == 0
+        assert not mount.is_mounted()
+        assert "ERROR" not in mount.log()
+    finally:
+        mount.close()

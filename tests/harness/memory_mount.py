@@ -1,4 +1,6 @@
-"""Mounts a MemoryFileSystem in a process of its own: `python -m tests.harness.memory_mount MOUNTPOINT`.
+"""Mounts a MemoryFileSystem in a process of its own: `python -m tests.harness.memory_mount MOUNTPOINT [WORD...]`.
+
+Words: `freed-on-crash`, `private` (for who mounts alone).
 
 The real boundary, binding, mount and main loop around a file system without a cluster. Ends with exit code 0 once unmounted.
 """
@@ -31,7 +33,7 @@ class PrintedEvents:
         print(f"EVENT {event.kind.name} {event.message()}", file=sys.stderr, flush=True)
 
 
-def main(mount_point: str) -> int:
+def main(mount_point: str, *words: str) -> int:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     stop = StopRequest()
     mount = Mount(
@@ -39,7 +41,7 @@ def main(mount_point: str) -> int:
         filesystem=MemoryFileSystem(),
         events=PrintedEvents(),
         mount_point=os.fsencode(mount_point),
-        options=MountOptions(source="memory, really", allow_other=True),
+        options=MountOptions("memory, really", "private" not in words, is_freed_on_crash="freed-on-crash" in words),
         request_prefix="test",
         on_end=stop.wake,
     )
@@ -48,4 +50,4 @@ def main(mount_point: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_program("memory_mount", lambda: main(sys.argv[1])))
+    sys.exit(run_program("memory_mount", lambda: main(*sys.argv[1:])))

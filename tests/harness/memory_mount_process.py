@@ -24,10 +24,10 @@ class MemoryMountProcess:
         self._log = folder / "mount.log"
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, **environment: str) -> None:
-        """Mount and wait until it answers; `environment` is added to this process' own."""
+    def start(self, *words: str, **environment: str) -> None:
+        """Mount and wait until it answers; `words` go to the program, `environment` is added to this process' own."""
         os.makedirs(self.point, exist_ok=True)
-        command: list[str | bytes] = [sys.executable, "-m", "tests.harness.memory_mount", self.point]
+        command: list[str | bytes] = [sys.executable, "-m", "tests.harness.memory_mount", self.point, *words]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(command, cwd=ROOT, stderr=log, stdin=subprocess.DEVNULL, env=os.environ | environment)
         wait_until(lambda: "ready:" in self.log() or self.exit_code() is not None, "the mount", START_S)
