@@ -220,7 +220,7 @@ class Handlers:
 
     def _locked(self, request: Request, *, waits: bool) -> Parts:
         handle, owner, first, last, kind, pid, flags = p.LK_IN.unpack_from(request.body)
-        info = OpenInfo(handle, lock_owner=owner)
+        info = OpenInfo(handle, lock_owner=owner, node=request.node)
         if flags & p.LK_FLOCK:
             self._do("flock", info, _FLOCK[kind] | (0 if waits else fcntl.LOCK_NB))
         else:

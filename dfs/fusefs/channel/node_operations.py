@@ -20,6 +20,7 @@ from dfs.core.messages.inodes import AttributeChanges, Attributes, Entry
 from dfs.core.records import Buffer
 from dfs.fusefs.binding import FileInfo, Stat
 from dfs.fusefs.channel.given_names import GivenName, GivenNames
+from dfs.fusefs.channel.open_info import OpenInfo
 from dfs.fusefs.channel.protocol import ROOT_NODE
 from dfs.fusefs.channel.replies import Known
 from dfs.fusefs.flock_struct import to_owner
@@ -216,7 +217,8 @@ class NodeOperations(Operations):
         except BaseException:
             self._filesystem.release(ctx, handle)
             raise
-        if self._told.get(node) != self._shown(ctx, attributes):
+        # Of a sparse file only the data servers know how many blocks it has: not to be asked for an open.
+        if attributes.is_sparse or self._told.get(node) != to_stat(attributes):
             self._kernel.forget_attributes(node)
 
     def _cut(self, ctx: OperationContext, node: int, flags: int, kills_set_id: bool) -> None:
@@ -249,7 +251,8 @@ class NodeOperations(Operations):
 
     def _lock(self, ctx: OperationContext, info: FileInfo, owner: LockOwner, wanted: LockRange, *, wait: bool) -> None:
         super()._lock(ctx, info, owner, wanted, wait=wait)
-        self._kernel.forget_attributes(self._filesystem.getattr(ctx, b"", info.fh).ino)
+        assert isinstance(info, OpenInfo)
+        self._kernel.forget_attributes(info.node)
         names = self._given.take()
         if names:
             run_beside(ctx, lambda: self._forget_names(names))

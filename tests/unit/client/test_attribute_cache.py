@@ -141,3 +141,56 @@ def test_cache_is_bounded_and_drops_the_oldest() -> None:
     assert cache.attributes_at(b"/29") == inode(29)
     assert cache.attributes_at(b"/19") is None
     assert cache.attributes_at(b"/20") == inode(20)
+
+
+# --- for who keeps what is believed ---------------------------------------------------------------------------------------------
+
+
+def test_what_is_believed_is_told_with_the_time_that_is_left() -> None:
+    cache, clock = make(timeout_s=1.0)
+    cache.set_timeouts(1.0, 0.5)
+    cache.learn(cache.moment(), inode(5), b"1/a")
+    clock.now_s += 0.25
+    assert cache.believed(Ino(5), b"1/a") == (inode(5), 0.75, 0.25)
+    assert cache.believed(Ino(5), b"1/b") == (inode(5), 0.75, 0.0)
+    clock.now_s += 0.5
+    assert cache.believed(Ino(5), b"1/a") == (inode(5), 0.25, 0.0)
+    clock.now_s += 0.25
+    assert cache.believed(Ino(5), b"1/a") == (None, 0.0, 0.0)
+
+
+def test_last_name_of_an_inode_lasts_until_this_mount_takes_it_away() -> None:
+    cache, clock = make()
+    cache.learn(cache.moment(), inode(5), b"1/a")
+    clock.now_s += 100
+    assert cache.last_name(Ino(5)) == b"1/a"
+    cache.renamed(Ino(5), b"2/b")
+    assert cache.last_name(Ino(5)) == b"2/b"
+    cache.learn(cache.moment(), inode(5), b"2/c")
+    cache.forget_name(b"2/b")
+    assert cache.last_name(Ino(5)) == b"2/c"
+    cache.forget_name(b"2/c")
+    assert cache.last_name(Ino(5)) is None
+
+
+def test_path_that_begins_at_a_number_is_shown_by_its_names() -> None:
+    cache, _ = make()
+    cache.learn(cache.moment(), inode(5, 0o040755), b"/d")
+    cache.learn(cache.moment(), inode(6, 0o040755), b"5/e")
+    cache.learn(cache.moment(), inode(7), b"6/file")
+    assert cache.shown_path(b"7") == b"/d/e/file"
+    assert cache.shown_path(b"6/other") == b"/d/e/other"
+    assert cache.shown_path(b"/plain") == b"/plain"
+    assert cache.shown_path(b"99/file") == b"inode 99/file"
+
+
+def test_folders_that_are_said_to_stand_in_each_other_are_shown_all_the_same() -> None:
+    cache, _ = make()
+    cache.learn(cache.moment(), inode(5, 0o040755), b"6/a")
+    cache.learn(cache.moment(), inode(6, 0o040755), b"5/b")
+    assert cache.shown_path(b"5/file").endswith(b"/a/file")
+
+
+def test_number_alone_is_the_inode_whatever_is_known_of_it() -> None:
+    cache, _ = make()
+    assert cache.ino_at(b"57") == 57

@@ -4,6 +4,7 @@ Method: properties over random layouts, offsets and sizes; each Put is taken apa
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -70,3 +71,11 @@ def test_write_of_more_than_one_round_is_divided_at_block_borders() -> None:
     ]
     assert numbers == [list(range(4, 4 + blocks_at_once(layout))), [4 + blocks_at_once(layout), 5 + blocks_at_once(layout)]]
     assert put_plan.blocks_at_once(layout) == 6
+
+
+@pytest.mark.parametrize("servers", [2, 3, 4, 7])
+@pytest.mark.parametrize("block_size", [512, 65_536])
+def test_largest_write_of_the_kernel_is_one_round(servers: int, block_size: int) -> None:
+    data = memoryview(bytes(1 << 20))
+    [puts] = plan_puts(INO, Layout(0, servers, block_size), TICKET, GENERATION, BlockNo(0), data)
+    assert sum(len(put.data) for put in puts.values()) == 2 * len(data)
