@@ -17,7 +17,7 @@ from typing import Any, Final
 from dfs.core.messages.inodes import AttributeChanges
 from dfs.core.records import Buffer
 from dfs.core.xattrs import CAPABILITY
-from dfs.fusefs.channel import protocol as p
+from dfs.fusefs.channel import protocol
 from dfs.fusefs.channel.node_operations import Changes, NodeOperations, path_in, path_of
 from dfs.fusefs.channel.open_info import OpenInfo
 from dfs.fusefs.channel.replies import (
@@ -38,17 +38,17 @@ Parts = Sequence[Buffer]
 DONE: Final[Parts] = ()
 NS_PER_S: Final = 10**9
 WANTED: Final = (
-    p.Init.ASYNC_READ
-    | p.Init.POSIX_LOCKS
-    | p.Init.ATOMIC_O_TRUNC
-    | p.Init.BIG_WRITES
-    | p.Init.FLOCK_LOCKS
-    | p.Init.DO_READDIRPLUS
-    | p.Init.READDIRPLUS_AUTO
-    | p.Init.PARALLEL_DIROPS
-    | p.Init.MAX_PAGES
-    | p.Init.CACHE_SYMLINKS
-    | p.Init.HANDLE_KILLPRIV_V2
+    protocol.Init.ASYNC_READ
+    | protocol.Init.POSIX_LOCKS
+    | protocol.Init.ATOMIC_O_TRUNC
+    | protocol.Init.BIG_WRITES
+    | protocol.Init.FLOCK_LOCKS
+    | protocol.Init.DO_READDIRPLUS
+    | protocol.Init.READDIRPLUS_AUTO
+    | protocol.Init.PARALLEL_DIROPS
+    | protocol.Init.MAX_PAGES
+    | protocol.Init.CACHE_SYMLINKS
+    | protocol.Init.HANDLE_KILLPRIV_V2
 )
 """Not asked for: WRITEBACK_CACHE (write() would return before both replicas have it), AUTO_INVAL_DATA (whoever looks at a file
 would wait for reads of it that hang), DONT_MASK (the kernel knows the umask).
@@ -68,7 +68,7 @@ class Handlers:
         self._do = operations
         self._io_size_bytes = io_size_bytes
         self._table: Final[dict[int, Callable[[Request], Parts]]] = {
-            op: getattr(self, f"_{op.name.lower()}") for op in p.Op if op is not p.Op.INTERRUPT
+            op: getattr(self, f"_{op.name.lower()}") for op in protocol.Op if op is not protocol.Op.INTERRUPT
         }
 
     def answer(self, request: Request) -> Parts:
@@ -81,15 +81,17 @@ class Handlers:
     # --- the mount -------------------------------------------------------------------------------------------------------------
 
     def _init(self, request: Request) -> Parts:
-        major, minor, readahead, flags = p.INIT_IN.unpack_from(request.body)
-        if major < p.MAJOR or (major == p.MAJOR and minor < p.MINOR_MIN):
-            LOG.critical("expected a kernel that speaks FUSE %d.%d or later, got %d.%d", p.MAJOR, p.MINOR_MIN, major, minor)
+        major, minor, readahead, flags = protocol.INIT_IN.unpack_from(request.body)
+        if major < protocol.MAJOR or (major == protocol.MAJOR and minor < protocol.MINOR_MIN):
+            LOG.critical(
+                "expected a kernel that speaks FUSE %d.%d or later, got %d.%d", protocol.MAJOR, protocol.MINOR_MIN, major, minor
+            )
             raise OSError(errno.EPROTO, "too old")
-        if major == p.MAJOR:
-            if flags & p.Init.INIT_EXT:
-                (more,) = p.FLAGS2.unpack_from(request.body, p.INIT_IN.size)
-                self._do.can_expire = bool(more & p.HAS_EXPIRE_ONLY)
-            self._do("init", path_of(p.ROOT_NODE))
+        if major == protocol.MAJOR:
+            if flags & protocol.Init.INIT_EXT:
+                (more,) = protocol.FLAGS2.unpack_from(request.body, protocol.INIT_IN.size)
+                self._do.can_expire = bool(more & protocol.HAS_EXPIRE_ONLY)
+            self._do("init", path_of(protocol.ROOT_NODE))
         return (pack_init(WANTED, flags, max(readahead, self._io_size_bytes), self._io_size_bytes),)
 
     def _destroy(self, request: Request) -> Parts:
@@ -109,11 +111,11 @@ class Handlers:
         return self._entry(self._do("lookup", request.node, request.name()))
 
     def _getattr(self, request: Request) -> Parts:
-        flags, handle = p.GETATTR_IN.unpack_from(request.body)
-        return (pack_known(self._do("getattr", request.node, handle if flags & p.GETATTR_FH else None)),)
+        flags, handle = protocol.GETATTR_IN.unpack_from(request.body)
+        return (pack_known(self._do("getattr", request.node, handle if flags & protocol.GETATTR_FH else None)),)
 
     def _setattr(self, request: Request) -> Parts:
-        fields = p.SETATTR_IN.unpack_from(request.body)
+        fields = protocol.SETATTR_IN.unpack_from(request.body)
         return (pack_known(self._do("setattr", request.node, to_changes(fields))),)
 
     def _readlink(self, request: Request) -> Parts:
@@ -125,12 +127,12 @@ class Handlers:
         return self._entry(self._do("symlink", request.node, name, target))
 
     def _mknod(self, request: Request) -> Parts:
-        mode, rdev, _ = p.MKNOD_IN.unpack_from(request.body)
-        return self._entry(self._do("mknod", request.node, request.name(p.MKNOD_IN.size), mode, rdev))
+        mode, rdev, _ = protocol.MKNOD_IN.unpack_from(request.body)
+        return self._entry(self._do("mknod", request.node, request.name(protocol.MKNOD_IN.size), mode, rdev))
 
     def _mkdir(self, request: Request) -> Parts:
-        mode, _ = p.MKDIR_IN.unpack_from(request.body)
-        return self._entry(self._do("mkdir", request.node, request.name(p.MKDIR_IN.size), stat.S_IMODE(mode)))
+        mode, _ = protocol.MKDIR_IN.unpack_from(request.body)
+        return self._entry(self._do("mkdir", request.node, request.name(protocol.MKDIR_IN.size), stat.S_IMODE(mode)))
 
     def _unlink(self, request: Request) -> Parts:
         self._do("unlink", path_in(request.node, request.name()))
@@ -141,12 +143,12 @@ class Handlers:
         return DONE
 
     def _rename(self, request: Request) -> Parts:
-        (new_folder,) = p.RENAME_IN.unpack_from(request.body)
-        return self._renamed(request, new_folder, 0, p.RENAME_IN.size)
+        (new_folder,) = protocol.RENAME_IN.unpack_from(request.body)
+        return self._renamed(request, new_folder, 0, protocol.RENAME_IN.size)
 
     def _rename2(self, request: Request) -> Parts:
-        new_folder, flags = p.RENAME2_IN.unpack_from(request.body)
-        return self._renamed(request, new_folder, flags, p.RENAME2_IN.size)
+        new_folder, flags = protocol.RENAME2_IN.unpack_from(request.body)
+        return self._renamed(request, new_folder, flags, protocol.RENAME2_IN.size)
 
     def _renamed(self, request: Request, new_folder: int, flags: int, offset: int) -> Parts:
         old, new = request.two_names(offset)
@@ -154,8 +156,8 @@ class Handlers:
         return DONE
 
     def _link(self, request: Request) -> Parts:
-        (node,) = p.LINK_IN.unpack_from(request.body)
-        return self._entry(self._do("link", node, request.node, request.name(p.LINK_IN.size)))
+        (node,) = protocol.LINK_IN.unpack_from(request.body)
+        return self._entry(self._do("link", node, request.node, request.name(protocol.LINK_IN.size)))
 
     def _entry(self, known: Known) -> Parts:
         return (pack_entry(known, known.stat.ino),)
@@ -163,54 +165,54 @@ class Handlers:
     # --- files -----------------------------------------------------------------------------------------------------------------
 
     def _create(self, request: Request) -> Parts:
-        flags, mode, _, _ = p.CREATE_IN.unpack_from(request.body)
+        flags, mode, _, _ = protocol.CREATE_IN.unpack_from(request.body)
         info = OpenInfo(flags=flags)
-        known: Known = self._do("create", request.node, request.name(p.CREATE_IN.size), mode, info)
+        known: Known = self._do("create", request.node, request.name(protocol.CREATE_IN.size), mode, info)
         return pack_entry(known, known.stat.ino), _opened(info)
 
     def _open(self, request: Request) -> Parts:
-        flags, open_flags = p.OPEN_IN.unpack_from(request.body)
+        flags, open_flags = protocol.OPEN_IN.unpack_from(request.body)
         info = OpenInfo(flags=flags)
-        self._do("open", request.node, info, bool(open_flags & p.OPEN_KILL_SUIDGID))
+        self._do("open", request.node, info, bool(open_flags & protocol.OPEN_KILL_SUIDGID))
         return (_opened(info),)
 
     def _read(self, request: Request) -> Parts:
-        handle, offset, size_bytes, _, _, _ = p.READ_IN.unpack_from(request.body)
+        handle, offset, size_bytes, _, _, _ = protocol.READ_IN.unpack_from(request.body)
         return (self._do("read", None, size_bytes, offset, OpenInfo(handle)),)
 
     def _write(self, request: Request) -> Parts:
-        handle, offset, size_bytes, flags, _, _ = p.WRITE_IN.unpack_from(request.body)
-        data = request.body[p.WRITE_IN.size : p.WRITE_IN.size + size_bytes]
-        kills = bool(flags & p.WRITE_KILL_SUIDGID)
-        return (p.WRITE_OUT.pack(self._do("write", request.node, data, offset, OpenInfo(handle), kills)),)
+        handle, offset, size_bytes, flags, _, _ = protocol.WRITE_IN.unpack_from(request.body)
+        data = request.body[protocol.WRITE_IN.size : protocol.WRITE_IN.size + size_bytes]
+        kills = bool(flags & protocol.WRITE_KILL_SUIDGID)
+        return (protocol.WRITE_OUT.pack(self._do("write", request.node, data, offset, OpenInfo(handle), kills)),)
 
     def _fallocate(self, request: Request) -> Parts:
-        handle, offset, length, mode = p.FALLOCATE_IN.unpack_from(request.body)
+        handle, offset, length, mode = protocol.FALLOCATE_IN.unpack_from(request.body)
         self._do("fallocate", request.node, OpenInfo(handle), mode, offset, length)
         return DONE
 
     def _flush(self, request: Request) -> Parts:
-        handle, owner = p.FLUSH_IN.unpack_from(request.body)
+        handle, owner = protocol.FLUSH_IN.unpack_from(request.body)
         self._do("flush", OpenInfo(handle, lock_owner=owner))
         return DONE
 
     def _fsync(self, request: Request) -> Parts:
-        handle, data_only = p.FSYNC_IN.unpack_from(request.body)
+        handle, data_only = protocol.FSYNC_IN.unpack_from(request.body)
         self._do("fsync", None, data_only, OpenInfo(handle))
         return DONE
 
     def _release(self, request: Request) -> Parts:
-        handle, flags, release_flags, owner = p.RELEASE_IN.unpack_from(request.body)
-        unlocks = int(bool(release_flags & p.RELEASE_FLOCK_UNLOCK))
+        handle, flags, release_flags, owner = protocol.RELEASE_IN.unpack_from(request.body)
+        unlocks = int(bool(release_flags & protocol.RELEASE_FLOCK_UNLOCK))
         self._do("release", None, OpenInfo(handle, flags=flags, lock_owner=owner, flock_release=unlocks))
         return DONE
 
     # --- locks -----------------------------------------------------------------------------------------------------------------
 
     def _getlk(self, request: Request) -> Parts:
-        handle, owner, first, last, kind, pid, _ = p.LK_IN.unpack_from(request.body)
+        handle, owner, first, last, kind, pid, _ = protocol.LK_IN.unpack_from(request.body)
         found: LockCall = self._do("lock", OpenInfo(handle, lock_owner=owner), fcntl.F_GETLK, LockCall(kind, first, last, pid))
-        return (p.LOCK.pack(found.first, found.last, found.kind, found.pid),)
+        return (protocol.LOCK.pack(found.first, found.last, found.kind, found.pid),)
 
     def _setlk(self, request: Request) -> Parts:
         return self._locked(request, waits=False)
@@ -219,9 +221,9 @@ class Handlers:
         return self._locked(request, waits=True)
 
     def _locked(self, request: Request, *, waits: bool) -> Parts:
-        handle, owner, first, last, kind, pid, flags = p.LK_IN.unpack_from(request.body)
+        handle, owner, first, last, kind, pid, flags = protocol.LK_IN.unpack_from(request.body)
         info = OpenInfo(handle, lock_owner=owner, node=request.node)
-        if flags & p.LK_FLOCK:
+        if flags & protocol.LK_FLOCK:
             self._do("flock", info, _FLOCK[kind] | (0 if waits else fcntl.LOCK_NB))
         else:
             self._do("lock", info, fcntl.F_SETLKW if waits else fcntl.F_SETLK, LockCall(kind, first, last, pid))
@@ -230,20 +232,20 @@ class Handlers:
     # --- extended attributes ---------------------------------------------------------------------------------------------------
 
     def _getxattr(self, request: Request) -> Parts:
-        (size_bytes,) = p.GETXATTR_IN.unpack_from(request.body)
-        name = request.name(p.GETXATTR_IN.size)
+        (size_bytes,) = protocol.GETXATTR_IN.unpack_from(request.body)
+        name = request.name(protocol.GETXATTR_IN.size)
         if name == CAPABILITY:
             # The kernel asks for it at writes: answered before anything else is done.
             raise OSError(errno.ENODATA, "there are none")
         return _sized(self._do("getxattr", path_of(request.node), name), size_bytes)
 
     def _listxattr(self, request: Request) -> Parts:
-        (size_bytes,) = p.GETXATTR_IN.unpack_from(request.body)
+        (size_bytes,) = protocol.GETXATTR_IN.unpack_from(request.body)
         return _sized(b"".join(name + b"\0" for name in self._do("listxattr", path_of(request.node))), size_bytes)
 
     def _setxattr(self, request: Request) -> Parts:
-        size_bytes, flags = p.SETXATTR_IN.unpack_from(request.body)
-        name, _, value = bytes(request.body[p.SETXATTR_IN.size :]).partition(b"\0")
+        size_bytes, flags = protocol.SETXATTR_IN.unpack_from(request.body)
+        name, _, value = bytes(request.body[protocol.SETXATTR_IN.size :]).partition(b"\0")
         self._do("setxattr", path_of(request.node), name, value[:size_bytes], flags)
         return DONE
 
@@ -254,7 +256,7 @@ class Handlers:
     # --- open folders ----------------------------------------------------------------------------------------------------------
 
     def _opendir(self, request: Request) -> Parts:
-        return (p.OPEN_OUT.pack(self._do("opendir"), 0),)
+        return (protocol.OPEN_OUT.pack(self._do("opendir"), 0),)
 
     def _readdir(self, request: Request) -> Parts:
         return self._listing(request, plus=False)
@@ -264,12 +266,12 @@ class Handlers:
 
     def _listing(self, request: Request, *, plus: bool) -> Parts:
         """Answer with as many entries as there is room for, beginning with number `offset`; the first two are . and .."""
-        number, offset, room, _, _, _ = p.READ_IN.unpack_from(request.body)
-        head = p.ENTRY.size + p.ATTR.size if plus else 0
+        number, offset, room, _, _, _ = protocol.READ_IN.unpack_from(request.body)
+        head = protocol.ENTRY.size + protocol.ATTR.size if plus else 0
         entries = self._do("readdir", request.node, number, offset)
         parts: list[bytes] = []
         for at, name in enumerate((b".", b"..")[offset:], offset):
-            ino = self._do.ino_of(request.node) if at == 0 else p.UNKNOWN_INO
+            ino = self._do.ino_of(request.node) if at == 0 else protocol.UNKNOWN_INO
             parts.append(bytes(head) + pack_dirent(name, ino, stat.S_IFDIR, at + 1))
         room -= sum(map(len, parts))
         first = last = max(offset - _DOTS, 0)
@@ -286,7 +288,7 @@ class Handlers:
         return (b"".join(parts),)
 
     def _releasedir(self, request: Request) -> Parts:
-        (number,) = p.RENAME_IN.unpack_from(request.body)
+        (number,) = protocol.RENAME_IN.unpack_from(request.body)
         self._do("releasedir", number)
         return DONE
 
@@ -298,33 +300,33 @@ class Handlers:
 def to_changes(fields: tuple[Any, ...]) -> Changes:
     """Return what SETATTR asks for."""
     valid, handle, size, _, atime_s, mtime_s, _, atime_ns, mtime_ns, _, mode, _, uid, gid = fields
-    which = p.Attr(valid & sum(p.Attr))
-    atime_now, mtime_now = bool(which & p.Attr.ATIME_NOW), bool(which & p.Attr.MTIME_NOW)
+    which = protocol.Attr(valid & sum(protocol.Attr))
+    atime_now, mtime_now = bool(which & protocol.Attr.ATIME_NOW), bool(which & protocol.Attr.MTIME_NOW)
     changes = AttributeChanges(
-        mode=stat.S_IMODE(mode) if which & p.Attr.MODE else None,
-        uid=uid if which & p.Attr.UID else None,
-        gid=gid if which & p.Attr.GID else None,
-        atime_ns=atime_s * NS_PER_S + atime_ns if which & p.Attr.ATIME and not atime_now else None,
-        mtime_ns=mtime_s * NS_PER_S + mtime_ns if which & p.Attr.MTIME and not mtime_now else None,
+        mode=stat.S_IMODE(mode) if which & protocol.Attr.MODE else None,
+        uid=uid if which & protocol.Attr.UID else None,
+        gid=gid if which & protocol.Attr.GID else None,
+        atime_ns=atime_s * NS_PER_S + atime_ns if which & protocol.Attr.ATIME and not atime_now else None,
+        mtime_ns=mtime_s * NS_PER_S + mtime_ns if which & protocol.Attr.MTIME and not mtime_now else None,
         atime_now=atime_now,
         mtime_now=mtime_now,
     )
     return Changes(
         attributes=None if changes == AttributeChanges() else changes,
-        size_bytes=size if which & p.Attr.SIZE else None,
-        handle=handle if which & p.Attr.FH else None,
-        kills_set_id=bool(which & p.Attr.KILL_SUIDGID),
+        size_bytes=size if which & protocol.Attr.SIZE else None,
+        handle=handle if which & protocol.Attr.FH else None,
+        kills_set_id=bool(which & protocol.Attr.KILL_SUIDGID),
     )
 
 
 def _opened(info: OpenInfo) -> bytes:
-    return p.OPEN_OUT.pack(info.fh, p.KEEP_CACHE if info.keep_cache else 0)
+    return protocol.OPEN_OUT.pack(info.fh, protocol.KEEP_CACHE if info.keep_cache else 0)
 
 
 def _sized(found: bytes, size_bytes: int) -> Parts:
     """Answer GETXATTR or LISTXATTR: how long it is, or the bytes themselves if there is room."""
     if not size_bytes:
-        return (p.XATTR_OUT.pack(len(found)),)
+        return (protocol.XATTR_OUT.pack(len(found)),)
     if len(found) > size_bytes:
         raise OSError(errno.ERANGE, "too long")
     return (found,)
