@@ -152,7 +152,8 @@ class NodeOperations(Operations):
             self._set_id.add(shown.ino)
         else:
             self._set_id.discard(shown.ino)
-        return Known(shown, attributes_s, name_s)
+        # A name whose attributes are no longer believed is asked for with them: that is one call, too.
+        return Known(shown, attributes_s, min(name_s, attributes_s))
 
     def _named(self, ctx: OperationContext, folder: int, name: bytes, path: bytes, attributes: Attributes) -> Known:
         known = self._known(ctx, attributes, path)
@@ -294,7 +295,7 @@ class NodeOperations(Operations):
         # How many blocks a sparse file has only the data servers know.
         if attributes is None or not name_s or attributes.is_sparse or attributes.mode & SET_ID_BITS:
             return None
-        return Known(to_stat(attributes), attributes_s, name_s)
+        return Known(to_stat(attributes), attributes_s, min(name_s, attributes_s))
 
     def _end_listing(self, ctx: OperationContext, number: int) -> None:
         self._listings.pop(number, None)

@@ -45,9 +45,10 @@ class Client:
         self.calls: list[tuple[Any, ...]] = []
         self.answers: dict[str, Any] = {"getattr": FILE, "content_version": (0,), "open": 3, "create": 3}
         self.known: dict[int, Attributes] = {7: FILE}
+        self.validity = (0.9, 0.5)
 
     def believed(self, ino: int, path: bytes) -> Believed:
-        return Believed(self.known[ino], 0.9, 0.5) if ino in self.known else NOT_BELIEVED
+        return Believed(self.known[ino], *self.validity) if ino in self.known else NOT_BELIEVED
 
     def __getattr__(self, name: str) -> Any:
         def call(ctx: CallContext, *arguments: Any, **named: Any) -> Any:
@@ -138,6 +139,11 @@ def test_attributes_that_the_client_does_not_believe_are_not_kept_by_the_kernel(
     mounted.client.known.clear()
     answer = mounted.ask(p.Op.GETATTR, 7, p.GETATTR_IN.pack(0, 0))
     assert p.ATTR_OUT.unpack_from(answer) == (0, 0)
+
+
+def test_name_is_not_believed_for_longer_than_the_attributes(mounted: Mounted) -> None:
+    mounted.client.validity = (0.2, 5.0)
+    assert entry(mounted.ask(p.Op.LOOKUP, 5, b"n\0"))[2] < 200
 
 
 def test_fstat_by_handle_asks_for_what_is_open(mounted: Mounted) -> None:
