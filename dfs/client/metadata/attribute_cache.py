@@ -203,8 +203,8 @@ class AttributeCache:
             overlapped = self._names_changed > asked.changes
             self._touch(ino, lambda old: old._replace(ctime_ns=max(old.ctime_ns, ctime_ns)))
             self._names_changed = self._changes
-            self._names.pop(path, None)
-            self._names.pop(new_path, None)
+            self._take_name(path)
+            self._take_name(new_path)
             if not overlapped:
                 self._put_name(new_path, ino, asked)
 
@@ -221,9 +221,7 @@ class AttributeCache:
         with self._mutex:
             self._changes += 1
             self._names_changed = self._changes
-            ino, _ = self._names.pop(path, (None, 0.0))
-            if ino is not None and self._last_names.get(ino) == path:
-                del self._last_names[ino]
+            self._take_name(path)
 
     def renamed(self, ino: Ino, new_path: bytes) -> None:
         """Note that an own change gave an inode another name."""
@@ -269,6 +267,11 @@ class AttributeCache:
         if len(self._names) > self._entries_max:
             del self._names[next(iter(self._names))]
         self._put_last_name(ino, path)
+
+    def _take_name(self, path: bytes) -> None:
+        ino, _ = self._names.pop(path, (None, 0.0))
+        if ino is not None and self._last_names.get(ino) == path:
+            del self._last_names[ino]
 
     def _put_last_name(self, ino: Ino, path: bytes) -> None:
         self._last_names.pop(ino, None)
