@@ -1,9 +1,9 @@
-"""Reading ahead for programs that read a file from front to back: one call per server for the next CHUNK_BYTES.
+"""Reading ahead for programs that read a file from front to back: one call per server for the next megabytes.
 
-The kernel asks for 128 KiB at a time, and a call costs a server and this mount more than the 32 KiB that it brings; and while a
-program takes what is there, the servers can already be at work. So a chunk is read at once, and the next one, by a task of the
-mount, as soon as half of it was asked for. Promises: what is handed out was verified, is at most MAX_AGE_S old, and was read
-after the file was last opened, written or cut by this mount, so close-to-open holds as without it; a block that is lost
+The kernel asks for 128 KiB to 1 MiB at a time, and a call costs a server and this mount more than the bytes that it brings; and
+while a program takes what is there, the servers can already be at work. So a chunk is read at once, and the next, larger one, by
+a task of the mount, as soon as half of it was asked for. Promises: what is handed out was verified, is at most MAX_AGE_S old, and
+was read after the file was last opened, written or cut by this mount, so close-to-open holds as without it; a block that is lost
 further on fails nobody who did not ask for it. Called by files.py.
 
 The mutex is innermost; no server is called under it.
@@ -22,15 +22,17 @@ from dfs.core.ids import Ino
 from dfs.core.interfaces import POLL_S, CallContext, Clock, Tasks, raise_if_cancelled
 
 CHUNK_BYTES: Final = 1 << 20
-"""Read at once."""
+"""Read at once when a stream begins."""
+NEXT_CHUNK_BYTES: Final = 2 << 20
+"""Read at once by a task, when a program has read on: a call costs the same, however much it brings."""
 ASKED_BYTES_MIN: Final = 64 << 10
 """Smaller reads are not the kernel reading ahead for somebody: they are answered as they are."""
-ASKED_BYTES_MAX: Final = 128 << 10
-"""Larger ones are of a kernel that reads as far ahead as this does: answered as they are, too."""
+ASKED_BYTES_MAX: Final = NEXT_CHUNK_BYTES // 2
+"""Larger reads are answered as they are, too: they bring enough in one call, and nothing is kept for them."""
 MAX_AGE_S: Final = 1.0
 CHUNKS_PER_STREAM: Final = 2
 STREAMS_MAX: Final = 32
-"""Handles that are followed, the latest: each may keep CHUNKS_PER_STREAM chunks in memory."""
+"""Handles that are followed, the latest: each may keep CHUNKS_PER_STREAM chunks in memory, all of them 128 MiB at most."""
 TASKS: Final = 2
 """Tasks that read ahead."""
 _IDLE_S: Final = 10 * POLL_S
@@ -158,7 +160,7 @@ class ReadAhead:
         # Reads of one program come from several threads of the kernel: one may be skipped, to come later.
         is_sequential = stream.next_offset <= offset <= stream.next_offset + (end - offset)
         stream.next_offset = end
-        limit = min(offset + CHUNK_BYTES, view.content.size_bytes)
+        limit = min(offset + max(CHUNK_BYTES, 2 * (end - offset)), view.content.size_bytes)
         if not is_sequential or limit <= end:
             return None
         stream.give_up()
@@ -167,7 +169,7 @@ class ReadAhead:
 
     def _plan(self, stream: _Stream, view: FileView, start: int) -> None:
         """Have the chunk that begins at `start` read by a task, unless the file ends there."""
-        end = min(start + CHUNK_BYTES, view.content.size_bytes)
+        end = min(start + NEXT_CHUNK_BYTES, view.content.size_bytes)
         if end <= start:
             return
         if len(stream.chunks) == CHUNKS_PER_STREAM:

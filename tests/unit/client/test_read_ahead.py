@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from dfs.client.blocks.file_view import FileView
-from dfs.client.blocks.read_ahead import CHUNK_BYTES, MAX_AGE_S, STREAMS_MAX, ReadAhead
+from dfs.client.blocks.read_ahead import ASKED_BYTES_MAX, CHUNK_BYTES, MAX_AGE_S, NEXT_CHUNK_BYTES, STREAMS_MAX, ReadAhead
 from dfs.core.contexts import PlainContext
 from dfs.core.errors import EndReason, Interrupted, NoGoodCopy, StaleTicket
 from dfs.core.ids import BlockNo, Ino, Ticket
@@ -69,7 +69,7 @@ def read_all(reading: ReadAhead, file: FileInMemory) -> bytes:
 
 def test_read_from_front_to_back_asks_for_whole_chunks(reading: ReadAhead, file: FileInMemory) -> None:
     assert read_all(reading, file) == file.data
-    assert len(file.asked) == 1 + -(-(len(file.data) - ASKED) // CHUNK_BYTES)
+    assert len(file.asked) == 2 + -(-(len(file.data) - ASKED - CHUNK_BYTES) // NEXT_CHUNK_BYTES)
 
 
 def test_read_of_the_end_is_as_short_as_the_file(reading: ReadAhead, file: FileInMemory) -> None:
@@ -188,7 +188,7 @@ def running(reading: ReadAhead) -> Iterator[ReadAhead]:
 def test_next_chunk_is_read_while_the_first_is_being_taken(running: ReadAhead, file: FileInMemory) -> None:
     for offset in range(0, ASKED + CHUNK_BYTES // 2 + ASKED, ASKED):
         running.read(CTX, 1, file.view(), ASKED, offset)
-    wait_until(lambda: file.asked[-1] == (ASKED + CHUNK_BYTES, CHUNK_BYTES), "the next chunk")
+    wait_until(lambda: file.asked[-1] == (ASKED + CHUNK_BYTES, NEXT_CHUNK_BYTES), "the next chunk")
     assert len(file.asked) == 3
     assert read_all(running, file)[-ASKED:] == file.data[-ASKED:]
 
@@ -197,7 +197,22 @@ def test_end_of_one_chunk_is_there_still_when_the_next_has_been_begun(running: R
     last = ASKED + CHUNK_BYTES - ASKED
     for offset in (0, ASKED, *range(2 * ASKED, last, ASKED), last + ASKED, last):
         assert running.read(CTX, 1, file.view(), ASKED, offset) == file.data[offset : offset + ASKED]
-    assert {size for _, size in file.asked[1:]} == {CHUNK_BYTES}
+    assert [size for _, size in file.asked[1:]] == [CHUNK_BYTES, NEXT_CHUNK_BYTES]
+
+
+def test_requests_of_a_megabyte_are_read_ahead_of_too(running: ReadAhead, file: FileInMemory) -> None:
+    size = ASKED_BYTES_MAX
+    for offset in range(0, 3 * size, size):
+        assert running.read(CTX, 1, file.view(), size, offset) == file.data[offset : offset + size]
+    wait_until(lambda: file.asked[-1] == (3 * size, size), "the rest of the file")
+    assert file.asked == [(0, size), (size, 2 * size), (3 * size, size)]
+
+
+def test_larger_requests_are_answered_as_they_are(reading: ReadAhead, file: FileInMemory) -> None:
+    size = ASKED_BYTES_MAX + 512
+    for offset in range(0, 3 * size, size):
+        assert reading.read(CTX, 1, file.view(), size, offset) == file.data[offset : offset + size]
+    assert file.asked == [(0, size), (size, size), (2 * size, size)]
 
 
 def test_failure_ahead_is_met_by_who_reads_there_and_the_task_goes_on(running: ReadAhead, file: FileInMemory) -> None:
