@@ -21,6 +21,7 @@ from typing import Final
 
 from tests.bench import namespace
 from tests.bench.block_by_block import write_block_by_block
+from tests.bench.direct import measure_direct
 from tests.bench.file_loads import KEYS, LOADS, SEQUENTIAL, Line, Load, Rate, lines_named
 from tests.bench.measuring import NULL, DfsTarget, Target, dfs_target, measure, null_target
 from tests.bench.report import WITHOUT, Report
@@ -32,7 +33,7 @@ from tests.harness.signing import SECRET
 
 PLAIN: Final = "plain"
 """What TLS is compared with: the same without it."""
-EXTRA_LOADS: Final = ("block_by_block", "wire", "tls", "tls_files")
+EXTRA_LOADS: Final = ("block_by_block", "direct", "wire", "tls", "tls_files")
 VARIANTS: Final = ("", KEY)
 LOAD_NAMES: Final = (*(load.name for load in LOADS), *EXTRA_LOADS)
 
@@ -114,6 +115,9 @@ def _measure(folder: Path, report: Report, names: Sequence[str], rounds: int, si
                             _add_other(report, rate, without, f"with {variant}", cpu)
                 if "block_by_block" in names:
                     report.add(write_block_by_block(dfs.cluster, dfs.path, sizes), beside=NULL, is_ceiling=False)
+                if "direct" in names:
+                    for rate, cpu in measure_direct(dfs.cluster, sizes):
+                        report.add(rate, beside=NULL, is_ceiling=False, cpu_ms=cpu)
                 if secured is not None:
                     _measure_tls_files(report, secured, dfs, sizes)
             if wire is not None:
