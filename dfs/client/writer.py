@@ -15,7 +15,7 @@ from dfs.client.blocks.put_plan import plan_puts
 from dfs.client.blocks.reader import Reader
 from dfs.client.blocks.replication import Replication
 from dfs.client.metadata.grant_calls import GrantCalls
-from dfs.client.metadata.grants import Grants, Held, Tail
+from dfs.client.metadata.grants import Grants, Held, leaves_hole, tail_after
 from dfs.client.metadata.lease import Lease
 from dfs.client.metadata.turns import Turns
 from dfs.core.contexts import GuardedContext
@@ -120,8 +120,9 @@ class Writer:
         is_acknowledged = False
         try:
             self._lease.wait(ctx)
-            tail = _tail(held, end, first, body)
-            is_acknowledged = self._grants.wrote(held.ino, held.ticket, end, tail, leaves_hole=_leaves_hole(held, first))
+            tail = tail_after(held, end, first, body)
+            is_sparse = leaves_hole(held.content.layout, held.content.size_bytes, first)
+            is_acknowledged = self._grants.wrote(held.ino, held.ticket, end, tail, leaves_hole=is_sparse)
         finally:
             if not is_acknowledged:
                 self._grants.mark_junk(held.ino, held.session)
@@ -154,21 +155,3 @@ class Writer:
             return held.tail.data
         block_size = held.content.layout.block_size
         return self._reader.read(ctx, FileView(held.ino, path, held.content), block_size, block_no * block_size)
-
-
-def _leaves_hole(held: Held, first: BlockNo) -> bool:
-    """Tell whether a write that begins with block `first` leaves blocks before it unwritten."""
-    return first > -(-held.content.size_bytes // held.content.layout.block_size)
-
-
-def _tail(held: Held, end: int, first: BlockNo, body: Buffer) -> Tail | None:
-    """Return what is known of the file's last block after a write up to `end`, if it is a partial one."""
-    layout = held.content.layout
-    size = max(end, held.content.size_bytes)
-    last = layout.block_of(size - 1)
-    written_last = first + (len(body) - 1) // layout.block_size
-    if written_last < last:
-        return held.tail if held.tail is not None and held.tail.block_no == last else None
-    if size % layout.block_size == 0:
-        return None
-    return Tail(last, bytes(body[(last - first) * layout.block_size :]))

@@ -29,6 +29,8 @@ class GrantCalls:
     """Brings, keeps and returns grants."""
 
     def __init__(self, *, link: MetaLink, grants: Grants, cache: AttributeCache, lease: Lease, clock: Clock) -> None:
+        self.before_leaving: Callable[[CallContext, Ino], None] = lambda ctx, ino: None
+        """Called, with the turn held, before a grant is given back: what waits to be stored under it is stored first."""
         self._link = link
         self._grants = grants
         self._cache = cache
@@ -72,22 +74,29 @@ class GrantCalls:
 
         Raises: Interrupted; StaleFile; what else meta answers.
         """
+        since = NO_TICKET
         if (held := self._grants.held(ino)) is not None:
             self.commit(ctx, ino)
+            if self._grants.holds(ino, held.ticket):
+                since = held.since
             self._forget(held)
         while True:
             with self._grants.expect(self._link.session) as expectation:
+                if held is None or expectation.session != held.session:
+                    since = NO_TICKET
                 try:
                     grant = self._link.change(ctx, partial(_acquire, ino, seen))
                 except NotFound as error:
                     raise StaleFile(error.path) from error
                 except GrantBusy:
+                    since = NO_TICKET
                     # Meta has waited for a while already. It says that this session does not hold the grant: a recall that came
                     # late is void, and whoever serves recalls must not wait behind this caller for it.
                     self._grants.end_recall(ino)
                 else:
-                    if self._grants.adopt(expectation, grant):
+                    if self._grants.adopt(expectation, grant, since):
                         return
+                    since = NO_TICKET
                     seen = generation_of(grant.ticket, COUNTER_MAX)
             pause(ctx, self._clock, RETRY_DELAY_S_MIN)
 
@@ -161,6 +170,7 @@ class GrantCalls:
     # --- inside ----------------------------------------------------------------------------------------------------------------
 
     def _leave(self, ctx: CallContext, ino: Ino, make: Callable[[OpId, Holding], Yield | Close]) -> None:
+        self.before_leaving(ctx, ino)
         self.finish(ctx, ino)
         if self._grants.has_junk(ino) and self._grants.held(ino) is None:
             self.acquire(ctx, ino, NO_GENERATION)  # only a holder can have the junk cut

@@ -13,11 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from dfs.core.ids import COUNTER_MAX, NO_TICKET, Generation, Ino, SessionId, Ticket, generation_of
+from dfs.core.ids import COUNTER_MAX, NO_TICKET, BlockNo, Generation, Ino, SessionId, Ticket, generation_of
 from dfs.core.interfaces import POLL_S, CallContext, Clock, Tasks, raise_if_cancelled
 from dfs.core.messages.content import Close, Grant, Truncate, Yield
 from dfs.core.messages.inodes import Content
 from dfs.core.messages.sessions import Holding
+from dfs.core.placement import Layout
+from dfs.core.records import Buffer
 
 
 class Tail(NamedTuple):
@@ -47,6 +49,8 @@ class Held:
     tail: Tail | None = None
     is_sparse: bool = False
     """Whether a write under this grant has left blocks below the size unwritten."""
+    since: Ticket = NO_TICKET
+    """The first ticket of this time of holding the grant: nobody else has had it since."""
 
     def holding(self) -> Holding:
         """Return what meta is told."""
@@ -147,9 +151,10 @@ class Grants:
             with self._mutex:
                 self._expected.discard(expectation)
 
-    def adopt(self, expectation: Expectation, grant: Grant) -> bool:
+    def adopt(self, expectation: Expectation, grant: Grant, since: Ticket = NO_TICKET) -> bool:
         """Take a grant that was answered; one that is held already under the same or a newer ticket stays as it is.
 
+        Arguments: `since`: as in Held, if the grant was held until it was asked for, and by nobody else until the answer.
         Result: whether the grant is held now. False: it may have gone since it was asked for; ask for a newer ticket.
         """
         with self._mutex:
@@ -162,7 +167,8 @@ class Grants:
                 return False  # maybe held before: its counter is forgotten, and a generation must not be used twice
             if held is None or held.ticket < grant.ticket:
                 junk = grant.ino in self._junk
-                self._held[grant.ino] = Held(grant.ino, expectation.session, grant.ticket, grant.content, junk=junk)
+                since = (held.since if held is not None else since) or grant.ticket
+                self._held[grant.ino] = Held(grant.ino, expectation.session, grant.ticket, grant.content, junk=junk, since=since)
             return True
 
     # --- writing -----------------------------------------------------------------------------------------------------------
@@ -176,8 +182,13 @@ class Grants:
             held = self._held[ino] = replace(held, counter=held.counter + 1)
             return held.generation()
 
-    def wrote(self, ino: Ino, ticket: Ticket, end_bytes: int, tail: Tail | None, *, leaves_hole: bool = False) -> bool:
-        """Note a write that both replicas have. Result: False if the grant under which it was made has gone."""
+    def wrote(
+        self, ino: Ino, ticket: Ticket, end_bytes: int, tail: Tail | None, *, leaves_hole: bool = False, at_ns: int | None = None
+    ) -> bool:
+        """Note a write that both replicas have, made by its program at `at_ns` on the wall clock (None: now).
+
+        Result: False if the grant under which it was made has gone.
+        """
         with self._mutex:
             held = self._held.get(ino)
             if held is None or held.ticket != ticket:
@@ -186,8 +197,8 @@ class Grants:
             if end_bytes > content.size_bytes:
                 content = content._replace(size_bytes=end_bytes)
             is_sparse = held.is_sparse or leaves_hole
-            now_ns = self._clock.wall_ns()
-            self._held[ino] = replace(held, content=content, mtime_ns=now_ns, unsaved=True, tail=tail, is_sparse=is_sparse)
+            mtime_ns = self._clock.wall_ns() if at_ns is None else at_ns
+            self._held[ino] = replace(held, content=content, mtime_ns=mtime_ns, unsaved=True, tail=tail, is_sparse=is_sparse)
             return True
 
     def touched(self, ino: Ino, ticket: Ticket) -> None:
@@ -317,6 +328,10 @@ class Grants:
         since_s = self._recalled_s.get(ino)
         return None if since_s is None else self._clock.monotonic_s() - since_s
 
+    def is_recalled(self, ino: Ino) -> bool:
+        """Tell whether the grant is asked back."""
+        return ino in self._recalled_s
+
     def end_recall(self, ino: Ino) -> None:
         """Note that the grant was given back."""
         with self._mutex:
@@ -336,3 +351,21 @@ class Grants:
         """Return the inodes whose recall is not yet done."""
         with self._mutex:
             return tuple(self._recalled_s)
+
+
+def leaves_hole(layout: Layout, size_bytes: int, first: BlockNo) -> bool:
+    """Tell whether a write to a file of so many bytes that begins with block `first` leaves blocks before it unwritten."""
+    return first > -(-size_bytes // layout.block_size)
+
+
+def tail_after(held: Held, end: int, first: BlockNo, body: Buffer) -> Tail | None:
+    """Return what is known of the file's last block after a write up to `end`, if it is a partial one."""
+    layout = held.content.layout
+    size = max(end, held.content.size_bytes)
+    last = layout.block_of(size - 1)
+    written_last = first + (len(body) - 1) // layout.block_size
+    if written_last < last:
+        return held.tail if held.tail is not None and held.tail.block_no == last else None
+    if size % layout.block_size == 0:
+        return None
+    return Tail(last, bytes(body[(last - first) * layout.block_size :]))

@@ -109,6 +109,16 @@ class Handles:
             known = self._inodes.get(ino)
             return 0 if known is None else known.handles
 
+    def numbers(self, ino: Ino) -> tuple[int, ...]:
+        """Return the handles of an inode."""
+        with self._mutex:
+            return tuple(number for number, handle in self._handles.items() if handle.ino == ino)
+
+    def is_open(self, ino: Ino) -> bool:
+        """Tell whether a handle or an alias keeps the inode open."""
+        with self._mutex:
+            return ino in self._inodes
+
     def open_files(self) -> tuple[OpenFile, ...]:
         """Return all inodes in use that still exist."""
         with self._mutex:

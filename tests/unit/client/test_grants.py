@@ -178,3 +178,18 @@ def test_recall_is_timed_from_its_first_asking_and_waited_for() -> None:
     grants.end_recall(INO)
     waiting.join(2)
     assert not waiting.is_alive()
+
+
+def test_since_is_the_first_ticket_of_an_unbroken_time_of_holding() -> None:
+    grants, _ = make(10)
+    with grants.expect(SESSION) as expectation:
+        grants.adopt(expectation, grant(20))
+    assert (held(grants).ticket, held(grants).since) == (20, 10)
+    grants.forget(INO)
+    with grants.expect(SESSION) as expectation:
+        grants.adopt(expectation, grant(30), Ticket(10))
+    assert (held(grants).ticket, held(grants).since) == (30, 10)
+    leave(grants)
+    with grants.expect(SESSION) as expectation:
+        grants.adopt(expectation, grant(40))
+    assert (held(grants).ticket, held(grants).since) == (40, 40)
