@@ -101,6 +101,7 @@ def run_mount(plan: MountPlan, notify: Notify | None = None, begin_log: Callable
             attr_timeout_s=plan.attr_timeout_s(),
             start_timeout_s=plan.start_timeout_s,
             entry_timeout_s=plan.wishes.entry_timeout_s,
+            write_back=plan.write_back(),
         ),
         meta=meta,
         servers=servers,

@@ -18,6 +18,7 @@ from dfs.cli.mount_helper.options import RETRY_S, MountWishes, parse_options, sp
 from dfs.cli.mount_helper.parameters import read_parameters
 from dfs.cli.mount_helper.source import find_source
 from dfs.cli.network_terms import NetworkTerms, network_terms, terms_of_address
+from dfs.client.settings import WriteBackSettings
 from dfs.core.config import Config, MetricsConfig, MountConfig
 from dfs.core.config_values import FuseChannel, LogLevel
 from dfs.core.start_errors import UsageError
@@ -30,6 +31,7 @@ EPILOG: Final = (
     "dfs-mount --detach DIR frees a mount point whose client is gone. dfs-mount --end-waits tells all clients of a machine that\n"
     "is stopping that nothing may wait long any more."
 )
+BYTES_PER_MIB: Final = 1 << 20
 START_TIMEOUT_S: Final = 30.0
 """Who starts a mount in the foreground sees that it waits."""
 
@@ -83,6 +85,14 @@ class MountPlan:
     def fuse_channel(self) -> FuseChannel:
         """Return through what it talks with the kernel."""
         return self.wishes.fuse_channel or self.mount.fuse_channel
+
+    def write_back(self) -> WriteBackSettings | None:
+        """Return how much may wait to be stored after write() has returned; None: nothing may."""
+        wish, mount = self.wishes.writes_back, self.mount
+        if not (mount.writeback if wish is None else wish):
+            return None
+        file_bytes, total_bytes = int(mount.writeback_file_mib * BYTES_PER_MIB), int(mount.writeback_total_mib * BYTES_PER_MIB)
+        return WriteBackSettings(file_bytes, total_bytes, mount.writeback_age_s)
 
     def attr_timeout_s(self) -> float:
         """Return how long attributes are believed."""

@@ -23,6 +23,7 @@ from dfs.client.metadata.open_flags import OpenMode, open_mode
 from dfs.client.metadata.turns import Turns
 from dfs.client.metadata.whole_folders import WholeFolders
 from dfs.client.names import parent_of
+from dfs.client.write_back.service import WriteBack
 from dfs.client.writer import Writer
 from dfs.core.errors import BadHandle, FileTooLarge, Interrupted, InvalidArgument, NotFound, StaleFile, StaleTicket
 from dfs.core.ids import Ino, OpId, ServerIndex
@@ -53,6 +54,7 @@ class Files:
         reading: ReadAhead,
         writer: Writer,
         replication: Replication,
+        back: WriteBack,
         clock: Clock,
     ) -> None:
         self._link = link
@@ -67,6 +69,7 @@ class Files:
         self._reading = reading
         self._writer = writer
         self._replication = replication
+        self._back = back
         self._clock = clock
 
     # --- opening -----------------------------------------------------------------------------------------------------------
@@ -142,7 +145,7 @@ class Files:
     def _is_known_empty(self, ino: Ino) -> bool:
         """Tell whether this mount holds the grant and the file is empty. What others hold may be longer than meta knows."""
         held = self._grants.view(ino)
-        return held is not None and not held.content.size_bytes
+        return held is not None and not held.content.size_bytes and not self._back.is_dirty(ino)
 
     # --- bytes -------------------------------------------------------------------------------------------------------------
 
@@ -157,11 +160,17 @@ class Files:
 
     def read_as_stored(self, ctx: CallContext, handle: Handle, size_bytes: int, offset: int) -> bytes:
         """Return bytes of an open file, whatever it was opened for; fewer only at the end of the file."""
+        end = offset + size_bytes
+        patch = self._back.patch(ctx, handle.ino, offset, end)
+        if patch is not None and (whole := patch.whole(offset, end)) is not None:
+            return whole
         view = self._inodes.view(ctx, handle.ino, handle.path)
         while True:
             try:
-                return self._reading.read(ctx, handle.number, view, size_bytes, offset)
+                stored = self._reading.read(ctx, handle.number, view, size_bytes, offset)
+                return stored if patch is None else patch.over(stored, offset, end)
             except StaleTicket:
+                patch = self._back.patch(ctx, handle.ino, offset, end)
                 newer = self._inodes.newer_view(ctx, view, handle.path)
                 if newer.content.newest_cut <= view.content.newest_cut:
                     pause(ctx, self._clock, RETRY_DELAY_S_MIN)  # meta is about to make the cut that the server was told of
@@ -174,6 +183,8 @@ class Files:
             raise BadHandle(handle.path)
         if offset < 0:
             raise InvalidArgument(handle.path)
+        if self._back.is_on:
+            return self._back.write(ctx, handle, data, None if handle.mode.append else offset)
         try:
             return self._writer.write(ctx, handle.ino, handle.path, data, None if handle.mode.append else offset)
         finally:
@@ -191,6 +202,7 @@ class Files:
         ino = self._inodes.at(ctx, path).ino if handle is None else handle.ino
         try:
             with self._turns.hold(ctx, ino):
+                self._back.drain_for_good(ctx, ino)
                 self._calls.truncate(ctx, ino, size_bytes, by_handle=handle is not None)
         finally:
             self._reading.drop(ino)
@@ -203,17 +215,18 @@ class Files:
         if not handle.mode.write:
             return
         ino = handle.ino
+        self._back.drain(ctx, ino)
         if self._grants.unfinished(ino) is not None:
             with self._turns.hold(ctx, ino):
                 self._calls.finish(ctx, ino)
         held = self._grants.held(ino)
-        if held is None or not held.unsaved:
-            return
-        if self._handles.count(ino) == 1 and not self._turns.is_taken(ino):
-            with self._turns.hold(ctx, ino):
-                self._calls.give_back(ctx, ino)
-        else:
-            self._calls.commit(ctx, ino)
+        if held is not None and held.unsaved:
+            if self._handles.count(ino) == 1 and not self._turns.is_taken(ino):
+                with self._turns.hold(ctx, ino):
+                    self._calls.give_back(ctx, ino)
+            else:
+                self._calls.commit(ctx, ino)
+        self._back.raise_error(number)
 
     def fsync(self, ctx: CallContext, number: int, servers: int) -> None:
         """Make what was written survive a power cut of all machines (I1): first on the data servers, then at meta.
@@ -223,6 +236,7 @@ class Files:
         """
         handle = self._handles.get(number)
         ino = handle.ino
+        self._back.drain(ctx, ino)
         if self._grants.unfinished(ino) is not None:
             with self._turns.hold(ctx, ino):
                 self._calls.finish(ctx, ino)
@@ -230,14 +244,16 @@ class Files:
         if held is None:
             self._replication.sync(ctx, ino, map(ServerIndex, range(servers)))
             self._link.ask(ctx, Commit(nothing_held(ino)))
-            return
-        self._replication.sync(ctx, ino, held.content.layout.servers_below(held.content.size_bytes))
-        self._calls.record(ctx, held)
+        else:
+            self._replication.sync(ctx, ino, held.content.layout.servers_below(held.content.size_bytes))
+            self._calls.record(ctx, held)
+        self._back.raise_error(number)
 
     def release(self, ctx: CallContext, number: int) -> None:
         """Forget a handle; with the last one of an inode, let go of everything that was held for it."""
         self._reading.forget(number)
         handle, file = self._handles.remove(number)
+        self._back.forget(handle)
         if file is not None:
             self.close(ctx, file)
         elif handle.mode.write:
@@ -245,8 +261,8 @@ class Files:
 
     def close(self, ctx: CallContext, file: OpenFile) -> None:
         """Tell meta that nothing here has the inode open any more: with the grant, or with the next heartbeat."""
-        if self._has_nothing_to_tell(file.ino):
-            self._closed.add([file])
+        if self._has_nothing_to_tell(file.ino) or self._back.is_dirty(file.ino):
+            self._closed.add([file])  # what waits is stored by its task, and upkeep gives the grant back
             return
         try:
             with self._turns.hold(ctx, file.ino):

@@ -41,10 +41,13 @@ from dfs.client.metadata.whole_folders import WholeFolders
 from dfs.client.names import Names
 from dfs.client.settings import MountSettings
 from dfs.client.upkeep import UpkeepTask
+from dfs.client.write_back.service import TASKS as WRITE_BACK_TASKS
+from dfs.client.write_back.service import WriteBack
+from dfs.client.write_back.storing import Storing
 from dfs.client.writer import Writer
 from dfs.client.xattrs import Xattrs
 from dfs.core.contexts import GuardedContext, PlainContext
-from dfs.core.errors import DfsError, EndReason, Interrupted
+from dfs.core.errors import DfsError, EndReason, FileError, Interrupted
 from dfs.core.ids import Ino, SessionId
 from dfs.core.interfaces import CallContext, Clock, DataServers, EventSink, MetaApi, Random, Task, Tasks
 from dfs.core.locks import LockOwner, LockRange
@@ -122,7 +125,6 @@ class FileSystem:
             link=link, cache=cache, folders=folders, inodes=inodes, grants=grants, calls=calls, handles=handles, closed=closed
         )
         self._xattrs = Xattrs(link=link, cache=cache, inodes=inodes)
-        self._locks = locks = Locks(link=link, table=lock_table, handles=handles, cache=cache, calls=calls)
         self._block_path = make_block_path(
             servers=showing,
             clock=clock,
@@ -135,6 +137,24 @@ class FileSystem:
         reader, replication, _ = self._block_path
         writer = Writer(grants=grants, calls=calls, turns=turns, lease=lease, reader=reader, replication=replication)
         self._reading = ReadAhead(reader, clock, tasks)
+        self._back = back = WriteBack(
+            settings=settings.write_back,
+            link=link,
+            cache=cache,
+            grants=grants,
+            calls=calls,
+            handles=handles,
+            lease=lease,
+            turns=turns,
+            storing=Storing(grants=grants, calls=calls, lease=lease, reader=reader, replication=replication),
+            write_through=writer.write,
+            reading=self._reading,
+            clock=clock,
+            tasks=tasks,
+            events=events,
+        )
+        inodes.waiting = back.reach
+        self._locks = locks = Locks(link=link, table=lock_table, handles=handles, cache=cache, calls=calls, back=back)
         self._files = files = Files(
             link=link,
             cache=cache,
@@ -148,12 +168,17 @@ class FileSystem:
             reading=self._reading,
             writer=writer,
             replication=replication,
+            back=back,
             clock=clock,
         )
         self._allocation = Allocation(link=link, files=files, inodes=inodes, grants=grants, calls=calls, turns=turns, writer=writer)
         self._written = WrittenBlocks(showing, clock, tasks, settings.attr_timeout_s)
-        self._recalls = RecallTask(grants=grants, calls=calls, turns=turns, clock=clock, random=random, tasks=tasks)
-        self._upkeep = UpkeepTask(link=link, locks=locks, grants=grants, calls=calls, handles=handles, turns=turns, tasks=tasks)
+        self._recalls = RecallTask(
+            grants=grants, calls=calls, turns=turns, clock=clock, random=random, tasks=tasks, hand_over=back.hurry
+        )
+        self._upkeep = UpkeepTask(
+            link=link, locks=locks, grants=grants, calls=calls, handles=handles, turns=turns, tasks=tasks, is_dirty=back.is_dirty
+        )
         self._heartbeat = HeartbeatTask(
             meta=patient,
             session=session,
@@ -187,6 +212,7 @@ class FileSystem:
             ("recalls", self._recalls.run),
             ("upkeep", self._upkeep.run),
             *((f"read-ahead-{number}", self._reading.run) for number in range(READ_AHEAD_TASKS)),
+            *((f"write-back-{number}", self._back.run) for number in range(WRITE_BACK_TASKS if self._back.is_on else 0)),
         ):
             own = PlainContext(name, self._ending)
             self._running.append(self._tasks.spawn(name, lambda run=run, own=own: run(own)))  # type: ignore[misc]
@@ -196,10 +222,12 @@ class FileSystem:
         end_s = self._clock.monotonic_s() + STOP_TIMEOUT_S
         bounded = GuardedContext(ctx, lambda: self._clock.monotonic_s() > end_s, EndReason.DEADLINE)
         self._give_everything_back(bounded)
+        self._back.end(bounded)
         self._is_stopping = True
         self._recalls.wake()
         self._upkeep.wake()
         self._reading.wake()
+        self._back.wake()
         for task in self._running:
             if not task.join(JOIN_TIMEOUT_S):
                 LOG.warning("a task of the mount did not end within %.0f s", JOIN_TIMEOUT_S)
@@ -230,7 +258,13 @@ class FileSystem:
         """Yield how the mount is doing."""
         path = self._block_path
         return client_samples(
-            path.replication.waits, path.health, self._patient, self._lease, len(self._grants.inodes()), self._clock.monotonic_s()
+            path.replication.waits,
+            path.health,
+            self._patient,
+            self._lease,
+            len(self._grants.inodes()),
+            self._back.total_bytes,
+            self._clock.monotonic_s(),
         )
 
     def _ending(self) -> EndReason | None:
@@ -307,15 +341,27 @@ class FileSystem:
 
     def rename(self, ctx: CallContext, path: bytes, new_path: bytes, flags: int = 0) -> None:
         """Rename, replacing what stands at `new_path` unless `flags` (those of renameat2) has RENAME_NOREPLACE."""
+        self._store_at(ctx, path)
         self._names.rename(ctx, path, new_path, flags)
 
     def setattr(self, ctx: CallContext, path: bytes, changes: AttributeChanges) -> Attributes:
         """Change mode, owner or times."""
+        self._store_at(ctx, path)
         return self._names.setattr(ctx, path, changes)
 
     def statfs(self, ctx: CallContext) -> FileSystemSpace:
         """Return space and number of inodes."""
         return self._link.ask(ctx, StatFileSystem())
+
+    def _store_at(self, ctx: CallContext, path: bytes) -> None:
+        """Store what waits of the inode at a path, before it gets another name or other times."""
+        if not self._back.is_any_dirty:
+            return
+        try:
+            ino = self._inodes.at(ctx, path).ino
+        except FileError:
+            return  # whoever asked is told by the change itself
+        self._back.drain(ctx, ino)
 
     # --- files ---------------------------------------------------------------------------------------------------------------
 
@@ -341,6 +387,7 @@ class FileSystem:
 
     def fallocate(self, ctx: CallContext, handle: int, mode: int, offset: int, length: int) -> None:
         """Check for room, or make zeros, as the system call says of `mode`. Raises: NotSupported, NoSpace."""
+        self._back.drain(ctx, self._handles.get(handle).ino)
         self._allocation.allocate(ctx, handle, mode, offset, length)
 
     def flush(self, ctx: CallContext, handle: int) -> None:

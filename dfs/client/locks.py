@@ -1,8 +1,9 @@
 """Locks of fcntl(2) and flock(2) on open files: asked of meta, which knows those of all mounts.
 
 Promises: a lock that was granted is held until it is unlocked, its handle is released, or the mount's session ends; a wait for one
-can be ended (I7), and then nothing stays locked that the program does not know of. What was written is committed before it is
-unlocked, and a granted lock brings the inode as it is, so that who locks sees what the last holder wrote. Called by filesystem.py.
+can be ended (I7), and then nothing stays locked that the program does not know of. What was written is stored and committed before
+it is unlocked, and a granted lock brings the inode as it is, so that who locks sees what the last holder wrote. Called by
+filesystem.py.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dfs.client.metadata.grant_calls import GrantCalls
 from dfs.client.metadata.handles import Handles
 from dfs.client.metadata.lock_table import LockKey, LockTable, Ranges
 from dfs.client.metadata.meta_link import MetaLink
+from dfs.client.write_back.service import WriteBack
 from dfs.core.errors import DfsError, DuplicateRefused, FileError, Interrupted, LockBusy, SessionExpired, StaleFile
 from dfs.core.ids import Ino, OpId
 from dfs.core.interfaces import CallContext, raise_if_cancelled
@@ -27,7 +29,17 @@ LOG = logging.getLogger(__name__)
 class Locks:
     """Locks and unlocks."""
 
-    def __init__(self, *, link: MetaLink, table: LockTable, handles: Handles, cache: AttributeCache, calls: GrantCalls) -> None:
+    def __init__(
+        self,
+        *,
+        link: MetaLink,
+        table: LockTable,
+        handles: Handles,
+        cache: AttributeCache,
+        calls: GrantCalls,
+        back: WriteBack,
+    ) -> None:
+        self._back = back
         self._link = link
         self._table = table
         self._handles = handles
@@ -38,6 +50,7 @@ class Locks:
         """Lock a range through a handle. Raises: WouldBlock, WouldDeadlock, TooManyLocks; Interrupted; StaleFile."""
         ino = self._handles.get(number).ino
         key = LockKey(ino, owner)
+        self._back.drain(ctx, ino)
         self._tell(ctx, key)
         self._table.begin_lock(ctx, key, number)
         asked = self._cache.moment()
@@ -90,7 +103,8 @@ class Locks:
     def finish(self, ctx: CallContext) -> None:
         """Tell meta what calls without an answer have left open. Raises: Interrupted."""
         for key in self._table.untold():
-            self._tell(ctx, key)
+            if not self._back.is_dirty(key.ino):  # else whoever locks it next would not see what was written under the lock
+                self._tell(ctx, key)
 
     # --- inside ----------------------------------------------------------------------------------------------------------------
 
@@ -130,6 +144,7 @@ class Locks:
                     unanswered.append(op)
 
     def _commit(self, ctx: CallContext, ino: Ino) -> None:
+        self._back.drain(ctx, ino)
         try:
             self._calls.commit(ctx, ino)
         except Interrupted:

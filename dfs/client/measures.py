@@ -12,6 +12,7 @@ from dfs.client.metadata.lease import Lease
 from dfs.client.metadata.meta_retry import PatientMeta
 from dfs.core.meters import Waits
 from dfs.core.metrics import (
+    BUFFERED_BYTES,
     GRANTS,
     LEASE_VALID,
     META_DOWN_SECONDS,
@@ -24,7 +25,7 @@ from dfs.core.metrics import (
 
 
 def client_samples(
-    waits: Waits, health: ServerHealth, meta: PatientMeta, lease: Lease, grants: int, now_s: float
+    waits: Waits, health: ServerHealth, meta: PatientMeta, lease: Lease, grants: int, buffered_bytes: int, now_s: float
 ) -> Iterator[Sample]:
     """Yield them; `now_s`: of the clock by which the waits were noted."""
     began_s = waits.under_way()
@@ -35,3 +36,4 @@ def client_samples(
     yield Sample(META_DOWN_SECONDS, (), meta.silent_s())
     yield Sample(LEASE_VALID, (), lease.is_valid())
     yield Sample(GRANTS, (), grants)
+    yield Sample(BUFFERED_BYTES, (), buffered_bytes)

@@ -6,6 +6,18 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class WriteBackSettings:
+    """How much a mount may hold of what programs wrote and servers do not have yet, and for how long."""
+
+    file_bytes: int = 8 << 20
+    """Per file; a writer who is ahead by more waits."""
+    total_bytes: int = 64 << 20
+    """Of all files together."""
+    age_s: float = 1.0
+    """What has waited for so long is stored."""
+
+
+@dataclass(frozen=True, slots=True)
 class MountSettings:
     """Settings of one mount."""
 
@@ -22,3 +34,5 @@ class MountSettings:
     """How long names are believed to lead to the same inode, 0 or more; longer than attributes has no effect. None: as long as
     attributes.
     """
+    write_back: WriteBackSettings | None = None
+    """None: write() returns when both replicas have the bytes."""

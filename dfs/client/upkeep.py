@@ -34,7 +34,10 @@ class UpkeepTask:
         handles: Handles,
         turns: Turns,
         tasks: Tasks,
+        is_dirty: Callable[[Ino], bool] = lambda ino: False,
     ) -> None:
+        """`is_dirty` tells whether something of an inode must be stored first, which is not waited for here."""
+        self._is_dirty = is_dirty
         self._link = link
         self._locks = locks
         self._grants = grants
@@ -89,7 +92,7 @@ class UpkeepTask:
         if self._turns.is_taken(ino):
             return
         with self._turns.hold(ctx, ino):
-            if not self._handles.count(ino):
+            if not self._handles.count(ino) and not self._is_dirty(ino):
                 self._calls.give_back(ctx, ino)
 
     def _commit(self, ctx: CallContext, ino: Ino) -> None:

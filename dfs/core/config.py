@@ -47,6 +47,8 @@ DATA_PORT_BASE: Final = 9100
 """Data server i listens at DATA_PORT_BASE + i by default."""
 ATTR_TIMEOUT_S_MAX: Final = 3600.0
 SHUTDOWN_GRACE_S_MAX: Final = 60.0
+WRITEBACK_MIB_MAX: Final = 4096.0
+WRITEBACK_AGE_S_MAX: Final = 60.0
 INHIBIT_S_MAX: Final = 3600.0
 SCRUB_MB_S_MAX: Final = 10_000.0
 BYTES_PER_MB: Final = 1_000_000
@@ -228,6 +230,36 @@ class MountConfig:
             "fusepy or own",
             parse_fuse_channel,
             "How a mount talks with the kernel: by libfuse 2, or by itself, which is faster and new.",
+        ),
+    )
+    writeback: bool = field(
+        default=False,
+        metadata=_key(
+            "yes or no", parse_yes_no, "Let programs go on before the servers have what they wrote; mount.dfs(8) says more."
+        ),
+    )
+    writeback_file_mib: float = field(
+        default=8.0,
+        metadata=_key(
+            "MiB",
+            number_up_to(WRITEBACK_MIB_MAX, "MiB"),
+            "With writeback: how much of one file may wait to be stored before its writers wait.",
+        ),
+    )
+    writeback_total_mib: float = field(
+        default=64.0,
+        metadata=_key(
+            "MiB",
+            number_up_to(WRITEBACK_MIB_MAX, "MiB"),
+            "With writeback: how much of all files of a mount may wait before all writers wait.",
+        ),
+    )
+    writeback_age_s: float = field(
+        default=1.0,
+        metadata=_key(
+            "seconds",
+            number_up_to(WRITEBACK_AGE_S_MAX, "seconds"),
+            "With writeback: after how long what waits is stored, if nothing asks for it before.",
         ),
     )
 

@@ -516,4 +516,12 @@ LIMIT_REACHED = EventKind(
     "refused {peer}, which is over the limit on {limit} ({reason})",
 )
 
+WRITES_LOST = EventKind(
+    "WRITES_LOST",
+    "6d1f0c5be0a84d0f8f0b6a2f5a1c7ec8",
+    Level.ERROR,
+    "{path}: about {count} bytes that programs had written are lost, they could not be stored: {reason}",
+    also=("ino",),
+)
+
 ALL_KINDS: tuple[EventKind, ...] = tuple(value for value in list(globals().values()) if isinstance(value, EventKind))

@@ -182,5 +182,8 @@ META_DOWN_SECONDS = _gauge(
 )
 LEASE_VALID = _gauge("dfs_client_lease_valid", "1 while the mount's lease lets it write.", programs=ON_MOUNT)
 GRANTS = _gauge("dfs_client_grants", "Inodes that the mount has the write grant of.", programs=ON_MOUNT)
+BUFFERED_BYTES = _gauge(
+    "dfs_client_buffered_bytes", "What programs wrote on a mount with writeback and servers do not have yet.", programs=ON_MOUNT
+)
 
 ALL_METRICS: Final = tuple(value for value in list(globals().values()) if isinstance(value, Metric))

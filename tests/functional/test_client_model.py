@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from dfs.client.settings import WriteBackSettings
 from tests.harness.local_cluster import CallerContext, LocalCluster, Mount
 
 O_RDWR, O_CREAT, O_APPEND = 0o2, 0o100, 0o2000
 CTX = CallerContext()
+LARGE = WriteBackSettings(age_s=60.0)
+SMALL = WriteBackSettings(file_bytes=6000, total_bytes=8000, age_s=0.02)
 
 
 class OpenTwice:
@@ -77,12 +80,24 @@ def play(chance: random.Random, files: list[OpenTwice], block_size: int, steps: 
 
 
 @pytest.mark.parametrize(
-    ("servers", "block_size", "mounts"),
-    [(2, 512, 2), (2, 4096, 1), (3, 4096, 2), (4, 512, 1), (4, 4096, 2), (5, 512, 2)],
+    ("servers", "block_size", "mounts", "write_back"),
+    [
+        (2, 512, 2, None),
+        (2, 4096, 1, None),
+        (3, 4096, 2, None),
+        (4, 512, 1, None),
+        (4, 4096, 2, None),
+        (5, 512, 2, None),
+        (4, 512, 1, LARGE),
+        (3, 4096, 2, LARGE),
+        (5, 512, 2, SMALL),
+    ],
 )
-def test_file_after_random_operations_is_what_a_bytearray_is(tmp_path: Path, servers: int, block_size: int, mounts: int) -> None:
+def test_file_after_random_operations_is_what_a_bytearray_is(
+    tmp_path: Path, servers: int, block_size: int, mounts: int, write_back: WriteBackSettings | None
+) -> None:
     with LocalCluster(tmp_path, servers, block_size) as cluster:
-        made = [cluster.mount() for _ in range(mounts)]
+        made = [cluster.mount(write_back=write_back) for _ in range(mounts)]
         for seed in range(3):
             path = b"/file%d" % seed
             handle = made[0].fs.create(CTX, path, 0o644, O_RDWR | O_CREAT)

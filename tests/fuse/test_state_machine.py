@@ -414,7 +414,7 @@ class ComparedFolders(RuleBasedStateMachine):
         assert found == expected
 
 
-def run(mounts: tuple[Path, ...], local: Path) -> None:
+def run(mounts: tuple[Path, ...], local: Path, examples: int = 20) -> None:
     """Run the machine, each example in a new folder."""
     numbers = itertools.count()
 
@@ -425,7 +425,7 @@ def run(mounts: tuple[Path, ...], local: Path) -> None:
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=EXAMPLES or 20,
+            max_examples=EXAMPLES or examples,
             stateful_step_count=STEPS,
             derandomize=not EXAMPLES,
             database=None,
@@ -452,3 +452,13 @@ def test_mount_and_local_folder_cannot_be_told_apart(machine_cluster: Cluster, t
 @pytest.mark.timeout(1200)
 def test_two_mounts_and_local_folder_cannot_be_told_apart(machine_cluster: Cluster, tmp_path: Path) -> None:
     run((machine_cluster.mount(0).path, machine_cluster.mount(1).path), tmp_path)
+
+
+@pytest.mark.timeout(1200)
+def test_mount_that_writes_back_a_usual_one_and_a_local_folder_cannot_be_told_apart(
+    machine_cluster: Cluster, tmp_path: Path
+) -> None:
+    mount = machine_cluster.mount(2, "writeback")
+    mount.start()
+    mount.wait_ready()
+    run((mount.path, machine_cluster.mount(1).path), tmp_path, examples=8)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from dfs.client.filesystem import FileSystem
-from dfs.client.settings import MountSettings
+from dfs.client.settings import MountSettings, WriteBackSettings
 from dfs.core.capability import Signer, Verifier
 from dfs.core.config import ExportConfig
 from dfs.core.contexts import OnBehalfContext, PlainContext
@@ -317,19 +317,35 @@ class LocalCluster:
 
     # --- mounts --------------------------------------------------------------------------------------------------------------
 
-    def mount(self, *, attr_timeout_s: float = 1.0, start_timeout_s: float = 10.0, peer: Peer | None = None) -> Mount:
+    def mount(
+        self,
+        *,
+        attr_timeout_s: float = 1.0,
+        start_timeout_s: float = 10.0,
+        peer: Peer | None = None,
+        write_back: WriteBackSettings | None = None,
+    ) -> Mount:
         """Mount once more."""
-        mount = self.unstarted_mount(attr_timeout_s=attr_timeout_s, start_timeout_s=start_timeout_s, peer=peer)
+        mount = self.unstarted_mount(
+            attr_timeout_s=attr_timeout_s, start_timeout_s=start_timeout_s, peer=peer, write_back=write_back
+        )
         mount.fs.start(PlainContext())
         self.mounts.append(mount)
         return mount
 
-    def unstarted_mount(self, *, attr_timeout_s: float = 1.0, start_timeout_s: float = 10.0, peer: Peer | None = None) -> Mount:
+    def unstarted_mount(
+        self,
+        *,
+        attr_timeout_s: float = 1.0,
+        start_timeout_s: float = 10.0,
+        peer: Peer | None = None,
+        write_back: WriteBackSettings | None = None,
+    ) -> Mount:
         """Make a mount whose start is the test's business. `peer`: as whom the servers know it."""
         peer = peer or (ALICE if self.keys else THIS_PROCESS)
         calls = Calls()
         events = RecordedEvents()
-        settings = MountSettings("localhost", b"/mnt", self.addresses, attr_timeout_s, start_timeout_s)
+        settings = MountSettings("localhost", b"/mnt", self.addresses, attr_timeout_s, start_timeout_s, write_back=write_back)
         own_wire = Wire("meta")
         own_wire.service = cast(MetaApi, self.meta_wire)
         fs = FileSystem(

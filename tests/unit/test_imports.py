@@ -21,7 +21,7 @@ ALLOWED = {
 ROOMS = {
     "meta": {"state": set(), "upkeep": {"state"}, "requests": {"state", "upkeep"}, "exporting": {"state"}},
     "data": {"disk": set(), "blocks": {"disk"}, "rebuild": {"disk", "blocks"}, "scrub": {"disk", "blocks"}},
-    "client": {"blocks": set(), "metadata": {"blocks"}},
+    "client": {"blocks": set(), "metadata": {"blocks"}, "write_back": {"blocks", "metadata"}},
 }
 """Which rooms of its layer a room may look into, besides itself and the layer's settings; what stands before the rooms sees all."""
 PURE = {"core", "meta", "data", "client"}

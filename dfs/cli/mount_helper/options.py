@@ -70,6 +70,7 @@ class MountWishes:
     log_file: Path | None = None
     shows_metrics: bool | None = None
     fuse_channel: FuseChannel | None = None
+    writes_back: bool | None = None
 
     @property
     def timeout_s(self) -> float | None:
@@ -82,6 +83,8 @@ class _Option(NamedTuple):
     """What follows the "="; empty: nothing may."""
     apply: Callable[[MountWishes, str], MountWishes]
     """Returns the wishes with this one; raises ValueError if the value is not as expected."""
+    is_optional: bool = False
+    """Whether the option may stand alone, without "="."""
 
 
 def parse_options(words: Iterable[str], *, sloppy: bool = False) -> MountWishes:
@@ -133,7 +136,7 @@ def parse_duration_s(text: str) -> float:
 def _apply(wishes: MountWishes, name: str, equals: str, value: str) -> MountWishes:
     option = _OPTIONS[name]
     shown = f"{name}={value}" if equals else name
-    if bool(equals) != bool(option.expected):
+    if bool(equals) != bool(option.expected) and not (option.is_optional and not equals):
         raise UsageError(expected=f"{name}={option.expected}" if option.expected else name, got=repr(shown))
     try:
         return option.apply(wishes, value)
@@ -152,6 +155,12 @@ def _parse_id(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,10}", text) or int(text) > ID_MAX:
         raise ValueError(text)
     return int(text)
+
+
+def _parse_yes_no(text: str) -> bool:
+    if text not in ("", "yes", "no"):
+        raise ValueError(text)
+    return text != "no"
 
 
 def _parse_file(text: str) -> Path:
@@ -182,6 +191,8 @@ _OPTIONS: Final[dict[str, _Option]] = {
     "metrics": _Option("", lambda wishes, _: replace(wishes, shows_metrics=True)),
     "nometrics": _Option("", lambda wishes, _: replace(wishes, shows_metrics=False)),
     "fuse_channel": _Option("fusepy or own", lambda wishes, value: replace(wishes, fuse_channel=FuseChannel(value))),
+    "writeback": _Option("yes or no", lambda wishes, value: replace(wishes, writes_back=_parse_yes_no(value)), is_optional=True),
+    "nowriteback": _Option("", lambda wishes, _: replace(wishes, writes_back=False)),
     "log": _Option(_FILE, lambda wishes, value: replace(wishes, log_file=_parse_file(value))),
 }
 """Our own options."""

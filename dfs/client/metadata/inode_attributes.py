@@ -54,6 +54,8 @@ class InodeAttributes:
         self._grants = grants
         self._handles = handles
         self._clock = clock
+        self.waiting: Callable[[Ino], tuple[int, int] | None] = lambda ino: None
+        """Tells of an inode how far what no server has yet reaches, and when it was written (ns); None: there is nothing."""
         self._next = NextNames()
 
     def set_timeout(self, attr_timeout_s: float) -> None:
@@ -130,6 +132,14 @@ class InodeAttributes:
 
     def shown(self, attributes: Attributes) -> Attributes:
         """Return attributes with what this mount knows better."""
+        shown, waiting = self._stored(attributes), self.waiting(attributes.ino)
+        if waiting is None:
+            return shown
+        content = shown.content._replace(size_bytes=max(shown.content.size_bytes, waiting[0]))
+        mtime_ns = max(shown.mtime_ns, waiting[1])
+        return shown._replace(content=content, mtime_ns=mtime_ns, ctime_ns=max(shown.ctime_ns, mtime_ns))
+
+    def _stored(self, attributes: Attributes) -> Attributes:
         held = self._grants.view(attributes.ino)
         if held is None:
             return attributes

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from dfs.client.blocks.patience import Patience
 from dfs.client.metadata.grant_calls import GrantCalls
@@ -27,7 +27,19 @@ LOG = logging.getLogger(__name__)
 class RecallTask:
     """Serves recalls until the mount stops."""
 
-    def __init__(self, *, grants: Grants, calls: GrantCalls, turns: Turns, clock: Clock, random: Random, tasks: Tasks) -> None:
+    def __init__(
+        self,
+        *,
+        grants: Grants,
+        calls: GrantCalls,
+        turns: Turns,
+        clock: Clock,
+        random: Random,
+        tasks: Tasks,
+        hand_over: Callable[[Ino], bool] = lambda ino: False,
+    ) -> None:
+        """`hand_over` tells whether somebody else will give an inode's grant back, because something must be stored first."""
+        self._hand_over = hand_over
         self._grants = grants
         self._calls = calls
         self._turns = turns
@@ -64,10 +76,14 @@ class RecallTask:
             return self._waiting.popleft() if self._waiting else None
 
     def _serve(self, ctx: CallContext, ino: Ino) -> None:
+        if self._hand_over(ino):
+            return
         is_over = GuardedContext(ctx, lambda: self._grants.recalled_for_s(ino) is None)
         try:
             with self._turns.hold(is_over, ino):
-                if self._grants.recalled_for_s(ino) is not None:  # else whoever had the turn before gave it back
+                if self._grants.recalled_for_s(ino) is not None and not self._hand_over(
+                    ino
+                ):  # else whoever had the turn before gave it back
                     self._calls.give_back(ctx, ino)
         except Interrupted:
             return  # the mount stops, or there is nothing to be given back any more

@@ -11,6 +11,7 @@ import pytest
 
 from dfs.cli.mount import main, main_distributedfs
 from dfs.cli.mount_plan import plan_configured, plan_original
+from dfs.client.settings import WriteBackSettings
 from dfs.core.config_values import LogLevel
 from dfs.core.errors import ExitCode
 from dfs.core.start_errors import ConfigError, UsageError
@@ -45,6 +46,15 @@ def test_configuration_says_who_is_called_and_how_it_is_mounted(config: str) -> 
 
 def test_meta_address_overrides_the_configuration(config: str) -> None:
     assert plan_configured(["/mnt", "--config", config, "--meta", "127.0.0.1:1"]).meta_address == "127.0.0.1:1"
+
+
+def test_option_on_writeback_overrides_the_configuration_and_its_bounds_come_from_there(config: str) -> None:
+    assert plan_configured(["m", "--config", config]).write_back() is None
+    assert plan_configured(["m", "--config", config, "-o", "writeback"]).write_back() == WriteBackSettings()
+    lines = "[mount]\nwriteback = yes\nwriteback_file_mib = 2\nwriteback_total_mib = 16\nwriteback_age_s = 0.5"
+    Path(config).write_text(CONFIG.replace("[mount]", lines))
+    assert plan_configured(["m", "--config", config]).write_back() == WriteBackSettings(2 << 20, 16 << 20, 0.5)
+    assert plan_configured(["m", "--config", config, "-o", "writeback=no"]).write_back() is None
 
 
 def test_option_on_metrics_overrides_the_configuration(config: str) -> None:

@@ -23,7 +23,7 @@ def test_no_options_wish_for_nothing_and_wait_for_ever() -> None:
 def test_every_option_of_ours_has_its_effect() -> None:
     assert wishes(
         "config=/etc/dfs/a b.conf,attr_timeout=0,entry_timeout=2.5,allow_other,soft,timeo=500ms,root_squash,anonuid=7,anongid=8,"
-        "retry=1min,metrics,log=/var/log/dfs.log"
+        "retry=1min,metrics,log=/var/log/dfs.log,writeback"
     ) == MountWishes(
         config=Path("/etc/dfs/a b.conf"),
         attr_timeout_s=0.0,
@@ -36,7 +36,22 @@ def test_every_option_of_ours_has_its_effect() -> None:
         retry_s=60.0,
         log_file=Path("/var/log/dfs.log"),
         shows_metrics=True,
+        writes_back=True,
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("writeback=yes", True),
+        ("writeback=no", False),
+        ("writeback,nowriteback", False),
+        ("writeback=no,writeback", True),
+        ("ro", None),
+    ],
+)
+def test_the_last_word_on_writeback_counts(text: str, expected: bool | None) -> None:
+    assert wishes(text).writes_back is expected
 
 
 def test_the_last_word_on_metrics_counts() -> None:
@@ -72,6 +87,8 @@ def test_what_mount_and_systemd_act_upon_is_left_to_them() -> None:
     ("text", "told"),
     [
         ("nonsense", "got 'nonsense'"),
+        ("writeback=maybe", "expected writeback=yes or no, got 'writeback=maybe'"),
+        ("nowriteback=yes", "expected nowriteback, got 'nowriteback=yes'"),
         ("remount", "got 'remount'"),
         ("nosymfollow", "got 'nosymfollow'"),  # nobody would honour it: better refused than believed
         ("attr_timeout", "expected attr_timeout=a time such as 30s, 500ms or 1min, got 'attr_timeout'"),
