@@ -18,12 +18,13 @@ from unittest import mock
 
 import dfs.meta.service
 from dfs.client.filesystem import FileSystem
-from dfs.client.settings import MountSettings
+from dfs.client.settings import MountSettings, WriteBackSettings
 from dfs.core.capability import SLACK_S, Right, Signer, Verifier, capability_key, read
 from dfs.core.contexts import PlainContext
 from dfs.core.errors import DfsError
+from dfs.core.events import Event
 from dfs.core.ids import Ino, ServerIndex, Ticket
-from dfs.core.interfaces import Clock, Tasks
+from dfs.core.interfaces import CallContext, Clock, Tasks
 from dfs.core.messages.cluster import RoleState
 from dfs.core.messages.data_server import Identify
 from dfs.core.peers import Peer, PeerKind
@@ -188,6 +189,19 @@ class MetaMachine(Machine):
         cluster.network.add(self.endpoint)
 
 
+class WatchedEvents:
+    """An event sink of one process whose events somebody hears of at once."""
+
+    def __init__(self, events: RecordedEvents, hear: Callable[[Event], None]) -> None:
+        self._events = events
+        self._hear = hear
+
+    def emit(self, event: Event, ctx: CallContext | None = None) -> None:
+        """Keep the event, and tell."""
+        self._events.emit(event, ctx)
+        self._hear(event)
+
+
 class MountMachine(Machine):
     """A machine with a mount."""
 
@@ -195,6 +209,8 @@ class MountMachine(Machine):
         super().__init__(cluster, f"mount{number}")
         self.number = number
         self.fs: FileSystem | None = None
+        self.on_event: Callable[[Event], None] = lambda event: None
+        """Called with each event of a process that begins from now on."""
         self.tools: tuple[SimulatedMeta, SimulatedServers] | None = None
         """What `dfsctl` has to call with."""
 
@@ -203,7 +219,16 @@ class SimulatedCluster:
     """One meta-server, N data servers, any number of mounts. Lives within Baton.run()."""
 
     def __init__(
-        self, baton: Baton, seed: str, folder: Path, servers: int, mounts: int, *, scrubs: bool = False, keys: bool = False
+        self,
+        baton: Baton,
+        seed: str,
+        folder: Path,
+        servers: int,
+        mounts: int,
+        *,
+        scrubs: bool = False,
+        keys: bool = False,
+        write_back: int = 0,
     ) -> None:
         self.baton = baton
         self.seed = seed
@@ -220,6 +245,13 @@ class SimulatedCluster:
         self._sync_interval_s = chance.choice((0.3, 1.0, SYNC_INTERVAL_S))
         self._journal_age_s_max = chance.choice((0.5, 3.0, JOURNAL_AGE_S_MAX))
         self._scrub_bytes_per_s = SCRUB_BYTES_PER_S if scrubs else 0
+        chance = random.Random(f"{seed}/write back")
+        self._write_back = WriteBackSettings(
+            file_bytes=chance.choice((2000, 8000, 1 << 20)),
+            total_bytes=chance.choice((3000, 1 << 20)),
+            age_s=chance.choice((0.05, 1.0, 5.0)),
+        )
+        self._writing_back = write_back
         self._store_path = str(folder / "meta.db")
 
     @property
@@ -261,15 +293,18 @@ class SimulatedCluster:
         tools = replace(source, peer=Peer(machine.name, PeerKind.ADMIN))
         machine.tools = SimulatedMeta(self.network, tools, self.meta.endpoint), SimulatedServers(self.network, tools)
         machine.fs = FileSystem(
-            settings=MountSettings(machine.name, b"/mnt", self.addresses, 1.0, 1e9),
+            settings=MountSettings(machine.name, b"/mnt", self.addresses, 1.0, 1e9, write_back=self._write_back_of(machine)),
             meta=SimulatedMeta(self.network, source, self.meta.endpoint),
             servers=SimulatedServers(self.network, source),
             clock=machine.clock,
             random=SeededRandom(f"{self.seed}/{machine.name}/{machine.starts}"),
             tasks=SimulatedTasks(process),
-            events=machine.events,
+            events=WatchedEvents(machine.events, machine.on_event),
         )
         return machine.fs
+
+    def _write_back_of(self, machine: MountMachine) -> WriteBackSettings | None:
+        return self._write_back if machine.number < self._writing_back else None
 
     def _run_data(self, machine: DataMachine, process: Process) -> None:
         machine.disk.process = process

@@ -8,6 +8,8 @@ are two kinds of file:
   Existence (is the byte below the size?) is judged the same way.
 - AppendFile, appended to by all mounts at once: every acknowledged append is there once, whole, and in order.
 
+What a mount that writes back has acknowledged may be lost with it, or with its session, until an fsync or close has published it.
+
 What a reader must know of a change (`Look.knows`): its own mount's at once, data of others as soon as it was acknowledged,
 truncations and sizes when the file was opened after they were published, or a second later.
 """
@@ -75,6 +77,13 @@ class Change:
     late_s: float = LATE_S
     void_from: int | None = None
     """Bytes from here on were cut away as junk."""
+    losses: int | None = None
+    """Of a write that may wait in its mount until it is published: how many sessions that had lost when it was made; else None."""
+
+    @property
+    def waits(self) -> bool:
+        """Tell whether nobody was told yet that servers have it: it goes with its mount, or with that mount's session."""
+        return self.losses is not None and self.published is None
 
     def covers(self, byte: int) -> bool:
         """Tell whether it gives the byte a value."""
@@ -102,13 +111,19 @@ class Look:
     began_s: float
     opened: int
     knows_all: bool = False
+    losses: int = -1
+    """How many sessions its mount had lost before and after the look; -1: one more meanwhile, or what waits may be given up."""
 
     def knows(self, change: Change) -> bool:
         """Tell whether the value of a change, or something newer, must be seen."""
         if change.outcome is not Outcome.ACKNOWLEDGED or change.ended is None:
             return False
+        if change.waits and (change.owner, change.losses) != (self.owner, self.losses):
+            return False
         if self.knows_all:
             return True
+        if change.losses is not None and change.owner != self.owner:
+            return change.published is not None and change.published < self.began
         if change.end is not None or change.owner == self.owner:
             return change.ended < self.began
         return change.ended < self.opened or change.ended_s < self.began_s - ATTR_AGE_S
@@ -233,7 +248,7 @@ class AppendFile:
         for run in _RUNS.finditer(content):
             places.setdefault(run[0][0], []).append((run.start(), run.end()))
         holes = sum(end - start for start, end in places.pop(0, []))
-        unsure = [change for change in self.changes if change.outcome is not Outcome.ACKNOWLEDGED]
+        unsure = [change for change in self.changes if change.outcome is not Outcome.ACKNOWLEDGED or change.waits]
         if holes > sum(change.end or 0 for change in unsure):
             yield f"{self.path!r}: {holes} bytes were appended by nobody"
         for tag, runs in places.items():
@@ -242,7 +257,7 @@ class AppendFile:
                 yield f"{self.path!r}: {tag} at {runs} was written by nobody"
             elif runs[-1][1] - runs[0][0] > (change.end or 0):
                 yield f"{self.path!r}: append {tag} of {change.end} bytes stands at {runs}"
-        firm = [change for change in self.changes if change.outcome is Outcome.ACKNOWLEDGED]
+        firm = [change for change in self.changes if change.outcome is Outcome.ACKNOWLEDGED and not change.waits]
         for change in firm:
             runs = places.get(change.tag, [])
             if len(runs) != 1 or runs[0][1] - runs[0][0] != change.end:
@@ -259,7 +274,7 @@ class AppendFile:
         for at in _differences(seen.data, final):
             was, now = seen.data[at], final[at] if at < len(final) else None
             writer, owner = by_tag.get(was), None if now is None else by_tag.get(now)
-            if writer is not None and writer.outcome is Outcome.ACKNOWLEDGED:
+            if writer is not None and writer.outcome is Outcome.ACKNOWLEDGED and not writer.waits:
                 yield f"{self.path!r} byte {seen.offset + at}: {was} was read, {now} stands there at the end"
             elif was and writer is None:
                 yield f"{self.path!r} byte {seen.offset + at}: {was} was read, which nobody wrote"

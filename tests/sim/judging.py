@@ -93,7 +93,7 @@ class Judge:
         try:
             data = self._try_read(fs, file.path)
         except NotFound:
-            if any(change.outcome.name == "ACKNOWLEDGED" for change in file.changes):
+            if any(change.outcome.name == "ACKNOWLEDGED" and not change.waits for change in file.changes):
                 self._wrong(f"{file.path!r} is gone")
             return
         if data is None:
@@ -190,7 +190,11 @@ class Judge:
         file = self._observed.files.get(path.removeprefix(b"/").decode())
         if file is None:
             return bool(self._observed.unsigned)
-        unsure = [change for change in file.changes if change.outcome is not Outcome.ACKNOWLEDGED and change.end is not None]
+        unsure = [
+            change
+            for change in file.changes
+            if (change.outcome is not Outcome.ACKNOWLEDGED or change.waits) and change.end is not None
+        ]
         if isinstance(file, AppendFile):
             return bool(unsure)
         return any(change.covers(byte) for change in unsure for byte in range(offset, offset + BLOCK_BYTES))
@@ -348,7 +352,9 @@ class Judge:
     def _have_mounts_told(self) -> bool:
         """Tell whether meta knows the sizes of all that was written; a close that was refused leaves that to the mount."""
         running = [machine.fs for machine in self._cluster.mounts if machine.is_running and machine.fs is not None]
-        return not any(fs._grants.unsaved() or any(map(fs._grants.unfinished, fs._grants.inodes())) for fs in running)
+        return not any(
+            fs._back.is_any_dirty or fs._grants.unsaved() or any(map(fs._grants.unfinished, fs._grants.inodes())) for fs in running
+        )
 
     def _is_meta_writing(self) -> bool:
         service = self._cluster.meta.service

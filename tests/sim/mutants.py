@@ -111,6 +111,39 @@ MUTATIONS = (
         ("tests/unit/meta/test_cleaner.py",),
     ),
     Mutation(
+        "what was lost with the session is shown all the same",
+        "dfs/client/write_back/service.py",
+        "            if buffer is None or buffer.losses != self._grants.losses():\n                return None\n            held =",
+        "            if buffer is None:\n                return None\n            held =",
+        ("tests/functional/test_client_write_back.py",),
+    ),
+    Mutation(
+        "grant given back before what waits is stored",
+        "dfs/client/metadata/grant_calls.py",
+        "        self.before_leaving(ctx, ino)\n",
+        "",
+    ),
+    Mutation(
+        "append behind what is stored, not behind what waits",
+        "dfs/client/write_back/service.py",
+        "max(buffer.size_bytes, held.content.size_bytes) if offset is None",
+        "held.content.size_bytes if offset is None",
+    ),
+    Mutation(
+        "fsync that does not store what waits",
+        "dfs/client/files.py",
+        "        self._back.drain(ctx, ino)\n        if self._grants.unfinished(ino) is not None:\n"
+        "            with self._turns.hold(ctx, ino):\n                self._calls.finish(ctx, ino)\n"
+        "        held = self._grants.held(ino)\n        self._replication.sync(",
+        "        held = self._grants.held(ino)\n        self._replication.sync(",
+    ),
+    Mutation(
+        "read that does not see what is being stored",
+        "dfs/client/write_back/buffers.py",
+        "(*leaving, *buffer.waiting.pieces(start, end))",
+        "tuple(buffer.waiting.pieces(start, end))",
+    ),
+    Mutation(
         "holder that writes on after its yield",
         "dfs/client/metadata/grants.py",
         "Unfinished(ino, session, make(held), held, self._clock.monotonic_s())\n            self._drop(ino)\n",

@@ -134,6 +134,8 @@ class Plan:
     """Whether data servers scrub by themselves, and at the end it is the scrub that must have made all copies equal."""
     keys: bool = False
     """Whether mounts need capabilities. Clocks are then not set: servers whose clocks differ by minutes refuse each other's."""
+    write_back: int = 0
+    """How many mounts, the first ones, let programs go on before servers have what they wrote."""
 
     @property
     def may_fill_disks(self) -> bool:
@@ -168,6 +170,7 @@ class Plan:
     def describe(self) -> str:
         """Return the plan for people."""
         scrubs = f"{', scrubs' if self.scrubs else ''}{', keys' if self.keys else ''}"
+        scrubs += f", {self.write_back} mounts write back" if self.write_back else ""
         lines = [f"{self.servers} data servers, {self.mounts} mounts, preempt {self.preempt:.3f}, {self.messages}{scrubs}"]
         for step in self.steps:
             patience = "" if step.patience_s is None else f", interrupted after {step.patience_s:.2f} s"
@@ -211,6 +214,7 @@ def make_plan(seed: int) -> Plan:
         faults=_faults(chance, servers, mounts, len(steps)),
         scrubs=scrubs,
         keys=random.Random(f"keys {seed}").random() < 0.25,
+        write_back=random.Random(f"write back {seed}").choice((0, 0, 1, mounts)),
     )
 
 

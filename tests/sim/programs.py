@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dfs.cli.tools.scrub import order_scrub
 from dfs.client.filesystem import FileSystem
@@ -19,6 +19,7 @@ from dfs.core.errors import (
     DfsError,
     EndReason,
     FolderNotEmpty,
+    GrantLost,
     Interrupted,
     InvalidArgument,
     IsAFolder,
@@ -31,6 +32,7 @@ from dfs.core.errors import (
     WouldBlock,
     WouldDeadlock,
 )
+from dfs.core.events import WRITES_LOST, Event
 from dfs.core.ids import NO_OP, NO_SESSION, ROOT_INO, OpId, SessionId
 from dfs.core.interfaces import ROOT_CALLER
 from dfs.core.limits import PLEDGE_S
@@ -88,6 +90,19 @@ class Observed:
     """How often both holders of some blocks may have lost what was not fsynced."""
     may_fail: set[type[DfsError]] = field(default_factory=set)
     """Errors that the faults of the plan explain."""
+
+    given_up: int = 0
+    """How often mounts gave up what waited, and told it."""
+
+    def note_loss(self, owner: str, event: Event) -> None:
+        """Note what a mount tells: what waited of a file is given up."""
+        if event.kind is not WRITES_LOST:
+            return
+        self.given_up += 1
+        for file in self.files.values():
+            for change in file.changes:
+                if file.path == event.path and change.owner == owner and change.waits:
+                    change.outcome = Outcome.LOST
 
     def note_blackout(self) -> None:
         """Note that both holders of some blocks may have lost what was not fsynced."""
@@ -168,6 +183,10 @@ class Program:
         except StaleFile:
             self._handles.pop(step.name, None)
             return "stale"
+        except GrantLost as error:
+            if not self._losses():
+                self._observed.wrong.append(f"{self.name} #{step.number}: {error!r}, and no session was lost")
+            return "lost"
         except (NoSpace, ReadOnly, DfsError) as error:
             if type(error) not in self._observed.may_fail:
                 self._observed.wrong.append(f"{self.name} #{step.number} {step.do.value} {step.name} failed: {error!r}")
@@ -190,6 +209,10 @@ class Program:
             handle = self._handles[name] = _Handle(number, opened)
         return handle
 
+    def _losses(self) -> int | None:
+        """Return how many sessions were lost, if this mount writes back."""
+        return self._fs._grants.losses() if self._fs._back.is_on else None
+
     def _change(self, ctx: Impatient, step: Step) -> str:
         """Write, append or truncate."""
         handle, file = self._open(ctx, step.name), self._observed.file(step.name)
@@ -200,15 +223,18 @@ class Program:
         change = Change(tag, self.owner, self._fs.session, start, end, self._observed.stamps.next(), self.baton.now_s)
         change.late_s += self._observed.late_s
         file.changes.append(change)
-        blackouts = self._observed.blackouts
+        blackouts, losses, given_up = self._observed.blackouts, self._losses(), self._observed.given_up
         try:
             if is_cut:
                 self._fs.truncate(ctx, file.path, start, handle.number)
             else:
                 assert self._fs.write(ctx, handle.number, bytes([tag]) * step.size, start) == step.size
             change.outcome = Outcome.ACKNOWLEDGED
+            change.losses = None if is_cut else losses
             if self._observed.blackouts != blackouts:
                 change.may_be_lost()  # what some servers had stored before is as lost as if all had
+            if self._observed.given_up != given_up and not is_cut:
+                change.outcome = Outcome.LOST  # perhaps this, too
         except DfsError:
             change.outcome = Outcome.FAILED if change.session == self._fs.session else Outcome.LOST
             raise
@@ -223,8 +249,10 @@ class Program:
     def _read(self, ctx: Impatient, step: Step) -> str:
         handle, file = self._open(ctx, step.name), self._observed.file(step.name)
         offset, wanted = (0, 1 << 15) if isinstance(file, AppendFile) and step.number % 2 else (step.offset, step.size)
-        look = Look(self.owner, self._observed.stamps.next(), self.baton.now_s, handle.opened)
+        look, losses = Look(self.owner, self._observed.stamps.next(), self.baton.now_s, handle.opened), self._losses()
         data = self._fs.read(ctx, handle.number, wanted, offset)
+        if losses is not None and losses == self._losses() and not self._observed.may_fail:
+            look = replace(look, losses=losses)
         if isinstance(file, AppendFile):
             file.note_read(look, offset, wanted, data)
         else:
@@ -236,7 +264,8 @@ class Program:
         began = self._observed.stamps.next()
         self._fs.fsync(ctx, handle.number)
         for change in self._observed.file(name).changes:
-            change.is_durable = change.is_durable or (change.ended is not None and change.ended < began)
+            is_there = not change.waits or change.owner == self.owner
+            change.is_durable = change.is_durable or (is_there and change.ended is not None and change.ended < began)
         self._publish(name, began)
         return "done"
 
@@ -393,11 +422,16 @@ class Program:
         handle = fs.create(ctx, path, 0o600, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
             content, blackouts = signature(step.number), self._observed.blackouts
+            losses = self._losses()
             fs.write(ctx, handle, content, 0)
             fs.unlink_open(ctx, path, alias)
             is_hidden = True
             self.baton.sleep(step.pause_s)
-            if fs.read(ctx, handle, 2 * len(content), 0) != content and self._observed.blackouts == blackouts:
+            is_whole = fs.read(ctx, handle, 2 * len(content), 0) == content
+            is_kept = (
+                self._observed.blackouts == blackouts and self._losses() == losses and not (losses and self._observed.may_fail)
+            )
+            if is_kept and not is_whole:
                 self._observed.wrong.append(f"{self.name} #{step.number}: what a removed file held while it was open is gone")
         except NotFound:
             if fs.session == session:
@@ -417,12 +451,14 @@ class Program:
         self._observed.unsigned.add(step.number)
         try:
             self._fs.write(ctx, handle, signature(step.number), 0)
-            self._observed.unsigned.discard(step.number)
+            if not self._fs._back.is_on:
+                self._observed.unsigned.discard(step.number)
         finally:
             try:
                 self._fs.flush(ctx, handle)
             finally:
                 self._fs.release(ctx, handle)
+        self._observed.unsigned.discard(step.number)
 
 
 def _bytes_of(step: Step) -> range:

@@ -60,7 +60,14 @@ class Run:
         """Carry everything out. Runs as the first task."""
         plan, baton = self._plan, self.baton
         self._cluster = cluster = SimulatedCluster(
-            baton, str(plan.seed), self._folder, plan.servers, plan.mounts, scrubs=plan.scrubs, keys=plan.keys
+            baton,
+            str(plan.seed),
+            self._folder,
+            plan.servers,
+            plan.mounts,
+            scrubs=plan.scrubs,
+            keys=plan.keys,
+            write_back=plan.write_back,
         )
         self._make()
         cluster.network.faults = plan.messages
@@ -82,6 +89,7 @@ class Run:
 
     def start_mount(self, machine: MountMachine) -> None:
         """Start a mount and what is left of its programs."""
+        self._listen(machine)
         fs = self._cluster.mount(machine)
         process = machine.process
         assert process is not None
@@ -97,6 +105,11 @@ class Run:
 
         self.baton.spawn(process, "mount", begin)
 
+    def _listen(self, machine: MountMachine) -> None:
+        """Have the oracle hear what the next process of a mount tells."""
+        owner = f"{machine.name}/{machine.starts + 1}"
+        machine.on_event = lambda event: self.observed.note_loss(owner, event)
+
     def _start_programs(self, machine: MountMachine) -> None:
         process = machine.process
         assert process is not None
@@ -110,6 +123,7 @@ class Run:
         for machine in (cluster.meta, *cluster.data):
             cluster.start(machine)
         first = cluster.mounts[0]
+        self._listen(first)
         fs = cluster.mount(first)
         assert first.process is not None
 
