@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 from dfs.core.config import TlsConfig
-from dfs.core.config_values import FuseChannel
 from tests.bench.file_loads import Line, Load, Rate
 from tests.bench.sizes import Sizes
 from tests.harness.cluster import Cluster, MountProgram
@@ -126,12 +125,13 @@ def dfs_target(
     block_size: int = 512,
     secret: bytes | None = None,
     tls: TlsConfig | None = None,
-    channel: FuseChannel | None = None,
+    options: str = "",
 ) -> Iterator[DfsTarget]:
-    """Start a cluster in a folder, with a cluster key and TLS or without, and mount it by a channel to the kernel (None: what the
-    environment says); afterwards its logs must be quiet.
+    """Start a cluster in a folder, with a cluster key and TLS or without, and mount it with `options`; afterwards its logs must be
+    quiet.
     """
-    with Cluster(folder, n=n, block_size=block_size, secret=secret, tls=tls, channel=channel) as cluster:
+    with Cluster(folder, n=n, block_size=block_size, secret=secret, tls=tls) as cluster:
+        cluster.mount(0, options)
         cluster.start(mounts=1)
         yield DfsTarget(name, cluster)
         cluster.assert_quiet()

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from dfs.core.config_values import FuseChannel
 from tests.bench.file_loads import KEYS, LOADS, lines_named
 from tests.bench.measuring import NULL
 from tests.bench.peers.packages import NEEDS
@@ -19,7 +18,8 @@ class Variant(NamedTuple):
 
     n: int
     block_size: int
-    channel: FuseChannel = FuseChannel.FUSEPY
+    options: str = ""
+    """Of its mount, as in fstab."""
 
 
 VARIANTS: Final = {
@@ -27,8 +27,10 @@ VARIANTS: Final = {
     "dfs-2": Variant(2, 512),
     "dfs-4-64k": Variant(4, 65_536),
     "dfs-2-64k": Variant(2, 65_536),
-    "dfs-4-own": Variant(4, 512, FuseChannel.OWN),
-    "dfs-4-64k-own": Variant(4, 65_536, FuseChannel.OWN),
+    "dfs-4-own": Variant(4, 512, "fuse_channel=own"),
+    "dfs-4-64k-own": Variant(4, 65_536, "fuse_channel=own"),
+    "dfs-4-writeback": Variant(4, 512, "writeback,fuse_channel=own"),
+    "dfs-4-64k-writeback": Variant(4, 65_536, "writeback,fuse_channel=own"),
 }
 NO_PEERS: Final = "none"
 

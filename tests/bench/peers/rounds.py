@@ -54,9 +54,8 @@ def _start(options: argparse.Namespace, folder: Path, stack: ExitStack) -> list[
     own, others = targets_of(options)
     targets: list[Target] = []
     for name in own:
-        n, block_size, channel = VARIANTS[name]
-        target = dfs_target(name, folder / name, n=n, block_size=block_size, channel=channel)
-        targets.append(stack.enter_context(target))
+        n, block_size, mount_options = VARIANTS[name]
+        targets.append(stack.enter_context(dfs_target(name, folder / name, n=n, block_size=block_size, options=mount_options)))
     for name in others:
         begin = null_target if name == NULL else OTHERS[name]
         print(f"starting {name}", file=sys.stderr, flush=True)
