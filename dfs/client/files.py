@@ -25,7 +25,7 @@ from dfs.client.metadata.whole_folders import WholeFolders
 from dfs.client.names import parent_of
 from dfs.client.write_back.service import WriteBack
 from dfs.client.writer import Writer
-from dfs.core.errors import BadHandle, FileTooLarge, Interrupted, InvalidArgument, NotFound, StaleFile, StaleTicket
+from dfs.core.errors import BadHandle, FileTooLarge, Interrupted, InvalidArgument, NotFound, ReadOnly, StaleFile, StaleTicket
 from dfs.core.ids import Ino, OpId, ServerIndex
 from dfs.core.interfaces import CallContext, Clock
 from dfs.core.limits import FILE_BYTES_MAX, RETRY_DELAY_S_MIN
@@ -267,7 +267,7 @@ class Files:
         try:
             with self._turns.hold(ctx, file.ino):
                 self._calls.close(ctx, file)
-        except Interrupted:
+        except (Interrupted, ReadOnly):
             self._closed.add([file])  # upkeep gives the grant back
             raise
 

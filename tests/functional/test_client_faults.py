@@ -8,10 +8,11 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from dfs.core.errors import Interrupted, NoGoodCopy, NoSpace
+from dfs.core.errors import Interrupted, NoGoodCopy, NoSpace, ReadOnly
 from dfs.core.events import (
     COPY_REPAIRED,
     NO_GOOD_COPY,
@@ -22,7 +23,9 @@ from dfs.core.events import (
 )
 from dfs.core.ids import BlockNo, ServerIndex
 from dfs.core.messages.blocks import Put
-from dfs.core.messages.content import Yield
+from dfs.core.messages.content import Close, Yield
+from dfs.core.messages.names import Unlink
+from dfs.core.messages.requests import Request
 from dfs.core.placement import Role
 from tests.harness.beside import beside
 from tests.harness.local_cluster import CallerContext, LocalCluster, Mount
@@ -329,3 +332,46 @@ def test_read_succeeds_although_the_repair_fails(cluster: LocalCluster, mount: M
     assert mount.fs.read(CTX, handle, len(DATA), 0) == DATA
     cluster.disks[server].is_read_only = False
     assert mount.events.of(COPY_REPAIRED) == []
+
+
+def test_file_closed_while_meta_is_read_only_does_not_stay_open_for_ever(cluster: LocalCluster, mount: Mount) -> None:
+    before = mount.fs.statfs(CTX).inodes
+    handle = new_file(mount)
+
+    def refuse(request: Request[Any]) -> None:
+        if isinstance(request, (Yield, Close)):
+            raise ReadOnly(b"")
+
+    mount.meta.hook = refuse
+    with pytest.raises(ReadOnly):
+        mount.fs.flush(CTX, handle)
+    with pytest.raises(ReadOnly):
+        mount.fs.release(CTX, handle)
+    mount.meta.hook = None
+    mount.fs.unlink(CTX, b"/file")
+    wait_until(lambda: mount.fs.statfs(CTX).inodes == before, "meta to let the file go")
+
+
+def test_removal_whose_caller_was_killed_while_meta_became_read_only_lets_the_file_go(cluster: LocalCluster, mount: Mount) -> None:
+    before = mount.fs.statfs(CTX).inodes
+    handle, killed, refusals = new_file(mount), CallerContext(), 0
+
+    def lose(request: Request[Any]) -> None:
+        if isinstance(request, Unlink):
+            mount.meta.lose_answers(Unlink)
+            killed.end()
+
+    def refuse(request: Request[Any]) -> None:
+        nonlocal refusals
+        if isinstance(request, Unlink) and killed.reason is not None and refusals < 1:
+            refusals += 1
+            raise ReadOnly(b"")
+
+    mount.meta.before_answer, mount.meta.hook = lose, refuse
+    with pytest.raises(Interrupted):
+        mount.fs.unlink_open(killed, b"/file", b"/.hidden")
+    mount.meta.before_answer = None
+    mount.fs.flush(CTX, handle)
+    mount.fs.release(CTX, handle)
+    wait_until(lambda: mount.fs.statfs(CTX).inodes == before, "meta to let the file go")
+    assert refusals == 1

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from dfs.client.metadata.meta_retry import PatientMeta
 from dfs.client.metadata.op_numbers import OpNumbers
 from dfs.client.metadata.session import Session, SessionContext
-from dfs.core.errors import DuplicateRefused, FileError, Interrupted, SessionExpired
+from dfs.core.errors import DuplicateRefused, FileError, Interrupted, ReadOnly, SessionExpired
 from dfs.core.ids import OpId, SessionId
 from dfs.core.interfaces import CallContext, Caller, Tasks
 from dfs.core.messages.requests import Change, Request
@@ -147,23 +147,28 @@ class MetaLink:
                 if not self._orphans:
                     return
                 orphan = self._orphans[0]
-            self._finish(ctx, orphan)
+            if not self._is_finished(ctx, orphan):
+                return
             with self._mutex:
                 self._orphans.remove(orphan)
             self._ops.end(orphan.request.op)
 
-    def _finish(self, ctx: CallContext, orphan: _Orphan) -> None:
+    def _is_finished(self, ctx: CallContext, orphan: _Orphan) -> bool:
+        """Carry a change to its end. Result: False if meta, being read-only, can't say now whether it had its effect."""
         if orphan.session != self._session.number:
-            return  # meta forgot with the session what the change opened
+            return True  # meta forgot with the session what the change opened
         told = _OrphanContext(ctx, orphan.session, self._ops.acknowledged(), orphan.caller)
         try:
             answer = self._meta.call(told, orphan.request)
         except SessionExpired:
             self._session.renew(ctx, orphan.session)
-            return
+            return True
+        except ReadOnly:
+            return False
         except FileError:
-            return  # it had no effect, and there is nobody left to tell
+            return True  # it had no effect, and there is nobody left to tell
         orphan.finish(orphan.request.op, answer)
+        return True
 
     def _call(self, ctx: CallContext, request: Request[A], session: SessionId) -> A:
         told = SessionContext(ctx, session, self._ops.acknowledged())
