@@ -36,6 +36,7 @@ from dfs.core.ids import Ino
 from dfs.core.interfaces import POLL_S, CallContext, Clock, EventSink, Tasks, raise_if_cancelled
 from dfs.core.limits import FILE_BYTES_MAX
 from dfs.core.messages.names import Lookup
+from dfs.core.records import Buffer
 
 LOG = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ class WriteBack:
         lease: Lease,
         turns: Turns,
         storing: Storing,
-        write_through: Callable[[CallContext, Ino, bytes, bytes, int | None], int],
+        write_through: Callable[[CallContext, Ino, bytes, Buffer, int | None], int],
         reading: ReadAhead,
         clock: Clock,
         tasks: Tasks,
@@ -100,7 +101,7 @@ class WriteBack:
 
     # --- writing -----------------------------------------------------------------------------------------------------------
 
-    def write(self, ctx: CallContext, handle: Handle, data: bytes, offset: int | None) -> int:
+    def write(self, ctx: CallContext, handle: Handle, data: Buffer, offset: int | None) -> int:
         """Have all of `data` wait at `offset`, or at the end of the file for None; return its length.
 
         Raises: Interrupted; FileTooLarge, StaleFile; what meta answers to whom it does not let write.
@@ -122,7 +123,7 @@ class WriteBack:
                     return count
         return self._write_in_turn(ctx, handle, data, offset) if count else 0
 
-    def _write_in_turn(self, ctx: CallContext, handle: Handle, data: bytes, offset: int | None) -> int:
+    def _write_in_turn(self, ctx: CallContext, handle: Handle, data: Buffer, offset: int | None) -> int:
         ino = handle.ino
         while True:
             if ino in self._careful:
@@ -136,7 +137,7 @@ class WriteBack:
                         self._add(self._opened(held, handle.path), held, data, offset)
                         return len(data)
 
-    def _write_carefully(self, ctx: CallContext, handle: Handle, data: bytes, offset: int | None) -> int:
+    def _write_carefully(self, ctx: CallContext, handle: Handle, data: Buffer, offset: int | None) -> int:
         self.drain(ctx, handle.ino)
         try:
             count = self._write_through(ctx, handle.ino, handle.path, data, offset)
@@ -156,7 +157,7 @@ class WriteBack:
         buffer.is_open = True
         return buffer
 
-    def _add(self, buffer: FileBuffer, held: Held, data: bytes, offset: int | None) -> None:
+    def _add(self, buffer: FileBuffer, held: Held, data: Buffer, offset: int | None) -> None:
         start = max(buffer.size_bytes, held.content.size_bytes) if offset is None else offset
         if start + len(data) > FILE_BYTES_MAX:
             raise FileTooLarge(buffer.path)
