@@ -37,6 +37,10 @@ def _mount(entry: Entry) -> str:
     return f"mount {entry.fields.get('DFS_PATH', '?')}"
 
 
+def _file(entry: Entry) -> str:
+    return f"file {entry.fields.get('DFS_PATH', '?')}"
+
+
 def _caller(entry: Entry) -> str:
     return f"host {entry.fields.get('DFS_PEER', '?')}"
 
@@ -155,6 +159,7 @@ RULES: Final[tuple[EventRule, ...]] = (
     EventRule(events.NO_NEW_BLOCKS, "disk-full", Harm.WAITING, Depth.STATE, _disk, (events.NEW_BLOCKS_FIT, *_READY)),
     EventRule(events.DISK_TROUBLE, "disk-fails", Harm.AT_RISK, Depth.CAUSE, _named_server, (events.DISK_GOES_ON, *_READY), _KERNEL),
     EventRule(events.DISK_FAILED, "disk-fails", Harm.AT_RISK, Depth.CAUSE, _named_server, _READY, _KERNEL),
+    EventRule(events.WRITES_LOST, "writes-lost", Harm.LOST, Depth.STATE, _file),
     EventRule(events.DATA_LOST, "data-lost", Harm.LOST, Depth.STATE, _named_server, (), ("dfsctl lost",)),
     EventRule(
         events.NO_GOOD_COPY, "blocks-corrupt", Harm.LOST, Depth.STATE, _blocks, (), ("dfsctl lost --everywhere", "dfsctl fsck")

@@ -91,13 +91,6 @@ def test_small_reads_ask_for_no_more_than_they_want(reading: ReadAhead, file: Fi
     assert {size for _, size in file.asked} == {4096}
 
 
-def test_reads_of_a_kernel_that_reads_far_ahead_ask_for_no_more_than_they_want(reading: ReadAhead, file: FileInMemory) -> None:
-    places = [(0, 256 << 10), (256 << 10, 512 << 10), (768 << 10, 1 << 20), (1792 << 10, 1 << 20)]
-    for offset, size in places:
-        assert reading.read(CTX, 1, file.view(), size, offset) == file.data[offset : offset + size]
-    assert file.asked == places
-
-
 @pytest.mark.parametrize("what", ["drop", "age", "cut"])
 def test_read_after_a_change_is_of_after_the_change(reading: ReadAhead, file: FileInMemory, clock: FakeClock, what: str) -> None:
     view = file.view()
