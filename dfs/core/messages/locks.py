@@ -57,7 +57,7 @@ class FindLock(Request[LockFound]):
 class AssertLocks(Change[Done]):
     """Say what an owner has locked in a file, all of it: to a restarted meta, or after a Lock whose caller was interrupted.
 
-    Ranges that another owner has locked meanwhile are left out.
+    Bytes that another owner has locked meanwhile are left out.
     """
 
     ino: Ino

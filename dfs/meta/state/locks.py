@@ -69,14 +69,14 @@ class Locks:
             self._put(request.ino, holder, without(self._ranges(request.ino, holder), request.first, request.last))
 
     def assert_all(self, ctx: CallContext, request: AssertLocks) -> None:
-        """Set what an owner has locked, save what others have locked since. Raises: SessionExpired, DuplicateRefused."""
+        """Set what an owner has locked, save the bytes that others have locked since. Raises: SessionExpired, DuplicateRefused."""
         holder = _Holder(ctx.session, request.owner)
         with self._mutex:
             self._note_release(ctx, request.ino, request.owner, request.op)
             ranges: tuple[LockRange, ...] = ()
             for wanted in request.ranges:
-                if next(self._in_the_way(request.ino, holder, wanted), None) is None:
-                    ranges = with_range(ranges, wanted)
+                for free in self._parts_left(request.ino, holder, wanted):
+                    ranges = with_range(ranges, free)
             self._put(request.ino, holder, ranges)
 
     def find(self, ctx: CallContext, request: FindLock) -> LockFound:
@@ -151,6 +151,16 @@ class Locks:
         for other, ranges in self._held.get(ino, {}).items():
             if other != holder and other.owner.kind is holder.owner.kind and (found := conflict(ranges, wanted)) is not None:
                 yield other, found
+
+    def _parts_left(self, ino: Ino, holder: _Holder, wanted: LockRange) -> tuple[LockRange, ...]:
+        """Return the parts of a range that nobody else's lock is in the way of."""
+        parts: tuple[LockRange, ...] = (wanted,)
+        for other, ranges in self._held.get(ino, {}).items():
+            if other != holder and other.owner.kind is holder.owner.kind:
+                for held in ranges:
+                    if conflict((held,), wanted) is not None:
+                        parts = without(parts, held.first, held.last)
+        return parts
 
     def _put(self, ino: Ino, holder: _Holder, ranges: tuple[LockRange, ...]) -> None:
         if ranges == self._ranges(ino, holder):

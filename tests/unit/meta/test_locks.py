@@ -206,14 +206,25 @@ def test_nothing_is_locked_after_a_restart_until_all_sessions_have_asserted(
     lock(other, ino, A, span(10, 19))
 
 
-def test_asserted_ranges_that_another_has_locked_since_are_left_out(two: tuple[Mount, Mount], ino: Ino) -> None:
+def test_asserted_bytes_that_others_have_locked_since_are_left_out_and_no_more(two: tuple[Mount, Mount], ino: Ino) -> None:
     one, other = two
     lock(other, ino, A, span(10, 19))
+    lock(other, ino, B, span(22, 23, shared=True))
     one.call(AssertLocks(one.op(), ino, A, (span(0, 9), span(15, 25), span(30, 39))))
-    lock(other, ino, A, span(20, 29))
-    for first in (0, 30):
+    unlock(other, ino, A)
+    unlock(other, ino, B)
+    for at in (0, 9, 20, 21, 24, 25, 30, 39):
         with pytest.raises(WouldBlock):
-            lock(other, ino, A, span(first, first))
+            lock(other, ino, A, span(at, at))
+    for first, last in ((10, 19), (22, 23), (26, 29)):
+        lock(other, ino, A, span(first, last))
+
+
+def test_asserted_bytes_that_are_shared_stay_shared(two: tuple[Mount, Mount], ino: Ino) -> None:
+    one, other = two
+    lock(other, ino, A, span(10, 19, shared=True))
+    one.call(AssertLocks(one.op(), ino, A, (span(0, 29, shared=True),)))
+    assert other.call(FindLock(ino, A, span(0, 100))) == LockFound(span(0, 29, shared=True), is_own_mount=False)
 
 
 def test_lock_of_what_does_not_exist_is_refused(two: tuple[Mount, Mount]) -> None:
