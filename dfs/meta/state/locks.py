@@ -1,8 +1,9 @@
 """Locks of fcntl(2) and flock(2): who has locked what, between all mounts (design sections 7 and 10).
 
 Memory only: a session's locks vanish with it, and after our restart each session asserts its own; until all have, or expired,
-nothing new is locked. A Lock waits here for at most LOCK_PARK_S at a time. An Unlock or AssertLocks makes every earlier Lock of its
-owner late, so that a duplicate, or one whose caller has gone, locks nothing afterwards. The mutex is innermost.
+nothing new is locked. A Lock waits here for at most LOCK_PARK_S at a time. What an owner has changed makes all its earlier calls
+late, and an answer that was no makes that very Lock late, so that a duplicate, or one whose caller has gone, has no effect
+afterwards (I6). The mutex is innermost.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from dfs.core.limits import LOCK_PARK_S, LOCKS_MAX
 from dfs.core.locks import LockKind, LockOwner, LockRange, conflict, with_range, without
 from dfs.core.messages.locks import AssertLocks, FindLock, Lock, LockFound, Unlock
 
-_RELEASES_KEPT: Final = 256
-"""Owners per session whose last release is remembered before those that matter no more are forgotten."""
+_LAST_KEPT: Final = 256
+"""Owners per session whose last calls are remembered before those that matter no more are forgotten."""
 
 
 class _Holder(NamedTuple):
@@ -26,6 +27,15 @@ class _Holder(NamedTuple):
 
     session: SessionId
     owner: LockOwner
+
+
+class _Last(NamedTuple):
+    """The last calls of an owner in a file that were answered; duplicates of earlier ones may still come."""
+
+    changed: OpId = NO_OP
+    """It locked, unlocked or asserted: done once more it changes nothing, and any before it would undo it."""
+    refused: OpId = NO_OP
+    """It was not granted its lock: its caller does not rely on it, and asks anew with another number."""
 
 
 class Locks:
@@ -42,7 +52,7 @@ class Locks:
         self._held: dict[Ino, dict[_Holder, tuple[LockRange, ...]]] = {}
         self._blocked: dict[_Holder, set[_Holder]] = {}
         """Owners that wait -> those in their way; records only."""
-        self._released: dict[SessionId, dict[tuple[Ino, LockOwner], OpId]] = {}
+        self._last: dict[SessionId, dict[tuple[Ino, LockOwner], _Last]] = {}
 
     def lock(self, ctx: CallContext, request: Lock) -> None:
         """Lock a range, waiting if that is asked for.
@@ -58,6 +68,10 @@ class Locks:
                     if left_s <= 0 or self._is_closed or ctx.cancelled() is not None:
                         raise LockBusy(request.ino)
                     self._freed.wait(min(left_s, POLL_S))
+                self._note(ctx, request, _Last(changed=request.op))
+            except (WouldBlock, LockBusy, WouldDeadlock, TooManyLocks):
+                self._note(ctx, request, _Last(refused=request.op))
+                raise
             finally:
                 self._blocked.pop(holder, None)
 
@@ -65,14 +79,14 @@ class Locks:
         """Free a range. Raises: SessionExpired, DuplicateRefused."""
         holder = _Holder(ctx.session, request.owner)
         with self._mutex:
-            self._note_release(ctx, request.ino, request.owner, request.op)
+            self._require_last(ctx, request)
             self._put(request.ino, holder, without(self._ranges(request.ino, holder), request.first, request.last))
 
     def assert_all(self, ctx: CallContext, request: AssertLocks) -> None:
         """Set what an owner has locked, save the bytes that others have locked since. Raises: SessionExpired, DuplicateRefused."""
         holder = _Holder(ctx.session, request.owner)
         with self._mutex:
-            self._note_release(ctx, request.ino, request.owner, request.op)
+            self._require_last(ctx, request)
             ranges: tuple[LockRange, ...] = ()
             for wanted in request.ranges:
                 for free in self._parts_left(request.ino, holder, wanted):
@@ -92,7 +106,7 @@ class Locks:
     def end(self, session: SessionId) -> None:
         """Free everything of a session that lives no more."""
         with self._mutex:
-            self._released.pop(session, None)
+            self._last.pop(session, None)
             for ino in list(self._held):
                 for holder in [holder for holder in self._held[ino] if holder.session == session]:
                     self._put(ino, holder, ())
@@ -111,7 +125,8 @@ class Locks:
         ino, owner = request.ino, request.owner
         if not self._is_live(holder.session):
             raise SessionExpired(holder.session)
-        if request.op < self._released.get(holder.session, {}).get((ino, owner), NO_OP):
+        last = self._last.get(holder.session, {}).get((ino, owner), _Last())
+        if request.op < last.changed or request.op <= last.refused:
             raise DuplicateRefused(request.op)
         if self._is_waiting():
             return False
@@ -174,14 +189,21 @@ class Locks:
             del self._held[ino]
         self._freed.notify_all()
 
-    def _note_release(self, ctx: CallContext, ino: Ino, owner: LockOwner, op: OpId) -> None:
+    def _require_last(self, ctx: CallContext, request: Unlock | AssertLocks) -> None:
+        """Raise SessionExpired, or DuplicateRefused if the owner has changed its locks by a later call."""
         if not self._is_live(ctx.session):
             raise SessionExpired(ctx.session)
-        released = self._released.setdefault(ctx.session, {})
-        if op < released.get((ino, owner), NO_OP):
-            raise DuplicateRefused(op)
-        if len(released) >= _RELEASES_KEPT:
+        # What was only refused does not count: what is asserted after our restart may come behind a Lock that had to wait for it.
+        if request.op < self._last.get(ctx.session, {}).get((request.ino, request.owner), _Last()).changed:
+            raise DuplicateRefused(request.op)
+        self._note(ctx, request, _Last(changed=request.op))
+
+    def _note(self, ctx: CallContext, request: Lock | Unlock | AssertLocks, answered: _Last) -> None:
+        known = self._last.setdefault(ctx.session, {})
+        key = request.ino, request.owner
+        last = known.get(key, _Last())
+        if len(known) >= _LAST_KEPT:
             # What is acknowledged can't be repeated any more: such a call is refused before it comes here.
-            for key in [key for key, last in released.items() if last < ctx.acknowledged]:
-                del released[key]
-        released[ino, owner] = op
+            for old in [old for old, calls in known.items() if max(calls) < ctx.acknowledged]:
+                del known[old]
+        known[key] = _Last(max(last.changed, answered.changed), max(last.refused, answered.refused))

@@ -177,6 +177,50 @@ def test_late_lock_is_refused_after_an_unlock_and_after_the_locks_were_asserted(
     lock(other, ino, A, span(0, 9))
 
 
+@pytest.mark.parametrize("wait", [False, True])
+def test_late_duplicate_of_a_lock_that_was_refused_locks_nothing(
+    meta: MetaUnderTest, two: tuple[Mount, Mount], ino: Ino, *, wait: bool
+) -> None:
+    one, other = two
+    lock(one, ino, A, span(0, 9))
+    refused = Lock(other.op(), ino, A, span(0, 9), wait)
+    answer = beside(lambda: other.call(refused))
+    meta.until(answer.done)
+    assert isinstance(answer.exception(), LockBusy if wait else WouldBlock)
+    unlock(one, ino, A)
+    with pytest.raises(DuplicateRefused):
+        other.call(refused)
+    lock(one, ino, A, span(0, 9))
+    unlock(one, ino, A)
+    lock(other, ino, A, span(0, 9))
+
+
+def test_late_duplicates_undo_nothing_that_their_owner_has_locked_since(two: tuple[Mount, Mount], ino: Ino) -> None:
+    one, other = two
+    shared, unlocked = Lock(one.op(), ino, A, span(0, 9, shared=True), wait=False), Unlock(one.op(), ino, A, 0, 9)
+    one.call(shared)
+    one.call(unlocked)
+    granted = Lock(one.op(), ino, A, span(0, 9), wait=False)
+    one.call(granted)
+    for late in (shared, unlocked):
+        with pytest.raises(DuplicateRefused):
+            one.call(late)
+    one.call(granted)
+    with pytest.raises(WouldBlock):
+        lock(other, ino, A, span(0, 9, shared=True))
+
+
+def test_late_duplicate_of_a_shared_lock_takes_no_exclusive_one_away(two: tuple[Mount, Mount], ino: Ino) -> None:
+    one, other = two
+    shared = Lock(one.op(), ino, A, span(0, 9, shared=True), wait=False)
+    one.call(shared)
+    lock(one, ino, A, span(0, 9))
+    with pytest.raises(DuplicateRefused):
+        one.call(shared)
+    with pytest.raises(WouldBlock):
+        lock(other, ino, A, span(0, 9, shared=True))
+
+
 def test_lock_that_waits_is_refused_when_its_owner_asserts_without_it(
     meta: MetaUnderTest, two: tuple[Mount, Mount], ino: Ino
 ) -> None:
