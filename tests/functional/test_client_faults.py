@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dfs.core.errors import Interrupted, NoGoodCopy, NoSpace, ReadOnly
+from dfs.core.errors import Interrupted, NoGoodCopy, NoSpace, ReadOnly, Unreachable
 from dfs.core.events import (
     COPY_REPAIRED,
     NO_GOOD_COPY,
@@ -22,7 +22,7 @@ from dfs.core.events import (
     WRITE_WAITS,
 )
 from dfs.core.ids import BlockNo, ServerIndex
-from dfs.core.messages.blocks import Put
+from dfs.core.messages.blocks import Clean, Put
 from dfs.core.messages.content import Close, Yield
 from dfs.core.messages.names import Unlink
 from dfs.core.messages.requests import Request
@@ -295,6 +295,38 @@ def test_copy_left_older_by_a_killed_write_is_repaired(cluster: LocalCluster, mo
     wait_until(lambda: mount.fs.read(CTX, handle, 3, 0) == b"new" and bool(mount.events.of(COPY_REPAIRED)), "the repair")
     first, second = read_from_each_copy(cluster, mount, handle, 0)
     assert first == second == b"new" + DATA[3:BLOCK]
+
+
+def test_older_copy_on_a_server_that_was_not_told_of_a_cut_yet_keeps_nobody_from_reading_and_appending(tmp_path: Path) -> None:
+    """Where mounts need capabilities servers compare copies themselves; these two can't before meta has reached both."""
+    with LocalCluster(tmp_path, 4, BLOCK, keys=[b"k" * 32]) as cluster:
+        mount, other = cluster.mount(), cluster.mount()
+        handle = mount.fs.create(CTX, b"/log", 0o644, O_RDWR | O_CREAT | O_APPEND)
+        mount.fs.write(CTX, handle, DATA[: BLOCK + 100], 0)
+        away, near = (place(mount, handle, 1, role) for role in Role)
+
+        def refuse(request: Request[Any]) -> None:
+            if isinstance(request, refused):
+                raise Unreachable("data server", "connection refused")
+
+        refused: tuple[type[Request[Any]], ...] = (Put, Clean)
+        cluster.wires[away].hook = refuse
+        killed = CallerContext()
+        write = beside(lambda: mount.fs.write(killed, handle, b"junk", 0))
+        wait_until(lambda: bool(mount.events.of(WRITE_WAITS)), "the write to wait")
+        killed.end()
+        with pytest.raises(Interrupted):
+            write.result(1)
+        refused = (Clean,)
+        cleaned: list[Clean] = []
+        cluster.wires[near].before_answer = lambda request: cleaned.append(request) if isinstance(request, Clean) else None
+        mount.fs.release(CTX, handle)
+        wait_until(lambda: bool(cleaned), "the junk to be cut off where meta can reach", 10)
+        handle = other.fs.open(CTX, b"/log", O_RDWR | O_APPEND)
+        assert beside(lambda: other.fs.read(CTX, handle, 10 * BLOCK, 0)).result(5) == DATA[: BLOCK + 100]
+        beside(lambda: other.fs.write(CTX, handle, b"more", 0)).result(5)
+        assert other.fs.read(CTX, handle, 10 * BLOCK, 0) == DATA[: BLOCK + 100] + b"more"
+        assert other.calls["Mend"] > 0
 
 
 def test_copy_that_only_seems_older_because_a_write_is_under_way_is_not_reported(cluster: LocalCluster, mount: Mount) -> None:

@@ -102,8 +102,9 @@ class Mend(Request[Mended]):
     """Compare some of this server's blocks with the neighbour's copies, and replace those of its own that must give way.
 
     `newest_cut`: the floor of whoever asks. `seen`: the copies as they were seen twice, packed: this server's of all these blocks,
-    then the neighbour's. Where one has changed since, nothing happens. Faults: StaleTicket (the floor here is higher), NotTrusted
-    (the role is not complete), those of Get at the neighbour, NoSpace, ReadOnly, BadRequest.
+    then the neighbour's. Where one has changed since, or the two servers were told different cuts, nothing happens. Faults:
+    StaleTicket (the floor here is higher), NotTrusted (the role is not complete), those of Get at the neighbour, NoSpace, ReadOnly,
+    BadRequest.
     """
 
     ino: Ino

@@ -3,7 +3,8 @@
 A data server knows no cuts, only floors. A copy of a generation at or above the floor is void by no cut that was executed here, so
 it may be taken. One below may be: the neighbour may still hold what a cut has voided and was already cleaned away here. It is
 taken only if the neighbour has the same floor; before it is asked, the superblock says that something is taken, so that meta
-does not forget a cut by what this server confirmed before; and nothing is stored if a cut was executed here since.
+does not forget a cut by what this server confirmed before; and nothing is stored if a cut was executed here since. Where the two
+floors differ nothing is replaced, until meta has told both: whoever asks is not to blame, and is not told that its ticket is stale.
 
 An inode of which nothing at all is here may have been dropped, and the neighbour not know yet: nothing of it is taken until the
 neighbour is found to hold it still after a time in which it would have been told. Else a disk that was lost while a write waited
@@ -86,7 +87,8 @@ class Mending:
     def mend(self, ctx: CallContext, request: Mend) -> int:
         """Replace the own copies that must give way; return how many.
 
-        Raises: BadRequest, StaleTicket, NotTrusted; PeerError leaves: the neighbour does not answer; its errors; DiskError leaves.
+        Raises: BadRequest, NotTrusted; StaleTicket: whoever asks has not heard of the floor here; PeerError leaves: the neighbour
+        does not answer; its errors; DiskError leaves.
         """
         store, ino, role = self._store, request.ino, request.role
         check_get(Get(ino, request.newest_cut, (), (Run(role, request.first, request.blocks),), ()), store.geometry)
@@ -105,12 +107,13 @@ class Mending:
                 return 0
             if any(ticket_of(other[at].generation) < floor for at in wanted):
                 store.identification.note_taking()
-                self._require_same_floor(ctx, ino, role, floor)
+                if not self._has_same_floor(ctx, ino, role, floor):
+                    return 0
             given = self._fetch(ctx, request, floor)
             changes = [
                 Repair(ino, floor, role, _number(store, request, at), own[at], found.generation, found.checksum, data)
                 for at in wanted
-                for found, data in (given[at],)
+                for found, data in given[at : at + 1]
                 if found == other[at]
             ]
             return self._store_all(ctx, comparison, changes)
@@ -135,22 +138,27 @@ class Mending:
     def _store_all(self, ctx: CallContext, comparison: Comparison, changes: list[Repair]) -> int:
         return sum(self._repairing.replace(ctx, change, lambda: not comparison.is_disturbed) for change in changes)
 
-    def _require_same_floor(self, ctx: CallContext, ino: Ino, role: Role, floor: Ticket) -> None:
-        """Raise StaleTicket if the neighbour was told another floor than this server."""
+    def _has_same_floor(self, ctx: CallContext, ino: Ino, role: Role, floor: Ticket) -> bool:
+        """Tell whether the neighbour was told the same floor as this server. Raises: BadAnswer and what the call raises."""
         twin, _ = twin_of(self._store.server, role, self._store.geometry.servers)
         floors = self._neighbours.call(ctx, twin, ListFloors(Ino(ino - 1), 1)).floors
         if len(floors) not in (0, FLOOR.size):
             raise BadAnswer(f"data server {twin}", f"{len(floors)} bytes of floors")
         told, ticket = FLOOR.unpack(floors) if floors else (0, NO_TICKET)
-        if (ticket if told == ino else NO_TICKET) != floor:
-            raise StaleTicket(ino, floor)
+        return (ticket if told == ino else NO_TICKET) == floor
 
     def _fetch(self, ctx: CallContext, request: Mend, floor: Ticket) -> list[tuple[Copy, bytes]]:
-        """Return the neighbour's copies, each with its bytes, verified. Raises: BadAnswer and what the call raises."""
+        """Return the neighbour's copies, each with its bytes, verified; none if it knows of a cut that is yet to come here.
+
+        Raises: BadAnswer and what the call raises.
+        """
         store, ino = self._store, request.ino
         twin, twin_role = twin_of(store.server, request.role, store.geometry.servers)
         run = Run(twin_role, request.first, request.blocks)
-        answer = self._neighbours.call(ctx, twin, Get(ino, floor, (), (run,), ()))
+        try:
+            answer = self._neighbours.call(ctx, twin, Get(ino, floor, (), (run,), ()))
+        except StaleTicket:
+            return []
         given, at = [], 0
         for number, copy in enumerate(read_copies(twin, answer.copies, request.blocks)):
             data = answer.data[at : at + copy.length]
