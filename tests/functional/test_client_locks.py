@@ -14,7 +14,7 @@ import pytest
 from dfs.core.errors import EndReason, Interrupted, StaleFile, WouldBlock
 from dfs.core.events import LEASE_LOST
 from dfs.core.locks import OFFSET_MAX, LockKind, LockOwner, LockRange
-from dfs.core.messages.locks import Lock, Unlock
+from dfs.core.messages.locks import AssertLocks, Lock, Unlock
 from tests.harness.local_cluster import CallerContext, LocalCluster, Mount
 from tests.harness.waiting import wait_until
 
@@ -191,6 +191,45 @@ def test_unlock_under_way_when_a_restarted_meta_is_told_the_locks_frees_them(two
     unlock(one, handle)
     assert one.meta.hook is one.meta.before_answer is None, "no Unlock was made"
     assert is_free(other, opposite)
+
+
+def test_lock_that_is_unlocked_while_a_restarted_meta_is_told_of_another_is_free(two: tuple[Mount, Mount]) -> None:
+    one, other = two
+    handle, opposite = opened(one), opened(other)
+    one.fs.lock(CTX, handle, A, LockRange(0, 9, is_exclusive=True, pid=1), wait=False)
+    one.fs.lock(CTX, handle, B, LockRange(10, 19, is_exclusive=True, pid=2), wait=False)
+
+    def unlock_the_other(request: Any) -> None:
+        if isinstance(request, AssertLocks):
+            one.meta.hook = None
+            unlock(one, handle, B if request.owner == A else A)
+            unlock(one, handle, request.owner)
+
+    one.meta.hook = unlock_the_other
+    one.fs._session._assert_locks(CTX)
+    assert one.meta.hook is None, "nothing was asserted"
+    assert is_free(other, opposite)
+
+
+def test_rest_of_a_lock_of_which_a_part_is_unlocked_while_a_restarted_meta_is_told_stays_locked(
+    cluster: LocalCluster, two: tuple[Mount, Mount]
+) -> None:
+    one, other = two
+    handle, opposite = opened(one), opened(other)
+    lock(one, handle)
+    parts: list[object] = []
+
+    def unlock_a_part(request: Any) -> None:
+        if isinstance(request, AssertLocks) and not parts:
+            parts.append(request)
+            one.fs.unlock(CTX, handle, A, 0, 9)
+
+    one.meta.hook = unlock_a_part
+    cluster.stop_meta()
+    cluster.start_meta()
+    assert not is_free(other, opposite)
+    assert parts
+    other.fs.lock(CTX, opposite, A, LockRange(0, 9, is_exclusive=True, pid=1), wait=False)
 
 
 def test_unlock_that_a_later_one_of_another_range_overtook_frees_its_own(two: tuple[Mount, Mount]) -> None:

@@ -131,12 +131,22 @@ class LockTable:
 
     # --- looking -------------------------------------------------------------------------------------------------------
 
-    def all(self) -> list[tuple[LockKey, Ranges]]:
-        """Return everything that is locked, to be told to a restarted meta."""
+    def locked(self) -> list[LockKey]:
+        """Return who has locked anything, to be told to a restarted meta."""
         with self._mutex:
-            for owned in self._owned.values():
-                owned.is_told_old = owned.is_told_old or (bool(owned.ranges) and owned.under_way > 0)
-            return [(key, owned.ranges) for key, owned in self._owned.items() if owned.ranges]
+            return [key for key, owned in self._owned.items() if owned.ranges]
+
+    def to_assert(self, key: LockKey) -> Ranges:
+        """Return what an owner has locked now, to be told to a restarted meta by a call that has its number already.
+
+        So a call that begins afterwards has a higher one; what an earlier one that is under way changes is told once more.
+        """
+        with self._mutex:
+            owned = self._owned.get(key)
+            if owned is None:
+                return ()
+            owned.is_told_old = owned.is_told_old or (bool(owned.ranges) and owned.under_way > 0)
+            return owned.ranges
 
     def through(self, handle: int) -> list[LockKey]:
         """Return the owners that locked through a handle."""

@@ -16,7 +16,7 @@ from dfs.client.metadata.attribute_cache import AttributeCache
 from dfs.client.metadata.grants import Grants
 from dfs.client.metadata.handles import Handles
 from dfs.client.metadata.lease import Lease
-from dfs.client.metadata.lock_table import LockTable
+from dfs.client.metadata.lock_table import LockKey, LockTable
 from dfs.client.metadata.meta_retry import PatientMeta
 from dfs.client.metadata.op_numbers import OpNumbers
 from dfs.client.settings import MountSettings
@@ -232,14 +232,22 @@ class Session:
 
     def _assert_locks(self, ctx: CallContext) -> None:
         """Tell a restarted meta what is locked, before it hears what is open: then it may lock for others."""
-        for key, ranges in self._locks.all():
-            op = self._ops.begin()
-            try:
+        for key in self._locks.locked():
+            while not self._is_asserted(ctx, key):
+                LOG.debug("inode %d: an unlock was told first, but not what is still locked", key.ino)
+
+    def _is_asserted(self, ctx: CallContext, key: LockKey) -> bool:
+        """Tell meta what an owner has locked at this moment; False if a later call of the owner came before."""
+        op = self._ops.begin()
+        try:
+            ranges = self._locks.to_assert(key)
+            if ranges:
                 self._meta.call(self.context(ctx), AssertLocks(op, key.ino, key.owner, ranges))
-            except DuplicateRefused:
-                LOG.debug("inode %d: a later call has told what is locked", key.ino)
-            finally:
-                self._ops.end(op)
+        except DuplicateRefused:
+            return False
+        finally:
+            self._ops.end(op)
+        return True
 
     def _lose_locks(self) -> None:
         """The locks went with the session: who relied on them must not go on as if nothing had happened."""
