@@ -19,7 +19,7 @@ from dfs.client.write_back.service import WriteBack
 from dfs.core.errors import DfsError, DuplicateRefused, FileError, Interrupted, LockBusy, SessionExpired, StaleFile
 from dfs.core.ids import Ino, OpId
 from dfs.core.interfaces import CallContext, raise_if_cancelled
-from dfs.core.locks import OFFSET_MAX, LockOwner, LockRange, with_range
+from dfs.core.locks import OFFSET_MAX, LockKind, LockOwner, LockRange, with_range
 from dfs.core.messages.inodes import Attributes
 from dfs.core.messages.locks import AssertLocks, FindLock, Lock, LockFound, Unlock
 
@@ -52,7 +52,8 @@ class Locks:
         key = LockKey(ino, owner)
         self._back.drain(ctx, ino)
         self._tell(ctx, key)
-        self._table.begin_lock(ctx, key, number)
+        # flock(2) gives the old lock up before it waits for one of the other kind (dfs/meta/state/locks.py).
+        self._table.begin_lock(ctx, key, number, gives_up=wait and owner.kind is LockKind.WHOLE)
         asked = self._cache.moment()
         unanswered: list[OpId] = []
         granted: Ranges = ()

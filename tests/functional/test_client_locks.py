@@ -232,6 +232,57 @@ def test_rest_of_a_lock_of_which_a_part_is_unlocked_while_a_restarted_meta_is_to
     other.fs.lock(CTX, opposite, A, LockRange(0, 9, is_exclusive=True, pid=1), wait=False)
 
 
+def test_flock_that_was_given_up_for_another_is_not_asserted_in_the_place_of_who_got_it(
+    cluster: LocalCluster, two: tuple[Mount, Mount], beside: Callable[[Callable[[], Any]], Any]
+) -> None:
+    one, other = two
+    first, second = opened(one), opened(other)
+    owner, shared = LockOwner(LockKind.WHOLE, 1), ALL._replace(is_exclusive=False)
+    for mount, handle in ((one, first), (other, second)):
+        lock(mount, handle, owner, shared)
+
+    def holders() -> set[tuple[int, bool]]:
+        """Return the sessions that have locked the file, and whether for themselves alone."""
+        parts = cluster.meta._parts
+        assert parts is not None
+        held = list(parts.locks._held.values())
+        return {(holder.session, ranges[0].is_exclusive) for holders in held for holder, ranges in list(holders.items())}
+
+    waiting = beside(lambda: lock(other, second, owner, wait=True))
+    wait_until(lambda: holders() == {(one.fs.session, False)}, "the old lock to be given up")
+    lock(one, first, owner)
+    told = other.background["AssertOpens"]
+
+    def come_last(request: Any) -> None:
+        if isinstance(request, AssertLocks):
+            wait_until(lambda: other.background["AssertOpens"] > told, "the other mount to tell what it has", 10)
+
+    one.meta.hook = come_last
+    cluster.stop_meta()
+    cluster.start_meta()
+    wait_until(lambda: holders() == {(one.fs.session, True)}, "the lock to be known again", 15)
+    assert not waiting.done()
+    unlock(one, first, owner)
+    waiting.result(10)
+    unlock(other, second, owner)
+    wait_until(lambda: not holders(), "all to be free")
+
+
+def test_flock_that_is_interrupted_while_it_waits_for_another_kind_leaves_nothing(
+    cluster: LocalCluster, two: tuple[Mount, Mount]
+) -> None:
+    one, other = two
+    first, second = opened(one), opened(other)
+    owner, shared = LockOwner(LockKind.WHOLE, 1), ALL._replace(is_exclusive=False)
+    for mount, handle in ((one, first), (other, second)):
+        lock(mount, handle, owner, shared)
+    asked = other.calls["Lock"]
+    with pytest.raises(Interrupted):
+        other.fs.lock(EndsWhen(lambda: other.calls["Lock"] > asked), second, owner, ALL, wait=True)
+    unlock(other, second, owner)
+    lock(one, first, owner)
+
+
 def test_unlock_that_a_later_one_of_another_range_overtook_frees_its_own(two: tuple[Mount, Mount]) -> None:
     one, other = two
     handle, opposite = opened(one), opened(other)

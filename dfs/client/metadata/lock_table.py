@@ -39,7 +39,8 @@ class _Owned:
     untold: list[OpId] = field(default_factory=list)
     """Calls without an answer: they count as under way until meta was told what is locked."""
     is_told_old: bool = False
-    """A restarted meta was told what is locked while calls were under way, and may have heard theirs before: it is told again."""
+    """A restarted meta was told what is locked while calls were under way, and may have heard theirs before, or a lock was given up
+    that meta may still know of: it is told again."""
 
     def must_tell(self) -> bool:
         return bool(self.untold or self.is_told_old)
@@ -59,12 +60,19 @@ class LockTable:
 
     # --- calls that lock and unlock ------------------------------------------------------------------------------------
 
-    def begin_lock(self, ctx: CallContext, key: LockKey, handle: int) -> None:
-        """Note that a lock is about to be asked for; waits while meta is told anew. Raises: Interrupted."""
+    def begin_lock(self, ctx: CallContext, key: LockKey, handle: int, *, gives_up: bool) -> None:
+        """Note that a lock is about to be asked for; waits while meta is told anew.
+
+        Arguments: `gives_up`: meta may drop what the owner had locked before it has the new lock, so that this counts no more from
+        now on, least of all to be told to a restarted meta: others may have locked it.
+        Raises: Interrupted.
+        """
         with self._mutex:
             self._wait_for_telling(ctx, key)
             owned = self._owned.setdefault(key, _Owned())
             owned.handles.add(handle)
+            if gives_up and owned.ranges:
+                owned.ranges, owned.is_told_old = (), True
             self._begin(owned)
 
     def begin_unlock(self, ctx: CallContext, key: LockKey, first: int, last: int) -> bool:
@@ -75,7 +83,7 @@ class LockTable:
             if owned is None:
                 return False
             is_locked = any(held.first <= last and first <= held.last for held in owned.ranges)
-            if not is_locked and not owned.is_uncertain and not owned.under_way and not owned.untold:
+            if not is_locked and not owned.is_uncertain and not owned.under_way and not owned.must_tell():
                 return False
             self._begin(owned)
             return True
