@@ -134,8 +134,8 @@ MUTATIONS = (
         "dfs/client/files.py",
         "        self._back.drain(ctx, ino)\n        if self._grants.unfinished(ino) is not None:\n"
         "            with self._turns.hold(ctx, ino):\n                self._calls.finish(ctx, ino)\n"
-        "        held = self._grants.held(ino)\n        self._replication.sync(",
-        "        held = self._grants.held(ino)\n        self._replication.sync(",
+        "        held = self._grants.held(ino)\n        if held is None:\n",
+        "        held = self._grants.held(ino)\n        if held is None:\n",
     ),
     Mutation(
         "read that does not see what is being stored",
@@ -245,8 +245,8 @@ MUTATIONS = (
     Mutation(
         "locks not asserted to a meta-server that was restarted",
         "dfs/client/metadata/session.py",
-        "        for key, ranges in self._locks.all():\n",
-        "        for key, ranges in ():\n",
+        "        for key in self._locks.locked():\n",
+        "        for key in ():\n",
     ),
     Mutation(
         "locks of a session that ended left behind",
@@ -295,6 +295,27 @@ MUTATIONS = (
         "        if ranges == self._ranges(ino, holder):\n",
         "        if False:\n",
         ("tests/unit/meta/test_locks.py",),
+    ),
+    Mutation(
+        "rot in a journal taken for a torn write",
+        "dfs/data/service.py",
+        "is_kept=last in (LastStop.PROCESS, LastStop.CLEAN)",
+        "is_kept=False",
+        ("tests/unit/data/test_damage.py",),
+    ),
+    Mutation(
+        "late copy of a refused lock that locks",
+        "dfs/meta/state/locks.py",
+        " or request.op <= last.refused:\n",
+        ":\n",
+        ("tests/unit/meta/test_locks.py",),
+    ),
+    Mutation(
+        "flock asserted that was given up",
+        "dfs/client/locks.py",
+        "gives_up=wait and owner.kind is LockKind.WHOLE",
+        "gives_up=False",
+        ("tests/functional/test_client_locks.py",),
     ),
     Mutation(
         "folder that is moved and not counted where it goes",
