@@ -135,7 +135,7 @@ def test_getattr_of_many_names_in_order_by_who_may_not_list_makes_a_lookup_each(
 def long_pledges(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the number of calls not depend on how fast they are."""
     for module in ("dfs.client.metadata.whole_folders", "dfs.meta.state.pledges"):
-        monkeypatch.setattr(f"{module}.PLEDGE_S", 60.0)
+        monkeypatch.setattr(f"{module}.PLEDGE_S", 3.0)
 
 
 @pytest.mark.usefixtures("long_pledges")

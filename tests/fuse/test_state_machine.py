@@ -420,7 +420,7 @@ def run(mounts: tuple[Path, ...], local: Path, examples: int = 20) -> None:
 
     class Machine(ComparedFolders):
         def __init__(self) -> None:
-            super().__init__(mounts, local, f"{len(mounts)}-{next(numbers)}")
+            super().__init__(mounts, local, f"{mounts[0].name}-{len(mounts)}-{next(numbers)}")
 
     run_state_machine_as_test(
         Machine,
