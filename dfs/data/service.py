@@ -149,7 +149,7 @@ class DataService:
             if last is not LastStop.MACHINE or self._distrust_at_start():
                 self._running.begin()
             if self._identification.current.is_formatted:
-                self._open_store(self._note_recovery, is_kept=last in (LastStop.PROCESS, LastStop.CLEAN))
+                self._open_store(self._note_recovery)
             self._starting = ""
         except DiskError as error:
             raise StateError("a state folder that can be read and written", str(error)) from error
@@ -392,17 +392,9 @@ class DataService:
         """Say how far the journal is read: whoever supervises the start sees that it gets on."""
         self._starting = f"reading segment {segment} of {segments} of the journal"
 
-    def _open_store(self, on_segment: OnSegment = lambda segment, segments: None, *, is_kept: bool = False) -> None:
+    def _open_store(self, on_segment: OnSegment = lambda segment, segments: None) -> None:
         blocks = open_store(
-            self._settings,
-            self._identification,
-            self._condition,
-            self._disk,
-            self._clock,
-            self._tasks,
-            self._events,
-            on_segment,
-            is_kept=is_kept,
+            self._settings, self._identification, self._condition, self._disk, self._clock, self._tasks, self._events, on_segment
         )
         self._rebuilding.attach(blocks)
         self._scrubbing.attach(blocks)

@@ -77,20 +77,16 @@ def open_store(
     tasks: Tasks,
     events: EventSink,
     on_segment: OnSegment,
-    *,
-    is_kept: bool,
 ) -> BlockStore:
     """Return the block store of a formatted server; `on_segment` hears how far the journal is read.
 
-    `is_kept`: the machine has run on since the last run of this server. Raises: DiskError leaves; StateError.
+    Raises: DiskError leaves; StateError.
     """
     quarantine = Quarantine(disk)
     store = _make_store(settings, identification, condition, disk, clock, tasks, events, quarantine)
     quarantine.start()
     _read_files(store)
-    # Where no role is complete any more the machine may have stopped before the last run, which never came to read the journal.
-    is_kept = is_kept and any(identification.current.state_of(role) is RoleState.COMPLETE for role in Role)
-    _replay(store, Replay(disk, store.geometry, settings.index, quarantine, events).run(on_segment, is_kept=is_kept))
+    _replay(store, Replay(disk, store.geometry, settings.index, quarantine, events).run(on_segment))
     return _with_operations(store, settings, tasks)
 
 

@@ -21,8 +21,7 @@
 |        |      | without padding                                                                            |
 
 The data are covered by each record's own checksum. An entry verifies if its sum, its position and all its records do. A bad
-entry before a position that a later entry calls synced is rot; behind it, it is the torn end of an unclean stop. If only the
-process ended, nothing but its last write can have stopped half way: any other bad entry is rot, synced or not.
+entry before a position that a later entry calls synced is rot; behind it, it is the torn end of an unclean stop.
 
 Kinds: RECORDS stores blocks. VOIDED takes back what earlier entries say of these records of the strip. DROPPED: the inode is no
 more, nor are its strips and its floor. FLOOR raises the inode's floor. CHANGED: new blocks go in place in this strip, so it has
@@ -137,23 +136,6 @@ def parse_entry(raw: memoryview, offset: int, segment: int, geometry: Geometry) 
     if records is None:
         return None
     return Parsed(Entry(Kind(kind), Ino(ino), Ticket(ticket), Role(role) if role else None, residue, records, voided), end, synced)
-
-
-def is_cut_short(raw: memoryview, offset: int, segment: int) -> bool:
-    """Tell whether the bytes from `offset` on are what is left of an entry whose write stopped half way.
-
-    What its head says of its size is believed only with the sum: an entry that ends within its tables may as well be a rotten one.
-    """
-    start = offset + ENTRY_HEADER_BYTES
-    if start > len(raw):
-        return True  # no entry is so short
-    magic, stored_sum = LEAD.unpack_from(raw, offset)
-    version, kind, _, count, _, data_bytes, at, *_ = HEADER.unpack_from(raw, offset + LEAD.size)
-    if magic != MAGIC or version != VERSION or at != position(segment, offset):
-        return False
-    data_start = _data_start(offset, kind, count)
-    is_whole = data_start <= len(raw) and crc32(raw[offset + LEAD.size : data_start]) == stored_sum
-    return is_whole and data_start + data_bytes > len(raw)
 
 
 def _is_possible(kind: int, role: int, count: int, residue: int, geometry: Geometry) -> bool:
