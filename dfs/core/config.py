@@ -225,11 +225,11 @@ class MountConfig:
         ),
     )
     fuse_channel: FuseChannel = field(
-        default=FuseChannel.OWN,
+        default=FuseChannel.FUSEPY,
         metadata=_key(
-            "own or fusepy",
+            "fusepy or own",
             parse_fuse_channel,
-            "How a mount talks with the kernel: by itself, which is faster, or by the module fusepy over libfuse 2.",
+            "How a mount talks with the kernel: by libfuse 2, or by itself, which is faster and new.",
         ),
     )
     writeback: bool = field(

@@ -297,13 +297,6 @@ MUTATIONS = (
         ("tests/unit/meta/test_locks.py",),
     ),
     Mutation(
-        "rot in a journal taken for a torn write",
-        "dfs/data/service.py",
-        "is_kept=last in (LastStop.PROCESS, LastStop.CLEAN)",
-        "is_kept=False",
-        ("tests/unit/data/test_damage.py",),
-    ),
-    Mutation(
         "late copy of a refused lock that locks",
         "dfs/meta/state/locks.py",
         " or request.op <= last.refused:\n",

@@ -98,7 +98,7 @@ def test_one_request_after_the_other_is_answered_by_few_threads(loop: Loop, requ
     for unique in range(2, 402, 2):
         requests.send(unique)
         assert answers.seen.get(timeout=SOON_S) == unique
-    assert len(requests.readers) <= READERS + 1
+    assert len(requests.readers) <= READERS + WAITING_MAX
 
 
 def test_thread_that_was_not_needed_serves_again(loop: Loop, requests: Requests, answers: Answers) -> None:
