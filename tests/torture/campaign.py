@@ -12,7 +12,7 @@ from typing import Final
 
 from tests.harness.cluster import Cluster
 from tests.torture.faults import Faults
-from tests.torture.writer import MountState, Writer
+from tests.torture.writer import MountState, Writer, clock_time
 
 SERVERS: Final = 4
 MOUNTS: Final = 2
@@ -101,6 +101,9 @@ def _torment(
         done = faults.dfsctl(*command)
         if done.returncode:
             outcome.losses += (done.stdout + done.stderr).splitlines()
+    for writer in writers:
+        if writer.failures:
+            print("\n".join(writer.story))
 
 
 def _break_things(
@@ -111,6 +114,7 @@ def _break_things(
     order = list(kinds)
     while time.monotonic() < ends_s and not any(writer.failures for writer in writers):
         name = order.pop(0) if order else chance.choice(list(kinds))
+        print(f"{clock_time()} {name}", flush=True)
         try:
             kinds[name]()
         except AssertionError as error:

@@ -10,8 +10,9 @@ import errno
 import os
 import random
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -24,9 +25,15 @@ WRITE_BYTES_MAX: Final = 48 << 10
 REMOUNT_TIMEOUT_S: Final = 90.0
 GONE: Final = frozenset((errno.ENOTCONN, errno.ECONNABORTED, errno.EIO, errno.EINTR, errno.ENODEV, errno.ENOENT))
 """What calls answer when their mount program is killed, and until the mount is back."""
+STORY_LINES: Final = 400
 FULL: Final = frozenset((errno.ENOSPC, errno.EROFS))
 KINDS: Final = {"write": 30, "append": 15, "truncate": 6, "fsync": 5, "read": 20, "look": 12, "rename": 6, "unlink": 4}
 """Operations on a file that is there, and how often each comes."""
+
+
+def clock_time() -> str:
+    """Return the time of day as the programs' logs have it."""
+    return datetime.now(UTC).strftime("%H:%M:%S.%f")[:-3]
 
 
 class MountState:
@@ -49,6 +56,8 @@ class Writer:
         self.operations: Counter[str] = Counter()
         self.failures: list[str] = []
         """What must not have happened, in words."""
+        self.story: deque[str] = deque(maxlen=STORY_LINES)
+        """The last operations, with their times, and what became of them."""
         self._folder = folder
         self._mount = mount
         self._chance = random.Random(f"{seed}/{number}")
@@ -92,9 +101,12 @@ class Writer:
         turns = self._mount.turns
         try:
             step()
+            self._tell("done")
         except Mismatch as error:
+            self._tell(f"mismatch: {error}")
             self.failures.append(f"{self._folder.name}/{error}")
         except OSError as error:
+            self._tell(f"error: {error}")
             if error.errno in FULL:
                 self.operations["refused: disk full"] += 1
             elif error.errno in GONE and (turns % 2 or self._mount.turns != turns):
@@ -102,6 +114,9 @@ class Writer:
                 wait_until(lambda: not self._mount.is_down, "the mount to be back", REMOUNT_TIMEOUT_S)
             else:
                 self.failures.append(f"{self._folder.name}: {error}")
+
+    def _tell(self, what: str) -> None:
+        self.story.append(f"{clock_time()} {what}")
 
     def _step(self) -> None:
         self._settle_names()
@@ -120,6 +135,7 @@ class Writer:
 
     def _create(self) -> None:
         name = self._new_name()
+        self._tell(f"create {name}")
         self._book.pages[name] = Page()
         self._book.pending_names.append((name, None))  # until it is answered it may be there or not
         os.close(os.open(self._folder / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
@@ -144,6 +160,7 @@ class Writer:
     def _put(self, name: str, offset: int, flags: int) -> None:
         data = self._chance.randbytes(self._chance.choice([1, 100, 511, 512, 4096, self._chance.randrange(1, WRITE_BYTES_MAX)]))
         page = self._book.pages[name]
+        self._tell(f"put {name} at {offset} {len(data)} bytes, flags {flags:o}, size {len(page.content)}")
         descriptor = os.open(self._folder / name, flags)
         try:
             page.pending = Pending(offset, data)
@@ -158,11 +175,13 @@ class Writer:
         size = self._chance.randrange(len(self._book.pages[name].content) + 1000)
         page = self._book.pages[name]
         page.pending = Pending(size, b"")
+        self._tell(f"truncate {name} to {size}, size {len(page.content)}")
         os.truncate(self._folder / name, size)
         page.pending = None
         self._book.cut(name, size)
 
     def _fsync(self, name: str) -> None:
+        self._tell(f"fsync {name}")
         descriptor = os.open(self._folder / name, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -172,6 +191,7 @@ class Writer:
     def _read(self, name: str) -> None:
         offset = self._chance.randrange(len(self._book.pages[name].content) + 1)
         size = self._chance.randrange(1, WRITE_BYTES_MAX)
+        self._tell(f"read {name} from {offset} {size} bytes, size {len(self._book.pages[name].content)}")
         descriptor = os.open(self._folder / name, os.O_RDONLY)
         try:
             found = os.pread(descriptor, size, offset)
@@ -180,17 +200,23 @@ class Writer:
         self._book.check_part(name, offset, found, size)
 
     def _look(self, name: str) -> None:
+        self._tell(f"look at {name}, size {len(self._book.pages[name].content)}")
         self._book.check(name, (self._folder / name).read_bytes())
 
     def _rename(self, name: str) -> None:
         target = self._chance.choice([self._new_name(), *sorted(self._book.pages)])
         if target == name:
             return
+        self._tell(
+            f"rename {name} ({len(self._book.pages[name].content)} bytes) to {target}, "
+            f"{len(self._book.pages[target].content) if target in self._book.pages else 'free'}"
+        )
         self._book.pending_names.append((name, target))
         (self._folder / name).rename(self._folder / target)
         self._settle_names(is_done=True)
 
     def _unlink(self, name: str) -> None:
+        self._tell(f"unlink {name}")
         self._book.pending_names.append((name, None))
         (self._folder / name).unlink()
         self._settle_names(is_done=True)
@@ -199,7 +225,9 @@ class Writer:
         """Note how a rename, removal or creation ended; `is_done`: it was answered, else the folder tells."""
         for name, target in self._book.pending_names:
             if not is_done and name in os.listdir(self._folder):
+                self._tell(f"settled: {name} still there, {target} not")
                 continue
+            self._tell(f"settled: {name} became {target}")
             page = self._book.pages.pop(name)
             if target is not None:
                 self._book.pages[target] = page
