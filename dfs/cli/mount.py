@@ -22,6 +22,7 @@ from dfs.cli.monitoring import make_page
 from dfs.cli.mount_helper.shutdown import end_waits
 from dfs.cli.mount_loop import serve_until_unmounted
 from dfs.cli.mount_metrics import shown_on_socket
+from dfs.cli.mount_names import diary_path
 from dfs.cli.mount_plan import PROGRAM, SCRIPT, MountPlan, plan_configured, plan_original
 from dfs.cli.network_terms import watch_certificate, with_certificate
 from dfs.cli.reloading import Reloading
@@ -30,11 +31,12 @@ from dfs.client.settings import MountSettings
 from dfs.core.config import Config
 from dfs.core.contexts import PlainContext
 from dfs.core.errors import ClientRefused, EndReason, ExitCode, Interrupted, WrongServer
-from dfs.core.interfaces import EventSink
+from dfs.core.interfaces import EventSink, SessionDiary
 from dfs.core.start_errors import PeerStartError
 from dfs.fusefs.channels import open_channel
 from dfs.fusefs.mount_point import check_mount_point, check_own_mount_point, free_mount_point, show
 from dfs.fusefs.mounting import Mount
+from dfs.fusefs.serving import Channel
 from dfs.host.allocator import keep_freed_memory
 from dfs.host.clock import SystemClock
 from dfs.host.event_counts import CountedEvents
@@ -42,6 +44,7 @@ from dfs.host.journal import JournalEvents, setup_logging
 from dfs.host.notify import SystemdNotify
 from dfs.host.randomness import SystemRandom
 from dfs.host.service import Notify
+from dfs.host.session_diary import session_diary
 from dfs.host.stop_request import StopRequest
 from dfs.host.tasks import ThreadTasks, end_process
 from dfs.rpc.client import DataServersClient, MetaClient
@@ -86,7 +89,14 @@ def run_mount(plan: MountPlan, notify: Notify | None = None, begin_log: Callable
     point = check_own_mount_point(plan.mount_point) if plan.takes_over else check_mount_point(plan.mount_point)
     begin_log(plan)
     keep_freed_memory()
-    notify = notify or SystemdNotify()
+    with session_diary(diary_path(point)) as diary:
+        return _mount(plan, point, channel, credentials, notify or SystemdNotify(), diary)
+
+
+def _mount(
+    plan: MountPlan, point: bytes, channel: Channel, credentials: Credentials, notify: Notify, diary: SessionDiary | None
+) -> int:
+    """Carry the plan out; raises what run_mount() does."""
     clock, events, random = SystemClock(), CountedEvents(JournalEvents()), SystemRandom()
     stop = StopRequest(can_reload=plan.is_service)
     tls = plan.network.read_tls(events)
@@ -109,6 +119,7 @@ def run_mount(plan: MountPlan, notify: Notify | None = None, begin_log: Callable
         random=random,
         tasks=ThreadTasks(),
         events=events,
+        diary=diary,
     )
     mount = Mount(
         channel=channel,

@@ -5,14 +5,13 @@ Called by dfs/cli/mount.py. The page itself is put together there.
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from dfs.cli.mount_names import file_name
 from dfs.host.prometheus_page import PrometheusPage
 from dfs.rpc.metrics_page import MetricsPage
 from dfs.rpc.metrics_socket import PATH_BYTES_MAX, MetricsSocket
@@ -20,18 +19,14 @@ from dfs.rpc.metrics_socket import PATH_BYTES_MAX, MetricsSocket
 LOG = logging.getLogger(__name__)
 
 SUFFIX: Final = ".sock"
-_SUM_DIGITS: Final = 16
-_ROOM: Final = len(SUFFIX) + len(".new")
+_BESIDE: Final = ".new"
+"""What the socket's name has behind it until it is in its place."""
 
 
 def socket_path(folder: Path, point: bytes) -> Path:
     """Return where the mount at `point` shows its metrics: a name that no other mount has, and that a socket can have."""
-    quoted = urllib.parse.quote(point, safe="")
-    room = PATH_BYTES_MAX - len(str(folder).encode()) - 1 - _ROOM
-    if len(quoted) > room:
-        sum_of_all = hashlib.sha256(point).hexdigest()[:_SUM_DIGITS]
-        quoted = f"{quoted[: max(0, room - _SUM_DIGITS - 1)]}~{sum_of_all}"
-    return folder / f"{quoted}{SUFFIX}"
+    room = PATH_BYTES_MAX - len(str(folder).encode()) - 1 - len(_BESIDE)
+    return folder / file_name(point, SUFFIX, room)
 
 
 @contextmanager

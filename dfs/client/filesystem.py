@@ -49,7 +49,7 @@ from dfs.client.xattrs import Xattrs
 from dfs.core.contexts import GuardedContext, PlainContext
 from dfs.core.errors import DfsError, EndReason, FileError, Interrupted
 from dfs.core.ids import Ino, SessionId
-from dfs.core.interfaces import CallContext, Clock, DataServers, EventSink, MetaApi, Random, Task, Tasks
+from dfs.core.interfaces import CallContext, Clock, DataServers, EventSink, MetaApi, Random, SessionDiary, Task, Tasks
 from dfs.core.locks import LockOwner, LockRange
 from dfs.core.messages.cluster import Shape
 from dfs.core.messages.content import Certify
@@ -80,7 +80,9 @@ class FileSystem:
         random: Random,
         tasks: Tasks,
         events: EventSink,
+        diary: SessionDiary | None = None,
     ) -> None:
+        """`diary`: what is left to whoever mounts here after this process' death; None: nothing."""
         self._settings = settings
         self._clock = clock
         self._tasks = tasks
@@ -106,6 +108,7 @@ class FileSystem:
             random=random,
             tasks=tasks,
             events=events,
+            diary=diary,
         )
         capabilities = Capabilities(tasks)
         self._link = link = MetaLink(meta=patient, session=session, ops=ops, tasks=tasks, learn=capabilities.learn)

@@ -100,6 +100,25 @@ class Random(Protocol):
         """Return a new random UUID."""
 
 
+class SessionDiary(Protocol):
+    """What a mount leaves behind of its sessions for whoever mounts at the same place after its death.
+
+    A session is called by the nonce with which it was opened: whoever knows that was told by its mount.
+    """
+
+    def left_behind(self) -> Sequence[bytes]:
+        """Return the nonces of sessions whose mount is certainly dead and never said that it ended them."""
+
+    def begin(self, nonce: bytes) -> None:
+        """Note a session before it is asked for."""
+
+    def keep_only(self, nonce: bytes) -> None:
+        """Note that this session is open, and that all others are over."""
+
+    def clear(self) -> None:
+        """Note that all sessions are over."""
+
+
 class Signal(Protocol):
     """A condition that tasks wait for. Waking may be spurious: look again at what was waited for."""
 

@@ -79,6 +79,10 @@ HEARTBEAT_PARK_S: Final = 5.0
 """How long meta keeps a heartbeat waiting."""
 LEASE_CLIENT_S: Final = 20.0
 """A mount stops writing by itself this long after it sent its last good heartbeat."""
+NONCE_BYTES: Final = 16
+"""Of a nonce by which a session is asked for."""
+ENDED_SESSIONS_MAX: Final = 16
+"""Sessions of dead mounts that may be told when one is opened."""
 LEASE_META_S: Final = 30.0
 """Meta expires a session this long after its last heartbeat arrived; also how long a started meta waits for sessions."""
 ACQUIRE_PARK_S: Final = 1.0

@@ -9,6 +9,7 @@ import os
 import signal
 from pathlib import Path
 
+from dfs.cli.mount_names import SESSIONS, file_name
 from dfs.cli.mount_table import unmount
 from dfs.fusefs.mount_point import list_mounts
 
@@ -56,4 +57,11 @@ def remove_leftovers(below: Path) -> list[str]:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             continue  # it was ending
+    _remove_diaries(below)
     return left
+
+
+def _remove_diaries(below: Path) -> None:
+    """Remove what mounts that tests killed left in /run for the next one at their place."""
+    for diary in SESSIONS.glob(f"{file_name(os.fsencode(below), '')}*"):
+        diary.unlink(missing_ok=True)

@@ -34,6 +34,7 @@ from dfs.meta.service import MetaService
 from dfs.meta.settings import MetaSettings
 from dfs.meta.state.store import Store, StoreFailure, _Job
 from tests.harness.baton import Baton, Process
+from tests.harness.memory_diary import MemoryDiary
 from tests.harness.recorded_events import RecordedEvents
 from tests.harness.simulated_disk import SimulatedDisk
 from tests.harness.simulated_network import Endpoint, Network, Sender, SimulatedMeta, SimulatedServers
@@ -211,6 +212,8 @@ class MountMachine(Machine):
         self.fs: FileSystem | None = None
         self.on_event: Callable[[Event], None] = lambda event: None
         """Called with each event of a process that begins from now on."""
+        self.diary: list[bytes] = []
+        """The nonces of sessions that no mount of this machine has ended."""
         self.tools: tuple[SimulatedMeta, SimulatedServers] | None = None
         """What `dfsctl` has to call with."""
 
@@ -245,6 +248,8 @@ class SimulatedCluster:
         self._sync_interval_s = chance.choice((0.3, 1.0, SYNC_INTERVAL_S))
         self._journal_age_s_max = chance.choice((0.5, 3.0, JOURNAL_AGE_S_MAX))
         self._scrub_bytes_per_s = SCRUB_BYTES_PER_S if scrubs else 0
+        self._keeps_diaries = random.Random(f"{seed}/diaries").random() < 0.5
+        """Whether a mount that comes back after a kill knows the session of the killed one."""
         chance = random.Random(f"{seed}/write back")
         self._write_back = WriteBackSettings(
             file_bytes=chance.choice((2000, 8000, 1 << 20)),
@@ -300,6 +305,7 @@ class SimulatedCluster:
             random=SeededRandom(f"{self.seed}/{machine.name}/{machine.starts}"),
             tasks=SimulatedTasks(process),
             events=WatchedEvents(machine.events, machine.on_event),
+            diary=MemoryDiary(machine.diary) if self._keeps_diaries else None,
         )
         return machine.fs
 

@@ -24,16 +24,14 @@ from dfs.core.contexts import DerivedContext, GuardedContext
 from dfs.core.errors import DuplicateRefused, EndReason, Interrupted, NotFound, SessionExpired, StaleFile, TlsFailed
 from dfs.core.events import LEASE_LOST, RELEASES_DIFFER, Event
 from dfs.core.ids import NO_SESSION, OpId, SessionId
-from dfs.core.interfaces import POLL_S, CallContext, DataServers, EventSink, Random, Tasks, raise_if_cancelled
-from dfs.core.limits import BATCH_INODES_MAX
+from dfs.core.interfaces import POLL_S, CallContext, DataServers, EventSink, Random, SessionDiary, Tasks, raise_if_cancelled
+from dfs.core.limits import BATCH_INODES_MAX, NONCE_BYTES
 from dfs.core.messages.cluster import ServerAddress, Shape
 from dfs.core.messages.locks import AssertLocks
 from dfs.core.messages.sessions import AssertOpens, EndSession, HeartbeatAnswer, OpenFile, OpenSession, SessionOpened
 from dfs.core.start_errors import PeerStartError
 
 LOG = logging.getLogger(__name__)
-
-NONCE_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +71,7 @@ class Session:
         random: Random,
         tasks: Tasks,
         events: EventSink,
+        diary: SessionDiary | None,
     ) -> None:
         self._settings = settings
         self._meta = meta
@@ -85,6 +84,7 @@ class Session:
         self._ops = ops
         self._random = random
         self._events = events
+        self._diary = diary
         self._mutex = tasks.mutex()
         self._changed = tasks.signal(self._mutex)
         self._opened: SessionOpened | None = None
@@ -158,6 +158,8 @@ class Session:
     def end(self, ctx: CallContext) -> None:
         """End the session; everything must have been committed and closed. Raises: Interrupted, SessionExpired."""
         self._meta.call(self.context(ctx), EndSession())
+        if self._diary is not None:
+            self._diary.clear()
 
     # --- what heartbeats bring -------------------------------------------------------------------------------------------------
 
@@ -194,7 +196,7 @@ class Session:
         while True:
             # The same nonce after an interruption: meta may have opened the session already.
             nonce = self._nonce = self._nonce or self._random.token_bytes(NONCE_BYTES)
-            request = OpenSession(nonce, settings.host, settings.mount_path, settings.data_servers)
+            request = OpenSession(nonce, settings.host, settings.mount_path, settings.data_servers, self._begin_diary(nonce))
             try:
                 opened, sent_s = self._meta.call_timed(ctx, request, at_once=() if self._opened is not None else (TlsFailed,))
                 break
@@ -209,6 +211,15 @@ class Session:
             self._opened = opened
             self._nonce = b""
         self._lease.renew(sent_s)
+        if self._diary is not None:
+            self._diary.keep_only(nonce)
+
+    def _begin_diary(self, nonce: bytes) -> tuple[bytes, ...]:
+        """Note the session that is to be opened; return the nonces of those that a dead mount had at this place."""
+        if self._diary is None:
+            return ()
+        self._diary.begin(nonce)
+        return tuple(self._diary.left_behind())
 
     def _set_addresses(self, addresses: tuple[ServerAddress, ...], cluster: str | None = None) -> None:
         if cluster is None:

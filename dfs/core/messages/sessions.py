@@ -66,6 +66,8 @@ class OpenSession(Request[SessionOpened]):
 
     `nonce`: 16 random bytes; a repeated call with the same nonce answers the same session. `data_servers`: host:port of
     all data servers in order of index, or empty to use those that meta knows; a new file system is formatted on them first.
+    `ended`: nonces of sessions whose mount is known to be dead: they are ended first, as by EndSession, so that nobody waits for
+    their leases to run out, and what they wrote is settled before the new session sees it.
     Faults: NotFormatted (ask again), WrongServer (other servers or another N than the file system was made with).
     """
 
@@ -73,6 +75,7 @@ class OpenSession(Request[SessionOpened]):
     host: str
     mount_path: bytes
     data_servers: tuple[str, ...]
+    ended: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dfs.core.events import MOUNT_CRASHED, SESSION_EXPIRED, Event
 from dfs.core.exports import Terms
 from dfs.core.ids import NO_OP, SessionId
 from dfs.core.interfaces import CallContext, Clock, EventSink
-from dfs.core.limits import HEARTBEAT_PARK_S, PATH_BYTES_MAX
+from dfs.core.limits import ENDED_SESSIONS_MAX, HEARTBEAT_PARK_S, NONCE_BYTES, PATH_BYTES_MAX
 from dfs.core.messages.requests import Done
 from dfs.core.messages.sessions import AssertOpens, EndSession, Heartbeat, HeartbeatAnswer, OpenFile, OpenSession, SessionOpened
 from dfs.core.peers import Peer
@@ -28,7 +28,6 @@ from dfs.meta.state.sessions import SessionRow, Sessions, owner_of
 from dfs.meta.state.store import Store, Transaction
 from dfs.meta.upkeep.formatter import Formatter
 
-NONCE_BYTES: Final = 16
 EXPIRY_TICK_S: Final = 1.0
 """How often leases are looked at."""
 _HOST_CHARACTERS_MAX: Final = 255
@@ -81,13 +80,17 @@ class SessionCalls:
         """Sessions that live no more and of which something may be left, because the store was read-only."""
 
     def open_session(self, ctx: CallContext, request: OpenSession) -> SessionOpened:
-        """Open a session, or answer the one that has this nonce; formats a new file system first."""
+        """Open a session, or answer the one that has this nonce; formats a new file system, ends what dead mounts left first."""
         if len(request.nonce) != NONCE_BYTES:
             raise BadRequest(f"nonce: expected {NONCE_BYTES} bytes, got {len(request.nonce)}")
         if len(request.host) > _HOST_CHARACTERS_MAX or len(request.mount_path) > PATH_BYTES_MAX:
             raise BadRequest(f"host or mount_path: expected at most {_HOST_CHARACTERS_MAX} and {PATH_BYTES_MAX}")
+        if len(request.ended) > ENDED_SESSIONS_MAX or any(len(nonce) != NONCE_BYTES for nonce in request.ended):
+            raise BadRequest(f"ended: expected at most {ENDED_SESSIONS_MAX} nonces of {NONCE_BYTES} bytes")
         self._formatter.ensure(ctx, request.data_servers)
         crashed = self._sessions.find(request.host, request.mount_path)
+        for session in self._of_dead_mount(request.ended, ctx.caller.peer):
+            self._end(session)
         session = self._store.change(lambda tx: self._open(tx, request, ctx.caller.peer))
         if crashed is not None and crashed != session:
             path = request.mount_path.decode("utf-8", "backslashreplace")
@@ -97,6 +100,14 @@ class SessionCalls:
         shape = self._cluster.shape
         assert shape is not None
         return SessionOpened(session, shape, self._cluster.addresses, self._epoch, dfs.__version__)
+
+    def _of_dead_mount(self, nonces: tuple[bytes, ...], peer: Peer) -> list[SessionId]:
+        """Return the sessions of these nonces that are the caller's own to end."""
+        if not nonces:
+            return []
+        sql = f"SELECT session FROM session WHERE nonce IN ({', '.join('?' * len(nonces))})"
+        found = [session for (session,) in self._store.read(lambda reader: reader.all(sql, *nonces))]
+        return [session for session in found if self._sessions.is_owner(session, peer)]
 
     def _open(self, tx: Transaction, request: OpenSession, peer: Peer) -> SessionId:
         row = tx.one("SELECT session FROM session WHERE nonce = ?", request.nonce)

@@ -93,9 +93,13 @@ class Sessions:
 
     def require_owner(self, session: SessionId, peer: Peer) -> None:
         """Raise SessionExpired if the session is somebody else's: whoever guesses a number learns nothing by it."""
-        live = self._live.get(session)
-        if live is not None and live.row.owner and live.row.owner != owner_of(peer):
+        if not self.is_owner(session, peer):
             raise SessionExpired(session)
+
+    def is_owner(self, session: SessionId, peer: Peer) -> bool:
+        """Tell whether the session may be used by this peer, if it lives."""
+        live = self._live.get(session)
+        return live is None or not live.row.owner or live.row.owner == owner_of(peer)
 
     def terms(self, session: SessionId) -> Terms | None:
         """Return what the session's client was allowed when that was last looked at; None: it does not live."""

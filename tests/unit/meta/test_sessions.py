@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from dfs.core.errors import DuplicateRefused, NotFound, SessionExpired, StaleFile
+from dfs.core.errors import BadRequest, DuplicateRefused, NotFound, SessionExpired, StaleFile
 from dfs.core.events import SESSION_EXPIRED
-from dfs.core.ids import ROOT_INO, Ino, OpId
-from dfs.core.limits import HEARTBEAT_PARK_S, LEASE_META_S
+from dfs.core.ids import ROOT_INO, Ino, OpId, SessionId
+from dfs.core.interfaces import Caller
+from dfs.core.limits import ENDED_SESSIONS_MAX, HEARTBEAT_PARK_S, LEASE_META_S
 from dfs.core.messages.blocks import Drop
 from dfs.core.messages.inspection import ShowMeta
 from dfs.core.messages.names import Create, Lookup, Open, Rename, Unlink
 from dfs.core.messages.sessions import AssertOpens, EndSession, Heartbeat, OpenFile, OpenSession
+from dfs.core.peers import THIS_PROCESS, Peer, PeerKind
 from dfs.meta.state.store import StoreFailure
 from tests.harness.beside import beside
 from tests.harness.waiting import wait_until
-from tests.unit.meta.conftest import FakeContext, MetaUnderTest, heartbeat_of
+from tests.unit.meta.conftest import FakeContext, MetaUnderTest, Mount, heartbeat_of
 
 
 def exists(meta: MetaUnderTest, ino: Ino) -> bool:
@@ -135,6 +137,52 @@ def test_heartbeat_parked_when_the_session_ends_says_so(meta: MetaUnderTest) -> 
     mount.call(EndSession())
     with pytest.raises(SessionExpired):
         parked.result(10)
+
+
+# --- the session of a dead mount ---------------------------------------------------------------------------------------------
+
+
+def back(meta: MetaUnderTest, *ended: bytes, nonce: bytes = b"b" * 16, peer: Peer = THIS_PROCESS) -> SessionId:
+    """Mount again where mounts have died."""
+    caller = Caller(0, 0, (), peer=peer)
+    return meta.service.call(FakeContext(caller=caller), OpenSession(nonce, "host", b"/mnt", (), ended)).session
+
+
+def test_session_of_a_dead_mount_ends_when_the_next_one_tells_of_it(meta: MetaUnderTest) -> None:
+    dead, other = meta.mount(nonce=b"d" * 16), meta.mount(nonce=b"o" * 16)
+    session = back(meta, b"d" * 16, b"u" * 16)
+    with pytest.raises(SessionExpired):
+        dead.create(b"f")
+    heartbeat_of(other)
+    assert {mount.session for mount in meta.service.call(FakeContext(), ShowMeta()).mounts} == {other.session, session}
+    assert not meta.events.of(SESSION_EXPIRED)
+    assert back(meta, b"d" * 16) == session
+
+
+def test_what_a_dead_mount_wrote_is_settled_before_the_next_one_sees_it(meta: MetaUnderTest) -> None:
+    dead = meta.mount(nonce=b"d" * 16)
+    ino = dead.create(b"f").attributes.ino
+    for index in range(4):
+        meta.servers.server(index).ends[ino] = 1234
+    session = back(meta, b"d" * 16)
+    context = FakeContext(session)
+    assert meta.service.call(context, Lookup(ino, b"")).content.size_bytes == 1234
+
+
+def test_session_of_another_client_is_not_ended_by_its_nonce(meta: MetaUnderTest) -> None:
+    bob, mallory = (Peer("192.0.2.7", PeerKind.CLIENT, name=name) for name in ("bob", "mallory"))
+    living = Mount(meta, back(meta, nonce=b"l" * 16, peer=bob), Caller(0, 0, (), peer=bob))
+    back(meta, b"l" * 16, nonce=b"m" * 16, peer=mallory)
+    heartbeat_of(living)
+    back(meta, b"l" * 16, nonce=b"b" * 16, peer=bob)
+    with pytest.raises(SessionExpired):
+        heartbeat_of(living)
+
+
+@pytest.mark.parametrize("ended", [(b"short",), (b"d" * 16,) * (ENDED_SESSIONS_MAX + 1)], ids=["no nonce", "too many"])
+def test_what_is_told_of_dead_mounts_is_checked(meta: MetaUnderTest, ended: tuple[bytes, ...]) -> None:
+    with pytest.raises(BadRequest, match="ended: expected at most"):
+        back(meta, *ended)
 
 
 # --- what it has open ------------------------------------------------------------------------------------------------------
