@@ -109,7 +109,10 @@ class _Line:
         took_s = self.clock.monotonic_s() - began_s
         answer = self._read(outcome, request, call.peer)
         result = type(answer).__name__ if isinstance(answer, DfsError) else OK
-        received_bytes = 0 if isinstance(outcome, PeerError) else len(outcome)
+        received_bytes = 0
+        if not isinstance(outcome, PeerError):
+            received_bytes = len(outcome)
+            self.pool.buffers.give_back(outcome)  # whatever was read out of it is a copy
         self.meter.note(self._keys[type(request)], result, took_s, received_bytes, len(call.payload))
         return answer
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from dfs.core.limits import BODY_BYTES_MAX, BODY_BYTES_TRUSTED, HEADER_BYTES_MAX
+from dfs.rpc.body_buffers import BodyBuffers
 
 _HEAD_END: Final = b"\r\n\r\n"
 _LINES_KEPT_MAX: Final = 512
@@ -169,15 +170,34 @@ class MessageReader:
     """Gathers one message after another. One per connection, used by one thread at a time.
 
     Heads are gathered in one buffer for the life of the connection; a body gets a buffer of its own and is received right into
-    it, but for what came together with the head. The buffer begins with BODY_BYTES_TRUSTED at most and doubles as it fills.
+    it, but for what came together with the head. What may be used of it begins with BODY_BYTES_TRUSTED at most and doubles as it
+    fills, and so does the buffer, unless there is a kept one of the body's size.
     """
 
-    __slots__ = ("_body", "_body_filled", "_buffer", "_claim", "_filled", "_head", "_parse_head", "_searched", "_view")
+    __slots__ = (
+        "_allowed",
+        "_body",
+        "_body_filled",
+        "_buffer",
+        "_buffers",
+        "_claim",
+        "_filled",
+        "_head",
+        "_parse_head",
+        "_searched",
+        "_view",
+    )
 
-    def __init__(self, parse_head: Callable[[bytes], Head], claim: Callable[[int], None] | None = None) -> None:
-        """`claim` is told of so many bytes before a body's buffer takes them, and may raise BadMessage instead."""
+    def __init__(
+        self,
+        parse_head: Callable[[bytes], Head],
+        claim: Callable[[int], None] | None = None,
+        buffers: BodyBuffers | None = None,
+    ) -> None:
+        """`claim` is told of so many bytes before a body takes them, and may raise BadMessage instead; `buffers`: kept ones."""
         self._parse_head = parse_head
         self._claim = claim
+        self._buffers = buffers
         self._buffer = bytearray(HEADER_BYTES_MAX)
         self._view = memoryview(self._buffer)
         self._filled = 0
@@ -185,6 +205,8 @@ class MessageReader:
         self._head: Head | None = None
         self._body = bytearray()
         self._body_filled = 0
+        self._allowed = 0
+        """How much of the body has been claimed."""
 
     @property
     def begun(self) -> bool:
@@ -203,9 +225,9 @@ class MessageReader:
         """
         if self._head is None:
             return self._view[self._filled :]
-        if self._body_filled == len(self._body):
+        if self._body_filled == self._allowed:
             self._grow(min(self._head.length - self._body_filled, self._body_filled))
-        return memoryview(self._body)[self._body_filled :]
+        return memoryview(self._body)[self._body_filled : self._allowed]
 
     def received(self, count: int) -> bool:
         """Take note of `count` bytes put into space(); tell whether the message is complete.
@@ -243,6 +265,9 @@ class MessageReader:
 
     def _begin_body(self, head: Head, start: int) -> None:
         self._head = head
+        self._allowed = 0
+        if self._buffers is not None and (kept := self._buffers.take(head.length)) is not None:
+            self._body = kept
         self._grow(min(head.length, BODY_BYTES_TRUSTED))
         taken = min(self._filled - start, head.length)
         self._body[:taken] = self._view[start : start + taken]
@@ -254,10 +279,13 @@ class MessageReader:
         self._searched = 0
 
     def _grow(self, size_bytes: int) -> None:
-        """Let the body's buffer take so many more bytes."""
+        """Let the body take so many more bytes."""
         if self._claim is not None:
             self._claim(size_bytes)
-        if self._body:
-            self._body += bytes(size_bytes)
-        else:
-            self._body = bytearray(size_bytes)
+        self._allowed += size_bytes
+        missing = self._allowed - len(self._body)
+        if missing > 0:
+            if self._body:
+                self._body += bytes(missing)
+            else:
+                self._body = bytearray(missing)

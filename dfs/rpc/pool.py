@@ -16,6 +16,7 @@ from typing import Final
 
 from dfs.core.limits import IDLE_TIMEOUT_S
 from dfs.rpc.addresses import resolve, split_address
+from dfs.rpc.body_buffers import BodyBuffers
 from dfs.rpc.framing import MessageReader, parse_answer_head
 from dfs.rpc.transport import SecureTransport, Security, Transport
 
@@ -29,12 +30,12 @@ class Connection:
 
     __slots__ = ("_raw", "_tls", "address", "idle_since_s", "reader", "sock")
 
-    def __init__(self, address: str, tls: Security | None = None) -> None:
+    def __init__(self, address: str, tls: Security | None = None, buffers: BodyBuffers | None = None) -> None:
         """Begin to connect to `address` (host:port). Raises: OSError; BadRequest if it is no address."""
         family, place = resolve(address)
         self.address = address
         self.idle_since_s = 0.0
-        self.reader = MessageReader(parse_answer_head)
+        self.reader = MessageReader(parse_answer_head, buffers=buffers)
         self._tls = tls
         self._raw = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         self.sock: Transport = self._raw
@@ -65,6 +66,8 @@ class ConnectionPool:
 
     def __init__(self, tls: Security | None = None) -> None:
         self._tls = tls
+        self.buffers = BodyBuffers()
+        """Where the answers' bodies come from; whoever has read one out gives it back."""
         self._mutex = threading.Lock()
         self._idle: dict[str, list[Connection]] = {}
         self._reused = 0
@@ -100,7 +103,7 @@ class ConnectionPool:
 
     def open(self, address: str) -> Connection:
         """Begin a new connection, not taken from the idle ones. Raises: OSError; BadRequest if it is no address."""
-        connection = Connection(address, self._tls)
+        connection = Connection(address, self._tls, self.buffers)
         with self._mutex:
             self._opened += 1
         return connection

@@ -25,6 +25,7 @@ from dfs.core.metrics import CONNECTIONS, CONNECTIONS_LIMIT, Sample
 from dfs.core.peers import Peer
 from dfs.core.start_errors import AddressInUse, ConfigError, PeerStartError, StartError
 from dfs.rpc.addresses import join_address, resolve, split_address
+from dfs.rpc.body_buffers import BodyBuffers
 from dfs.rpc.dispatch import Api, Dispatcher
 from dfs.rpc.limit_reports import LimitReports
 from dfs.rpc.load import Load, Overload, PeerLoad
@@ -95,6 +96,7 @@ class RpcServer:
         self._load = load or Load()
         self._reports = LimitReports(clock, events)
         self._metrics = metrics
+        self._buffers = BodyBuffers()
         self._stopping = threading.Event()
         self._waker, self._wake = socket.socketpair()
         self._mutex = threading.Lock()
@@ -223,6 +225,7 @@ class RpcServer:
             reports=self._reports,
             metrics=self._metrics,
             tls=self._tls,
+            buffers=self._buffers,
         )
 
     def _run(self, connection: ServerConnection) -> None:

@@ -23,6 +23,7 @@ from dfs.core.errors import DfsError, RequestTooLarge
 from dfs.core.interfaces import Clock
 from dfs.core.limits import IDLE_TIMEOUT_S, REQUEST_TIMEOUT_S, TLS_HANDSHAKE_S
 from dfs.core.peers import Peer
+from dfs.rpc.body_buffers import BodyBuffers
 from dfs.rpc.codec import Parts
 from dfs.rpc.context import check_server, read_headers
 from dfs.rpc.dispatch import UNKNOWN, Dispatcher
@@ -68,8 +69,11 @@ class ServerConnection:
         reports: LimitReports | None = None,
         metrics: MetricsPage = NO_METRICS,
         tls: Security | None = None,
+        buffers: BodyBuffers | None = None,
     ) -> None:
-        """`load`: what the connection uses of the server; None: it is not counted, or is only to be refused."""
+        """`load`: what the connection uses of the server; None: it is not counted, or is only to be refused.
+        `buffers`: where the requests' bodies come from and go to; None: it has its own.
+        """
         self._raw = sock
         self._tls = tls
         self._sock: ServerTransport = sock
@@ -87,7 +91,8 @@ class ServerConnection:
         self._clock = clock
         self._stopping = stopping
         self._metrics = metrics
-        self._reader = MessageReader(parse_request_head, self._hold)
+        self._buffers = buffers or BodyBuffers()
+        self._reader = MessageReader(parse_request_head, self._hold, self._buffers)
         self._set_patience(REQUEST_TIMEOUT_S)
 
     def run(self) -> None:
@@ -98,7 +103,9 @@ class ServerConnection:
             if self._unwelcome:
                 raise BadMessage(403, self._unwelcome)
             while not self._stopping.is_set():
-                goes_on = self._answer(self._receive())
+                message = self._receive()
+                goes_on = self._answer(message)
+                self._buffers.give_back(message.body)  # whatever was read out of it is a copy
                 self._end_request()
                 if not goes_on:
                     break
