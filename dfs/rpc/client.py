@@ -35,6 +35,7 @@ from dfs.rpc.exchange import Call, Outcome, exchange
 from dfs.rpc.faults import error_of
 from dfs.rpc.framing import request_head
 from dfs.rpc.measures import call_samples
+from dfs.rpc.outgoing import gathered
 from dfs.rpc.pool import ConnectionPool
 from dfs.rpc.signer import Signer
 from dfs.rpc.transport import Security
@@ -102,7 +103,7 @@ class _Line:
             seal = self._signer.seal(address, peer, server, headers, parts, size_bytes)
             return Call(address, peer, seal.payload(), timeout_s, seal)
         parts.insert(0, request_head(address, headers, size_bytes))
-        return Call(address, peer, b"".join(parts), timeout_s)
+        return Call(address, peer, gathered(parts), timeout_s)
 
     def answer(self, outcome: Outcome, request: Request[A], call: Call, began_s: float) -> A | DfsError:
         """Return what a server answered to a call that began then, or its error."""
@@ -113,7 +114,7 @@ class _Line:
         if not isinstance(outcome, PeerError):
             received_bytes = len(outcome)
             self.pool.buffers.give_back(outcome)  # whatever was read out of it is a copy
-        self.meter.note(self._keys[type(request)], result, took_s, received_bytes, len(call.payload))
+        self.meter.note(self._keys[type(request)], result, took_s, received_bytes, sum(map(len, call.payload)))
         return answer
 
     def _read(self, outcome: Outcome, request: Request[A], peer: str) -> A | DfsError:

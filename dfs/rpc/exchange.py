@@ -19,7 +19,9 @@ from typing import Final, NamedTuple
 from dfs.core.errors import BadAnswer, BadRequest, NotAuthenticated, PeerError, TlsFailed, Unreachable
 from dfs.core.interfaces import POLL_S, CallContext, Clock, raise_if_cancelled
 from dfs.core.limits import CONNECT_TIMEOUT_S, TLS_HANDSHAKE_S
+from dfs.core.records import Buffer
 from dfs.rpc.framing import BadMessage, Message
+from dfs.rpc.outgoing import Outgoing
 from dfs.rpc.pool import Connection, ConnectionPool
 from dfs.rpc.signer import Seal
 from dfs.rpc.transport import ONLY_TLS, SecureTransport, TlsTrouble
@@ -38,8 +40,8 @@ class Call(NamedTuple):
     address: str
     peer: str
     """What messages call the server."""
-    payload: bytes
-    """Head and body."""
+    payload: Sequence[Buffer]
+    """Head and body, in few pieces."""
     timeout_s: float
     """From the connection's being there to the answer's last byte."""
     seal: Seal | None = None
@@ -126,7 +128,7 @@ class _Flight:
         self._handshake_wants = 0
         self._reused = False
         self._payload = call.payload
-        self._unsent = memoryview(self._payload)
+        self._unsent = Outgoing(self._payload)
 
     def begin(self, now_s: float) -> None:
         """Write as much of the request as can be written now."""
@@ -135,7 +137,7 @@ class _Flight:
             self._connect(now_s)
             return
         self._reused = True
-        self._unsent = memoryview(self._payload)
+        self._unsent = Outgoing(self._payload)
         self.ends_s = now_s + self._call.timeout_s
         self._attempt(now_s, select.POLLOUT)
 
@@ -195,7 +197,7 @@ class _Flight:
         self._reused = False
         self._handshake = None
         self._connecting = True
-        self._unsent = memoryview(self._payload)
+        self._unsent = Outgoing(self._payload)
         self.ends_s = now_s + min(CONNECT_TIMEOUT_S, self._call.timeout_s)
         try:
             self._connection = self._pool.open(self._call.address)
@@ -221,8 +223,7 @@ class _Flight:
     def _send(self, now_s: float) -> None:
         assert self._connection is not None
         try:
-            while self._unsent:
-                self._unsent = self._unsent[self._connection.sock.send(self._unsent) :]
+            self._unsent.send(self._connection.sock)
         except BlockingIOError:
             return
         except (BrokenPipeError, ConnectionResetError):

@@ -23,6 +23,7 @@ from dfs.core.errors import DfsError, RequestTooLarge
 from dfs.core.interfaces import Clock
 from dfs.core.limits import IDLE_TIMEOUT_S, REQUEST_TIMEOUT_S, TLS_HANDSHAKE_S
 from dfs.core.peers import Peer
+from dfs.core.records import Buffer
 from dfs.rpc.body_buffers import BodyBuffers
 from dfs.rpc.codec import Parts
 from dfs.rpc.context import check_server, read_headers
@@ -31,6 +32,7 @@ from dfs.rpc.framing import CONTINUE, BadMessage, Head, Message, MessageReader, 
 from dfs.rpc.limit_reports import LimitReports
 from dfs.rpc.load import Overload, PeerLoad
 from dfs.rpc.metrics_page import NO_METRICS, MetricsPage
+from dfs.rpc.outgoing import Outgoing, gathered
 from dfs.rpc.signatures import HEADER
 from dfs.rpc.transport import PlainPeer, Security, ServerTransport, TlsTrouble
 from dfs.rpc.verifier import Proof, Refusal, Verifier
@@ -246,14 +248,14 @@ class ServerConnection:
     def _continue(self, head: Head) -> None:
         """Ask for the body if the client waits to be asked."""
         if head.headers.get(b"expect", b"").lower() == b"100-continue":
-            self._send(CONTINUE)
+            self._send([CONTINUE])
 
-    def _send(self, data: bytes) -> None:
-        view = memoryview(data)
+    def _send(self, pieces: list[Buffer]) -> None:
+        unsent = Outgoing(pieces)
         ends_s = time.monotonic() + REQUEST_TIMEOUT_S
-        while view:
+        while unsent:
             try:
-                view = view[self._sock.send(view, socket.MSG_DONTWAIT) :]
+                unsent.send(self._sock, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 if not self._is_ready(select.POLLOUT, ends_s):
                     raise _NotTaken(f"an answer: expected to be taken within {REQUEST_TIMEOUT_S:g} s") from None
@@ -308,7 +310,7 @@ class ServerConnection:
         size_bytes = sum(map(len, parts))
         self._hold(size_bytes)
         parts.insert(0, answer_head(status, headers, size_bytes))
-        self._send(b"".join(parts))
+        self._send(gathered(parts))
         return keep_alive
 
     def _carry_out(self, message: Message, peer: Peer) -> Parts:

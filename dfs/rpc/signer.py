@@ -17,6 +17,7 @@ from dfs.core.keys import Sender
 from dfs.core.records import Buffer
 from dfs.rpc.framing import Message, request_head
 from dfs.rpc.keyring import Keyring, SigningKey
+from dfs.rpc.outgoing import gathered
 from dfs.rpc.signatures import (
     HEADER,
     NO_EPOCH,
@@ -97,8 +98,8 @@ class Seal:
         self._repeats: list[str] = []
         """Which keys have been refused by then, each time it was."""
 
-    def payload(self) -> bytes:
-        """Return head and body of the request, signed now."""
+    def payload(self) -> list[Buffer]:
+        """Return head and body of the request, signed now, in few pieces."""
         signer = self._signer
         sender, keys = signer.keys()
         # While keys are changed, the server may know only the other one.
@@ -109,7 +110,7 @@ class Seal:
         self._key = key
         self._signature = key.sign(request_preamble(REQUEST_LINE, self._receiver, stamp, self._parsed), *self._body)
         headers = self._headers + header_line(f"{stamp} {self._signature}")
-        return b"".join((request_head(self._address, headers, self._size_bytes), *self._body))
+        return gathered((request_head(self._address, headers, self._size_bytes), *self._body))
 
     def judge(self, message: Message) -> bytearray | NotAuthenticated | None:
         """Return the body of an answer, or why it is not believed; None: the request shall be sent again, signed anew."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 from dfs.core.records import Buffer
@@ -40,6 +41,9 @@ class Transport(Protocol):
 
     def send(self, data: Any, flags: int = 0, /) -> int:
         """Send some of the bytes and return how many. Raises: BlockingIOError; OSError."""
+
+    def sendmsg(self, buffers: Sequence[Buffer], ancillary: Sequence[Any] = (), flags: int = 0, /) -> int:
+        """Send some of the buffers' bytes and return how many. Raises: BlockingIOError; OSError."""
 
     def shutdown(self, how: int, /) -> None:
         """End one or both directions."""
