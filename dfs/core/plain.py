@@ -27,10 +27,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple, TypeVar, Union, cast
 
 from dfs.core.errors import BadRequest
+from dfs.core.joined_bytes import JoinedBytes
 from dfs.core.messages.requests import Request
 
-Plain = int | bool | float | str | bytes | bytearray | memoryview | list[Any] | dict[str, Any]
-"""What XML-RPC can carry. The two further kinds of buffer stand for bytes: they are written, never read."""
+Plain = int | bool | float | str | bytes | bytearray | memoryview | JoinedBytes | list[Any] | dict[str, Any]
+"""What XML-RPC can carry. The three further kinds of buffer stand for bytes: they are written, never read."""
 
 INT_MIN: Final = -(1 << 63)
 INT_MAX: Final = (1 << 64) - 1
@@ -43,7 +44,7 @@ Reader = Callable[[Any], Any]
 
 _SCALARS: Final = (int, bool, float, str, bytes)
 _ONLY_INT: Final = {int}
-_BUFFERS: Final = (bytes, bytearray, memoryview)
+_BUFFERS: Final = (bytes, bytearray, memoryview, JoinedBytes)
 _DECIMAL: Final = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 _NAMES: Final[dict[type, str]] = {
     list: "array",

@@ -30,6 +30,8 @@ HEADER: Final = struct.Struct("<IIQ")
 IDENTITY: Final = struct.Struct("<QQQI")
 HEADER_BYTES: Final = HEADER.size
 _STRUCTS_KEPT: Final = 64
+VIEWED_BYTES: Final = 8192
+"""Blocks of at least this size are handled as views of what they are part of, smaller ones as bytes of their own."""
 
 
 class Record(NamedTuple):
@@ -97,22 +99,37 @@ def _number_sums(numbers: range) -> list[int]:
     return sums
 
 
-def cut_blocks(data: Buffer, block_size: int) -> list[bytes]:
-    """Return data as blocks; the last one may be short. In one step: a slice for each block would cost as much as its checksum."""
+def cut_blocks(data: Buffer, block_size: int) -> list[Buffer]:
+    """Return data as blocks; the last one may be short.
+
+    Small ones are copied in one step, for a slice of each would cost as much as its checksum; large ones are looked at in place.
+    """
+    if block_size >= VIEWED_BYTES:
+        view = memoryview(data)
+        return [view[at : at + block_size] for at in range(0, len(view), block_size)]
     count, rest = divmod(len(data), block_size)
-    blocks = list(_repeated(f"{block_size}s", count).unpack_from(data))
+    blocks: list[Buffer] = list(_repeated(f"{block_size}s", count).unpack_from(data))
     if rest:
         blocks.append(bytes(data[count * block_size :]))
     return blocks
 
 
-def pack_run(generation: Generation, checksums: Sequence[int], blocks: Sequence[bytes], block_size: int) -> bytes:
-    """Return blocks of one generation as the records that stand on disk one after the other; only the last may be short."""
+def pack_run(generation: Generation, checksums: Sequence[int], blocks: Sequence[Buffer], block_size: int) -> list[Buffer]:
+    """Return blocks of one generation as the records that stand on disk one after the other; only the last may be short.
+
+    Result: the bytes in parts: large blocks are not copied.
+    """
     count = len(blocks)
-    fields: list[int | bytes] = [block_size] * (4 * count)
+    if block_size >= VIEWED_BYTES:
+        parts: list[Buffer] = []
+        for summed, block in zip(checksums, blocks, strict=True):
+            parts += (HEADER.pack(len(block), summed, generation), block)
+        parts.append(bytes(block_size - len(blocks[-1])))
+        return parts
+    fields: list[int | Buffer] = [block_size] * (4 * count)
     fields[-4] = len(blocks[-1])
     fields[1::4], fields[2::4], fields[3::4] = checksums, [generation] * count, blocks
-    return _repeated(f"IIQ{block_size}s", count).pack(*fields)
+    return [_repeated(f"IIQ{block_size}s", count).pack(*fields)]
 
 
 @functools.lru_cache(_STRUCTS_KEPT)

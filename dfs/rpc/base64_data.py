@@ -1,6 +1,7 @@
 """Base64 of names and block data, by pybase64 where it is installed and by binascii where not.
 
-Owns the choice between the two; both give the same bytes and refuse the same input. Called by codec.py only.
+Owns the choice between the two; both give the same bytes and refuse the same input, and parts that go to
+several servers are encoded once. Called by codec.py only.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import importlib.util
 from collections.abc import Callable
 from typing import Any, Final
 
+from dfs.core.joined_bytes import JoinedBytes, SharedPart
 from dfs.core.records import Buffer
 
 # An accelerator that Debian 12 does not have.
@@ -53,3 +55,32 @@ def _without_space(text: str | Buffer) -> str:
 
 encode: Final[Callable[[Buffer], bytes]] = encode_standard if _fast is None else _fast.b64encode
 decode: Final[Callable[[str | Buffer], bytes]] = decode_standard if _fast is None else decode_accelerated
+
+
+def encode_joined(data: JoinedBytes) -> list[bytes]:
+    """Return `data` in base64, in pieces; what a part was turned into before is used again.
+
+    Three bytes are four characters, so the one or two bytes that a part leaves over are encoded with the first of the next.
+    """
+    pieces: list[bytes] = []
+    left = b""
+    for part in data.parts:
+        head = -len(left) % 3
+        if head:
+            left += part.data[:head]
+            if len(left) < 3:
+                continue  # a part of one byte, or of none
+            pieces.append(encode(left))
+        whole, left = part.forms.get(head) or _encode_from(part, head)
+        pieces.append(whole)
+    if left:
+        pieces.append(encode(left))
+    return pieces
+
+
+def _encode_from(part: SharedPart, head: int) -> tuple[bytes, bytes]:
+    """Return the part behind its first `head` bytes in base64, and what is left over; both are kept with it."""
+    view = memoryview(part.data)[head:]
+    end = len(view) - len(view) % 3
+    form = part.forms[head] = encode(view[:end]), bytes(view[end:])
+    return form

@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 from xml.parsers import expat
 
 from dfs.core.errors import BadRequest, RequestTooLarge
+from dfs.core.joined_bytes import JoinedBytes
 from dfs.core.limits import XML_DEPTH_MAX, XML_ELEMENTS_MAX
 from dfs.core.plain import INT_MAX, INT_MIN, Plain
 from dfs.core.records import Buffer
@@ -121,6 +122,13 @@ def _write_bytes(value: Buffer, append: Append) -> None:
     append(b"</base64></value>")
 
 
+def _write_joined(value: JoinedBytes, append: Append) -> None:
+    append(b"<value><base64>")
+    for piece in base64_data.encode_joined(value):
+        append(piece)
+    append(b"</base64></value>")
+
+
 def _write_list(value: list[Any], append: Append) -> None:
     append(b"<value><array><data>")
     for item in value:
@@ -145,6 +153,7 @@ _WRITERS: Final[dict[type, Callable[[Any, Append], None]]] = {
     bytes: _write_bytes,
     bytearray: _write_bytes,
     memoryview: _write_bytes,
+    JoinedBytes: _write_joined,
     list: _write_list,
     dict: _write_dict,
 }

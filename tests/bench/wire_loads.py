@@ -174,7 +174,7 @@ class Wire:
             return lambda: client.call(ctx, ServerIndex(0), request)
         if isinstance(request, Put):
             segments = [[int(number) for number in segment] for segment in request.segments]
-            put = (request.ino, request.ticket, str(request.generation), segments, request.checksums, request.data)
+            put = (request.ino, request.ticket, str(request.generation), segments, request.checksums, bytes(request.data))
             return lambda: self._stock.put(*put)
         runs = [[int(number) for number in run] for run in request.send]
         return lambda: self._stock.get(request.ino, request.newest_cut, [], runs, [])

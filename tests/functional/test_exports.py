@@ -333,7 +333,7 @@ def test_reader_cannot_write_blocks(cluster: LocalCluster, alice: FileSystem) ->
                 reader.write_block(layout, shown.ino, high, b"overwritten", text)
             bad = Copy(CopyState.PRESENT, len(PUBLIC), 0, generation_of(high, 1))
             put = put_of(shown.ino, high, b"repaired")
-            repair = Repair(shown.ino, high, Role.PRIMARY, BlockNo(0), bad, put.generation, 0, put.data)
+            repair = Repair(shown.ino, high, Role.PRIMARY, BlockNo(0), bad, put.generation, 0, bytes(put.data))
             with pytest.raises(CapabilityRefused):
                 reader.to_data(layout.server_of(BlockNo(0), Role.PRIMARY), repair, text)
     assert read_file(alice, b"/pub/guests/file") == PUBLIC

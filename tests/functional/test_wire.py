@@ -99,9 +99,9 @@ ToData = Callable[..., DataServersClient]
 
 def test_request_and_answer_arrive_as_sent(serve: Serve, api: SampleApi, to_data: ToData) -> None:
     server = serve()
-    api.on_call = lambda _, __: Blocks(b"\x00\x01", PUT.data)
+    api.on_call = lambda _, __: Blocks(b"\x00\x01", bytes(PUT.data))
     get = Get(Ino(5), Ticket(0), (), (Run(Role.SECONDARY, BlockNo(3), 2),), ())
-    assert to_data(server).call(CTX, ServerIndex(0), get) == Blocks(b"\x00\x01", PUT.data)
+    assert to_data(server).call(CTX, ServerIndex(0), get) == Blocks(b"\x00\x01", bytes(PUT.data))
     api.on_call = None
     assert to_data(server).call(CTX, ServerIndex(0), PUT) == Done()
     assert [request for _, request in api.seen] == [get, PUT]
@@ -253,11 +253,11 @@ def test_stock_client_puts_and_gets_block_data(serve: Serve, api: SampleApi) -> 
     with xmlrpc.client.ServerProxy(f"http://{serve().address}/RPC2") as proxy:
         binary = xmlrpc.client.Binary
         segments = [[1, 0, 128, 512]]
-        assert proxy.put(5, "7", str(PUT.generation), segments, binary(PUT.checksums), binary(PUT.data)) == {}
+        assert proxy.put(5, "7", str(PUT.generation), segments, binary(PUT.checksums), binary(bytes(PUT.data))) == {}
         assert api.seen[0][1] == PUT
-        api.on_call = lambda _, __: Blocks(b"", PUT.data)
+        api.on_call = lambda _, __: Blocks(b"", bytes(PUT.data))
         answer: Any = proxy.get(5, 0, [], [[1, 0, 128]], [])
-        assert answer["data"].data == PUT.data
+        assert answer["data"].data == bytes(PUT.data)
 
 
 def test_stock_client_gets_faults_with_code_and_message(serve: Serve, api: SampleApi) -> None:
@@ -320,7 +320,7 @@ def test_our_client_calls_a_stock_server() -> None:
         return {}
 
     stock.register_function(put)
-    stock.register_function(lambda *_: {"copies": b"abc", "data": PUT.data}, "get")
+    stock.register_function(lambda *_: {"copies": b"abc", "data": bytes(PUT.data)}, "get")
     thread = threading.Thread(target=stock.serve_forever, args=(0.05,))
     thread.start()
     client = DataServersClient(clock=SystemClock())
@@ -329,7 +329,7 @@ def test_our_client_calls_a_stock_server() -> None:
         assert client.call(CTX, ServerIndex(0), PUT) == Done()
         assert received == [tuple(parameters_of(PUT))]
         get = Get(Ino(5), Ticket(0), (), (), ())
-        assert client.call(CTX, ServerIndex(0), get) == Blocks(b"abc", PUT.data)
+        assert client.call(CTX, ServerIndex(0), get) == Blocks(b"abc", bytes(PUT.data))
     finally:
         stock.shutdown()
         stock.server_close()

@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeVar
 from dfs.core.errors import DfsError, DiskError, EndReason, ServerFailed, Unreachable
 from dfs.core.ids import OpId, ServerIndex, SessionId
 from dfs.core.interfaces import POLL_S, CallContext, Caller, raise_if_cancelled
+from dfs.core.joined_bytes import JoinedBytes
 from dfs.core.limits import CALL_TIMEOUT_S
 from dfs.core.messages.requests import Request
 from dfs.core.peers import THIS_PROCESS, Peer
@@ -338,7 +339,7 @@ def _outcome(flight: _Flight, request: Request[A]) -> A | DfsError:
 
 def _frozen(plain: Any) -> Any:
     """Return plain values without buffers that their owner might still change."""
-    if isinstance(plain, bytearray | memoryview):
+    if isinstance(plain, bytearray | memoryview | JoinedBytes):
         return bytes(plain)
     if isinstance(plain, list):
         return [_frozen(value) for value in plain]

@@ -115,7 +115,7 @@ def _take_full(ino: Ino, layout: Layout, stripe: Stripe, copies: bytes, data: me
     states, lengths, sums, generations = zip(*COPY_FORMAT.iter_unpack(copies), strict=True)
     if states.count(PRESENT) != count or lengths.count(size) != count:
         return None
-    pieces: list[Buffer] = [*cut_blocks(data, size)]
+    pieces = cut_blocks(data, size)
     numbers = range(stripe.first, stripe.first + count * layout.servers, layout.servers)
     if tuple(map(crc32, pieces, identity_sums(ino, numbers, generations, size))) != sums:
         return None

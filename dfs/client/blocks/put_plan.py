@@ -6,7 +6,10 @@ server, as secondary copies to the next. Their bytes and checksums are put toget
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from dfs.core.ids import BlockNo, Generation, Ino, ServerIndex, Ticket
+from dfs.core.joined_bytes import JoinedBytes, SharedPart
 from dfs.core.limits import REQUEST_BLOCKS_MAX, REQUEST_DATA_BYTES_MAX
 from dfs.core.messages.blocks import Put, Segment
 from dfs.core.placement import Layout, Role
@@ -37,19 +40,32 @@ def _plan_round(
 ) -> dict[ServerIndex, Put]:
     size, servers = layout.block_size, layout.servers
     blocks = cut_blocks(view, size)
-    parts: dict[ServerIndex, list[tuple[Segment, bytes, bytes]]] = {}
+    stripes: dict[ServerIndex, list[_Stripe]] = {}
     for offset in range(min(servers, len(blocks))):
         pieces = blocks[offset::servers]
         start = BlockNo(first + offset)
         numbers = range(start, start + len(pieces) * servers, servers)
         sums = pack_checksums(run_checksums(ino, generation, numbers, pieces))
-        body = b"".join(pieces)
+        part = SharedPart(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         for role in Role:
             segment = Segment(role, start, len(pieces), len(pieces[-1]))
-            parts.setdefault(layout.server_of(start, role), []).append((segment, sums, body))
-    return {server: _put(ino, ticket, generation, sorted(parts[server])) for server in sorted(parts)}
+            stripes.setdefault(layout.server_of(start, role), []).append(_Stripe(offset % 2, segment, sums, part))
+    return {server: _put(ino, ticket, generation, sorted(stripes[server])) for server in sorted(stripes)}
 
 
-def _put(ino: Ino, ticket: Ticket, generation: Generation, parts: list[tuple[Segment, bytes, bytes]]) -> Put:
-    segments, sums, bodies = zip(*parts, strict=True)
-    return Put(ino, ticket, generation, segments, b"".join(sums), b"".join(bodies))
+class _Stripe(NamedTuple):
+    """Every Nth block, on one of its two servers."""
+
+    order: int
+    """Neighbouring stripes, which meet on one server, differ in it: so each comes first on both its servers, or last on both, and
+    is turned into the same Base64 for both.
+    """
+    segment: Segment
+    sums: bytes
+    part: SharedPart
+
+
+def _put(ino: Ino, ticket: Ticket, generation: Generation, stripes: list[_Stripe]) -> Put:
+    segments = tuple([stripe.segment for stripe in stripes])
+    sums = b"".join([stripe.sums for stripe in stripes])
+    return Put(ino, ticket, generation, segments, sums, JoinedBytes([stripe.part for stripe in stripes]))

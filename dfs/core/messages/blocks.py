@@ -6,13 +6,20 @@ import enum
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from dfs.core.cuts import Cut
 from dfs.core.ids import BlockNo, Generation, Ino, Ticket
+from dfs.core.joined_bytes import JoinedBytes
 from dfs.core.messages.data_server import Identity
 from dfs.core.messages.requests import Done, Request
 from dfs.core.placement import Role
+
+if TYPE_CHECKING:
+    Sent = bytes | JoinedBytes
+else:
+    Sent = bytes
+"""Bytes on the wire, and in a request that was read from it; whoever sends may have them in parts."""
 
 
 class Segment(NamedTuple):
@@ -148,7 +155,7 @@ class Put(Request[Done]):
     generation: Generation
     segments: tuple[Segment, ...]
     checksums: bytes
-    data: bytes
+    data: Sent
 
 
 @dataclass(frozen=True, slots=True)

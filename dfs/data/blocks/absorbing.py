@@ -87,7 +87,7 @@ class Absorbing:
             runs = _runs(sorted(new))
             for first, count in runs:
                 packed = b"".join([pack_record(records[index], block_size) for index in range(first, first + count)])
-                strip.write_records(first, packed)
+                strip.write_records(first, [packed])
             store.write_journal(entries)
             store.strips.note_change(strip)
             store.changes.note(ino, role)

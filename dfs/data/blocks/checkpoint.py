@@ -156,8 +156,8 @@ class Checkpoint:
         try:
             store.strips.note_change(strip)
             for first, count in runs_of(sorted(pending.records), store.geometry):
-                raw = b"".join([pack_record(pending.records[index], block_size) for index in range(first, first + count)])
-                strip.write_records(first, raw)
+                packed = b"".join([pack_record(pending.records[index], block_size) for index in range(first, first + count)])
+                strip.write_records(first, [packed])
                 strip.publish(first, count)
         finally:
             store.strips.release(strip)

@@ -17,7 +17,7 @@ from dfs.core.limits import BATCH_INODES_MAX, FILE_BYTES_MAX, REQUEST_BLOCKS_MAX
 from dfs.core.messages.blocks import Get, Put, Repair, Run, Segment
 from dfs.core.placement import Role
 from dfs.core.plan import blocks_of
-from dfs.core.records import checksum, cut_blocks, run_checksums, unpack_checksums
+from dfs.core.records import Buffer, checksum, cut_blocks, run_checksums, unpack_checksums
 from dfs.data.disk.geometry import Geometry
 
 CUTS_MAX: Final = 4096
@@ -30,7 +30,7 @@ class Incoming:
     __slots__ = ("blocks", "checksums", "count", "first", "generation", "residue", "role")
 
     def __init__(
-        self, segment: Segment, servers: int, generation: Generation, checksums: Sequence[int], blocks: list[bytes]
+        self, segment: Segment, servers: int, generation: Generation, checksums: Sequence[int], blocks: list[Buffer]
     ) -> None:
         self.role = segment.role
         self.first, self.residue = divmod(segment.first, servers)
@@ -69,7 +69,7 @@ def _split(request: Put, geometry: Geometry) -> list[Incoming]:
     """Cut the data of a Put into blocks and verify each."""
     ino, generation, servers, block_size = request.ino, request.generation, geometry.servers, geometry.block_size
     sums = unpack_checksums(request.checksums)
-    view = memoryview(request.data)
+    view = memoryview(bytes(request.data))
     result, start, taken = [], 0, 0
     for segment in request.segments:
         end = start + (segment.blocks - 1) * block_size + segment.last_length

@@ -178,8 +178,8 @@ class Writing:
             plan.strip.residue = incoming.residue
         for first, count in plan.direct:
             blocks, sums = incoming.blocks[first : first + count], incoming.checksums[first : first + count]
-            raw = pack_run(incoming.generation, sums, blocks, self._store.geometry.block_size)
-            plan.strip.write_records(incoming.first + first, raw)
+            parts = pack_run(incoming.generation, sums, blocks, self._store.geometry.block_size)
+            plan.strip.write_records(incoming.first + first, parts)
 
 
 def _is_absent(strip: Strip | None, layers: tuple[Pending, ...], first: int, count: int) -> bool:
@@ -206,5 +206,5 @@ def _entry(ino: Ino, plan: Plan) -> Entry:
     """Return the journal's entry of a segment's blocks."""
     incoming = plan.incoming
     first, generation, blocks, sums = incoming.first, incoming.generation, incoming.blocks, incoming.checksums
-    records = {first + at: Record(generation, sums[at], blocks[at]) for at in plan.journalled}
+    records = {first + at: Record(generation, sums[at], bytes(blocks[at])) for at in plan.journalled}
     return Entry(Kind.RECORDS, ino, role=incoming.role, residue=incoming.residue, records=records)

@@ -7,6 +7,7 @@ never decides which copy is right, and never syncs by itself.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from dfs.core.errors import DiskError
@@ -112,11 +113,19 @@ class Strip:
                 return True
         return False
 
-    def write_records(self, first: int, raw: Buffer) -> None:
-        """Write packed records in place, one write per group; publish() makes them count. Raises: DiskError leaves."""
-        geometry, view, start = self.geometry, memoryview(raw), 0
-        for number, at, count in pieces(first, len(raw) // geometry.record_bytes):
+    def write_records(self, first: int, parts: Sequence[Buffer]) -> None:
+        """Write packed records, given in parts, in place, one write per group; publish() makes them count.
+
+        Raises: DiskError leaves.
+        """
+        geometry, start = self.geometry, 0
+        groups = pieces(first, sum(map(len, parts)) // geometry.record_bytes)
+        view = memoryview(parts[0] if len(parts) == 1 else b"".join(parts)) if len(groups) > 1 else None
+        for number, at, count in groups:
             group = self.groups.get(number) or self._allocate(number)
+            if view is None:
+                self._write(parts, geometry.record_offset(group.slot, at))
+                return
             end = start + count * geometry.record_bytes
             self._write([view[start:end]], geometry.record_offset(group.slot, at))
             start = end
@@ -211,6 +220,6 @@ class Strip:
         page = MapPage(self.role, geometry.servers, self.residue, self.ino, number, geometry.block_size, present, synced)
         self._write([pack_map_page(page)], slot * geometry.group_bytes)
 
-    def _write(self, parts: list[Buffer], offset: int) -> None:
+    def _write(self, parts: Sequence[Buffer], offset: int) -> None:
         self.end_bytes = max(self.end_bytes, offset + sum(map(len, parts)))
         self.file.pwrite(parts, offset)

@@ -29,17 +29,17 @@ def test_puts_carry_every_block_to_its_two_servers(layout: Layout, first: BlockN
     seen: dict[tuple[int, Role], bytes] = {}
     for server, put in puts.items():
         sums = list(unpack_checksums(put.checksums))
-        at = 0
+        sent, at = bytes(put.data), 0
         for segment in put.segments:
             numbers = blocks_of(segment, layout.servers)
             for number in numbers:
                 length = segment.last_length if number == numbers[-1] else 512
-                piece = put.data[at : at + length]
+                piece = sent[at : at + length]
                 at += length
                 assert layout.server_of(BlockNo(number), segment.role) == server
                 assert sums.pop(0) == checksum(INO, BlockNo(number), GENERATION, piece)
                 seen[number, segment.role] = piece
-        assert at == len(put.data)
+        assert at == len(sent) == len(put.data)
         assert not sums
     blocks = {first + at // 512: data[at : at + 512] for at in range(0, size, 512)}
     assert seen == {(number, role): piece for number, piece in blocks.items() for role in Role}

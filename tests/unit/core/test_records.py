@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from dfs.core.ids import BlockNo, Generation, Ino
 from dfs.core.records import (
     HEADER_BYTES,
+    VIEWED_BYTES,
     Record,
     checksum,
     cut_blocks,
@@ -81,13 +82,14 @@ def test_checksums_arrive_as_they_were_packed(sums: list[int]) -> None:
     assert unpack_checksums(pack_checksums(sums)) == tuple(sums)
 
 
-@given(st.binary(max_size=5 * BLOCK_SIZE))
-def test_blocks_of_a_run_are_cut_and_packed_as_one_by_one(data: bytes) -> None:
-    blocks = cut_blocks(memoryview(data), BLOCK_SIZE)
-    assert blocks == [data[at : at + BLOCK_SIZE] for at in range(0, len(data), BLOCK_SIZE)]
+@given(st.binary(max_size=5 * BLOCK_SIZE), st.sampled_from([BLOCK_SIZE, VIEWED_BYTES]))
+def test_blocks_of_a_run_are_cut_and_packed_as_one_by_one(pattern: bytes, block_size: int) -> None:
+    data = pattern * (block_size // BLOCK_SIZE)
+    blocks = cut_blocks(memoryview(data), block_size)
+    assert blocks == [data[at : at + block_size] for at in range(0, len(data), block_size)]
     if blocks:
         sums = list(range(len(blocks)))
         one_by_one = [
-            pack_record(Record(Generation(9), summed, block), BLOCK_SIZE) for summed, block in zip(sums, blocks, strict=True)
+            pack_record(Record(Generation(9), summed, bytes(block)), block_size) for summed, block in zip(sums, blocks, strict=True)
         ]
-        assert pack_run(Generation(9), sums, blocks, BLOCK_SIZE) == b"".join(one_by_one)
+        assert b"".join(pack_run(Generation(9), sums, blocks, block_size)) == b"".join(one_by_one)

@@ -8,11 +8,17 @@ from __future__ import annotations
 import base64
 import importlib.util
 import runpy
+from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dfs.client.blocks.put_plan import plan_puts
+from dfs.core.ids import BlockNo, Generation, Ino, Ticket
+from dfs.core.joined_bytes import JoinedBytes, SharedPart
+from dfs.core.placement import Layout
+from dfs.core.records import Buffer
 from dfs.rpc import base64_data
 
 pytest.importorskip("pybase64")
@@ -48,3 +54,29 @@ def test_module_without_pybase64_uses_the_standard_library(monkeypatch: pytest.M
     assert names["decode"] is names["decode_standard"]
     assert names["decode"]("YWJj") == b"abc"
     assert names["encode"](b"abc") == b"YWJj"
+
+
+@given(st.lists(st.binary(max_size=20), max_size=6))
+def test_joined_parts_are_encoded_as_one(parts: list[bytes]) -> None:
+    shared = [SharedPart(part) for part in parts]
+    for order in (shared, shared[::-1], shared):
+        joined = JoinedBytes(order)
+        assert len(joined) == len(bytes(joined))
+        assert b"".join(base64_data.encode_joined(joined)) == base64.b64encode(b"".join(part.data for part in order))
+
+
+def test_part_that_goes_to_two_servers_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded = 0
+
+    def encode(data: Buffer) -> bytes:
+        nonlocal encoded
+        encoded += len(data)
+        return base64.b64encode(data)
+
+    monkeypatch.setattr(base64_data, "encode", encode)
+    size = 128 << 10
+    [puts] = plan_puts(Ino(1), Layout(0, 4, 512), Ticket(1), Generation(1 << 24), BlockNo(0), bytes(size))
+    for put in puts.values():
+        text = b"".join(base64_data.encode_joined(cast(JoinedBytes, put.data)))
+        assert base64.b64decode(text) == bytes(put.data)
+    assert size <= encoded < size + 100
