@@ -67,8 +67,8 @@ def identity_sums(ino: Ino, numbers: range, generations: Sequence[int], length: 
     starts = {generation: crc32(IDENTITY.pack(ino, 0, generation, length)) for generation in set(generations)}
     if len(starts) == 1:
         [start] = starts.values()
-        return [start ^ part for part in _number_sums(numbers)]
-    return [starts[generation] ^ part for generation, part in zip(generations, _number_sums(numbers), strict=True)]
+        return _number_sums(numbers, start)
+    return [starts[generation] ^ part for generation, part in zip(generations, _number_sums(numbers, 0), strict=True)]
 
 
 NUMBERS_BITS: Final = 12
@@ -86,16 +86,16 @@ def _low_number_sums() -> tuple[int, ...]:
     return tuple(map(_number_sum, range(1 << NUMBERS_BITS)))
 
 
-def _number_sums(numbers: range) -> list[int]:
-    """Return what each of the block numbers adds."""
+def _number_sums(numbers: range, start: int) -> list[int]:
+    """Return `start` with what each of the block numbers adds."""
     table, mask = _low_number_sums(), (1 << NUMBERS_BITS) - 1
     sums: list[int] = []
     while len(sums) < len(numbers):
         number = numbers[len(sums)]
         low = number & mask
         part = table[low : low + (len(numbers) - len(sums)) * numbers.step : numbers.step]
-        high = _number_sum(number - low)
-        sums += [high ^ each for each in part] if number > mask else part
+        base = start ^ _number_sum(number - low) if number > mask else start
+        sums += [base ^ each for each in part]
     return sums
 
 
@@ -130,6 +130,32 @@ def pack_run(generation: Generation, checksums: Sequence[int], blocks: Sequence[
     fields[-4] = len(blocks[-1])
     fields[1::4], fields[2::4], fields[3::4] = checksums, [generation] * count, blocks
     return [_repeated(f"IIQ{block_size}s", count).pack(*fields)]
+
+
+class Columns(NamedTuple):
+    """Several records as they stand on disk one after the other, field by field; nothing is verified."""
+
+    headers: list[Buffer]
+    lengths: tuple[int, ...]
+    checksums: tuple[int, ...]
+    generations: tuple[int, ...]
+    blocks: list[Buffer]
+    """With their padding."""
+
+
+def unpack_run(raw: bytes, block_size: int) -> Columns:
+    """Return the records in `raw`, whose length must be a multiple of theirs; small ones without a step of Python for each."""
+    size = HEADER_BYTES + block_size
+    count = len(raw) // size
+    if block_size >= VIEWED_BYTES:
+        view = memoryview(raw)
+        headers: list[Buffer] = [view[at : at + HEADER_BYTES] for at in range(0, len(raw), size)]
+        blocks: list[Buffer] = [view[at + HEADER_BYTES : at + size] for at in range(0, len(raw), size)]
+    else:
+        parts: tuple[bytes, ...] = _repeated(f"{HEADER_BYTES}s{block_size}s", count).unpack(raw)
+        headers, blocks = list(parts[::2]), list(parts[1::2])
+    numbers = _repeated("IIQ", count).unpack(b"".join(headers))
+    return Columns(headers, numbers[::3], numbers[1::3], numbers[2::3], blocks)
 
 
 @functools.lru_cache(_STRUCTS_KEPT)

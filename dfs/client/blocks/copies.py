@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from dfs.core.crc32 import crc32
 from dfs.core.errors import BadAnswer
 from dfs.core.ids import BlockNo, Generation, Ino, ServerIndex
-from dfs.core.messages.blocks import COPY_FORMAT, Blocks, Copy, CopyState, Run, unpack_copies
+from dfs.core.messages.blocks import COPY_FORMAT, Blocks, Copy, CopyState, Run, unpack_columns, unpack_copies
 from dfs.core.placement import Layout, Role
 from dfs.core.records import IDENTITY, Buffer, checksum, cut_blocks, identity_sums
 
@@ -112,7 +112,7 @@ def _take_full(ino: Ino, layout: Layout, stripe: Stripe, copies: bytes, data: me
     size, count = layout.block_size, stripe.blocks
     if data.nbytes != count * size:
         return None
-    states, lengths, sums, generations = zip(*COPY_FORMAT.iter_unpack(copies), strict=True)
+    states, lengths, sums, generations = unpack_columns(copies)
     if states.count(PRESENT) != count or lengths.count(size) != count:
         return None
     pieces = cut_blocks(data, size)

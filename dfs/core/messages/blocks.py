@@ -14,6 +14,7 @@ from dfs.core.joined_bytes import JoinedBytes
 from dfs.core.messages.data_server import Identity
 from dfs.core.messages.requests import Done, Request
 from dfs.core.placement import Role
+from dfs.core.records import Buffer
 
 if TYPE_CHECKING:
     Sent = bytes | JoinedBytes
@@ -91,6 +92,14 @@ def pack_present(lengths: Sequence[int], checksums: Sequence[int], generations: 
     return struct.pack("<" + "B3xIIQ" * len(lengths), *fields)
 
 
+_PRESENT_LEAD: Final = struct.pack("<B3x", CopyState.PRESENT)
+
+
+def present_copies(headers: Sequence[Buffer]) -> bytes:
+    """Return PRESENT copies as they travel: behind the state they are what stands in front of each record on disk."""
+    return _PRESENT_LEAD.join((b"", *headers))
+
+
 def unpack_copies(packed: bytes) -> list[Copy]:
     """Return the copies in `packed`.
 
@@ -101,6 +110,12 @@ def unpack_copies(packed: bytes) -> list[Copy]:
         Copy(states[state], length, checksum, Generation(generation))
         for state, length, checksum, generation in COPY_FORMAT.iter_unpack(packed)
     ]
+
+
+def unpack_columns(packed: bytes) -> tuple[tuple[int, ...], ...]:
+    """Return the copies in `packed` field by field; its length must be a multiple of COPY_FORMAT.size."""
+    fields = struct.unpack("<" + "B3xIIQ" * (len(packed) // COPY_FORMAT.size), packed)
+    return fields[::4], fields[1::4], fields[2::4], fields[3::4]
 
 
 _STATES: Final = {int(state): state for state in CopyState}

@@ -12,9 +12,9 @@ from dfs.core.cuts import newest_ticket, valid_length
 from dfs.core.errors import DiskFailed
 from dfs.core.ids import COUNTER_BITS, NO_GENERATION, BlockNo, Generation
 from dfs.core.interfaces import CallContext
-from dfs.core.messages.blocks import COPY_FORMAT, Blocks, Copy, CopyState, Get, Run, pack_present
+from dfs.core.messages.blocks import COPY_FORMAT, Blocks, Copy, CopyState, Get, Run, pack_present, present_copies
 from dfs.core.plan import blocks_of
-from dfs.core.records import checksum
+from dfs.core.records import Buffer, checksum
 from dfs.data.blocks.checks import check_get
 from dfs.data.blocks.store import Look, PlainRecord, Store
 
@@ -31,7 +31,7 @@ class Answer:
 
     def __init__(self) -> None:
         self.copies: list[bytes] = []
-        self.data: list[bytes] = []
+        self.data: list[Buffer] = []
 
 
 class Reading:
@@ -62,15 +62,21 @@ class Reading:
                 if strip is not None and strip.unreadable is not None:
                     store.bad_records.tell_unreadable_strip(ino, role, strip.unreadable)
                 store.require_residue(strip, layers, residue)
-                records = store.verified(strip, layers, first, run.blocks)
-                if records is not None and (strip is None or strip.unreadable is None):
+                is_quick = not request.cuts and absence is not CopyState.UNDECIDED
+                quick = store.verified_in_place(strip, layers, first, run.blocks) if is_quick else None
+                records = None if quick is not None else store.verified(strip, layers, first, run.blocks)
+                is_whole = quick is not None or records is not None
+                if is_whole and (strip is None or strip.unreadable is None):
                     store.bad_records.note_read(ino, role, blocks_of(run, store.geometry.servers))
-                looks = [] if records is not None else store.look(strip, layers, first, run.blocks)
+                looks = [] if is_whole else store.look(strip, layers, first, run.blocks)
         except DiskFailed as error:
             store.bad_records.tell_unreadable(ino, role, run.first, error)
             answer.copies += [UNKNOWN_COPY] * run.blocks
             return
-        if records is not None:
+        if quick is not None:
+            answer.copies.append(present_copies(quick.headers))
+            answer.data += quick.blocks
+        elif records is not None:
             self._answer_records(request, run, absence, records, answer)
         else:
             self._answer_looks(ctx, request, run, absence, looks, answer)

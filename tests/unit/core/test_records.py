@@ -11,6 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from dfs.core.ids import BlockNo, Generation, Ino
+from dfs.core.messages.blocks import Copy, CopyState, pack_copies, pack_present, present_copies, unpack_columns
 from dfs.core.records import (
     HEADER_BYTES,
     VIEWED_BYTES,
@@ -22,6 +23,7 @@ from dfs.core.records import (
     pack_run,
     parse_record,
     unpack_checksums,
+    unpack_run,
 )
 
 BLOCK_SIZE = 32
@@ -93,3 +95,21 @@ def test_blocks_of_a_run_are_cut_and_packed_as_one_by_one(pattern: bytes, block_
             pack_record(Record(Generation(9), summed, bytes(block)), block_size) for summed, block in zip(sums, blocks, strict=True)
         ]
         assert b"".join(pack_run(Generation(9), sums, blocks, block_size)) == b"".join(one_by_one)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 1 << 60), st.binary(min_size=1, max_size=BLOCK_SIZE)), min_size=1, max_size=6),
+    st.sampled_from([BLOCK_SIZE, VIEWED_BYTES]),
+)
+def test_run_is_read_field_by_field_and_told_of_as_its_records_one_by_one(found: list[tuple[int, bytes]], block_size: int) -> None:
+    records = [Record(Generation(generation), number, data) for number, (generation, data) in enumerate(found)]
+    columns = unpack_run(b"".join(pack_record(record, block_size) for record in records), block_size)
+    lengths = [len(record.data) for record in records]
+    assert columns.lengths == tuple(lengths)
+    assert columns.checksums == tuple(range(len(records)))
+    assert columns.generations == tuple(record.generation for record in records)
+    assert [bytes(block) for block in columns.blocks] == [data + bytes(block_size - len(data)) for _, data in found]
+    copies = [Copy(CopyState.PRESENT, len(data), summed, generation) for generation, summed, data in records]
+    packed = present_copies(columns.headers)
+    assert packed == pack_copies(copies) == pack_present(columns.lengths, columns.checksums, columns.generations)
+    assert unpack_columns(packed) == tuple(zip(*copies, strict=True))
