@@ -225,11 +225,11 @@ class MountConfig:
         ),
     )
     fuse_channel: FuseChannel = field(
-        default=FuseChannel.FUSEPY,
+        default=FuseChannel.OWN,
         metadata=_key(
-            "fusepy or own",
+            "own or fusepy",
             parse_fuse_channel,
-            "How a mount talks with the kernel: by libfuse 2, or by itself, which is faster and new.",
+            "How a mount talks with the kernel: by itself, which is faster, or by the module fusepy over libfuse 2.",
         ),
     )
     writeback: bool = field(

@@ -1,7 +1,6 @@
-"""Goal: with the channel of our own, files, locks and names are those of the cluster, on two mounts as on one.
+"""Goal: what the kernel keeps with the channel of our own is never older than the mount itself believes, seen from another mount.
 
-Method: a selection of the tests of posix behaviour on two mounts that use it; and what the kernel may keep now, seen from the other
-mount. All tests run with it by `DFS_TEST_CHANNEL=own python -m pytest tests/fuse`.
+Method: a cluster with two mounts that use it.
 """
 
 from __future__ import annotations
@@ -14,42 +13,6 @@ from pathlib import Path
 import pytest
 
 from dfs.core.config_values import FuseChannel
-from tests.fuse.test_posix_files import (  # noqa: F401
-    test_access_tells_what_the_caller_may,
-    test_blocks_of_a_file_are_those_that_were_written,
-    test_fallocate_changes_the_time_even_if_it_changes_no_byte,
-    test_fallocate_grows_a_file_or_keeps_its_size,
-    test_fifo_socket_and_device_are_made_and_work,
-    test_names_of_255_arbitrary_bytes_are_kept_and_longer_ones_refused,
-    test_path_may_lead_deeper_than_a_program_can_say_at_once,
-    test_private_mapping_leaves_the_file_alone,
-    test_punched_and_zeroed_ranges_read_as_zeros,
-    test_reading_does_not_change_atime,
-    test_shared_mapping_is_read_and_written,
-    test_size_is_seen_at_once_after_the_writer_has_ended,
-    test_space_counts_each_disk_once_and_is_half_of_what_is_there,
-    test_times_are_kept_to_the_nanosecond_and_before_1970,
-    test_touch_of_one_time_leaves_the_other,
-    test_write_by_another_takes_the_set_id_bits_away,
-)
-from tests.fuse.test_posix_locks import (  # noqa: F401
-    file,
-    test_counter_incremented_under_locks_by_processes_of_both_mounts_loses_nothing,
-    test_deadlock_between_mounts_is_refused,
-    test_file_that_grew_under_a_lock_is_seen_whole_at_once,
-    test_flock_is_kept_by_a_child_until_the_last_descriptor_is_closed,
-    test_flock_of_one_mount_holds_in_the_other,
-    test_getlk_tells_range_kind_and_pid_of_the_own_mount,
-    test_reader_under_a_lock_sees_what_the_other_mount_wrote_before_unlocking,
-    test_record_locks_go_with_any_descriptor_of_the_process,
-    test_record_locks_of_one_mount_are_seen_by_both,
-    test_waiting_for_a_lock_ends_with_a_signal_and_locks_nothing,
-    test_waiting_lock_is_granted_once_the_other_mount_unlocks,
-)
-from tests.fuse.test_posix_xattrs import (  # noqa: F401
-    test_xattr_set_is_read_listed_and_removed_by_both_mounts,
-    test_xattrs_follow_the_inode_through_link_rename_and_unlink_while_open,
-)
 from tests.harness.cluster import Cluster
 from tests.harness.waiting import wait_until
 
@@ -92,7 +55,7 @@ def test_open_shows_the_size_that_the_other_mount_has_just_closed(two_mounts: tu
     for size in (10, 300_000, 5, 4096):
         (one / "file").stat()
         (other / "file").write_bytes(os.urandom(size))
-        with (one / "file").open("rb", buffering=0) as file:  # noqa: F811
+        with (one / "file").open("rb", buffering=0) as file:
             assert os.fstat(file.fileno()).st_size == size
             assert len(file.read()) == size
 
@@ -149,7 +112,7 @@ def test_file_of_many_mib_is_whole_on_both_mounts(two_mounts: tuple[Path, Path])
     content = os.urandom((5 << 20) + 12_345)
     (one / "large").write_bytes(content)
     assert (other / "large").read_bytes() == content
-    with (other / "large").open("r+b", buffering=0) as file:  # noqa: F811
+    with (other / "large").open("r+b", buffering=0) as file:
         os.pwrite(file.fileno(), content[: 3 << 20], 777)
     content = content[:777] + content[: 3 << 20] + content[777 + (3 << 20) :]
     assert (one / "large").read_bytes() == content

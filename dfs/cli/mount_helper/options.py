@@ -190,7 +190,7 @@ _OPTIONS: Final[dict[str, _Option]] = {
     "retry": _Option(_POSITIVE_TIME, lambda wishes, value: replace(wishes, retry_s=_positive_s(value))),
     "metrics": _Option("", lambda wishes, _: replace(wishes, shows_metrics=True)),
     "nometrics": _Option("", lambda wishes, _: replace(wishes, shows_metrics=False)),
-    "fuse_channel": _Option("fusepy or own", lambda wishes, value: replace(wishes, fuse_channel=FuseChannel(value))),
+    "fuse_channel": _Option("own or fusepy", lambda wishes, value: replace(wishes, fuse_channel=FuseChannel(value))),
     "writeback": _Option("yes or no", lambda wishes, value: replace(wishes, writes_back=_parse_yes_no(value)), is_optional=True),
     "nowriteback": _Option("", lambda wishes, _: replace(wishes, writes_back=False)),
     "log": _Option(_FILE, lambda wishes, value: replace(wishes, log_file=_parse_file(value))),

@@ -27,10 +27,10 @@ VARIANTS: Final = {
     "dfs-2": Variant(2, 512),
     "dfs-4-64k": Variant(4, 65_536),
     "dfs-2-64k": Variant(2, 65_536),
-    "dfs-4-own": Variant(4, 512, "fuse_channel=own"),
-    "dfs-4-64k-own": Variant(4, 65_536, "fuse_channel=own"),
-    "dfs-4-writeback": Variant(4, 512, "writeback,fuse_channel=own"),
-    "dfs-4-64k-writeback": Variant(4, 65_536, "writeback,fuse_channel=own"),
+    "dfs-4-writeback": Variant(4, 512, "writeback"),
+    "dfs-4-64k-writeback": Variant(4, 65_536, "writeback"),
+    "dfs-4-fusepy": Variant(4, 512, "fuse_channel=fusepy"),
+    "dfs-4-64k-fusepy": Variant(4, 65_536, "fuse_channel=fusepy"),
 }
 NO_PEERS: Final = "none"
 
