@@ -12,44 +12,21 @@ import logging
 from collections.abc import Iterator
 from typing import Final
 
-from dfs.client.allocation import Allocation
 from dfs.client.blocks.block_path import make_block_path
-from dfs.client.blocks.capabilities import Capabilities
-from dfs.client.blocks.read_ahead import TASKS as READ_AHEAD_TASKS
-from dfs.client.blocks.read_ahead import ReadAhead
 from dfs.client.blocks.showing import ShowingServers
 from dfs.client.blocks.written_blocks import WrittenBlocks
-from dfs.client.files import Files
-from dfs.client.locks import Locks
+from dfs.client.content_path import make_content_path
 from dfs.client.measures import client_samples
-from dfs.client.metadata.attribute_cache import AttributeCache, Believed
-from dfs.client.metadata.clock_watch import ClockWatch
-from dfs.client.metadata.grant_calls import GrantCalls
-from dfs.client.metadata.grants import Grants
-from dfs.client.metadata.handles import Handles
-from dfs.client.metadata.heartbeat import ClosedFiles, HeartbeatTask
-from dfs.client.metadata.inode_attributes import InodeAttributes
-from dfs.client.metadata.lease import Lease
-from dfs.client.metadata.lock_table import LockTable
-from dfs.client.metadata.meta_link import MetaLink
-from dfs.client.metadata.meta_retry import PatientMeta
-from dfs.client.metadata.op_numbers import OpNumbers
-from dfs.client.metadata.recalls import RecallTask
-from dfs.client.metadata.session import Session
-from dfs.client.metadata.turns import Turns
-from dfs.client.metadata.whole_folders import WholeFolders
+from dfs.client.metadata.attribute_cache import Believed
+from dfs.client.metadata.meta_path import make_meta_path
 from dfs.client.names import Names
+from dfs.client.own_tasks import make_own_tasks
 from dfs.client.settings import MountSettings
-from dfs.client.upkeep import UpkeepTask
-from dfs.client.write_back.service import TASKS as WRITE_BACK_TASKS
-from dfs.client.write_back.service import WriteBack
-from dfs.client.write_back.storing import Storing
-from dfs.client.writer import Writer
 from dfs.client.xattrs import Xattrs
-from dfs.core.contexts import GuardedContext, PlainContext
+from dfs.core.contexts import GuardedContext
 from dfs.core.errors import DfsError, EndReason, FileError, Interrupted
 from dfs.core.ids import Ino, SessionId
-from dfs.core.interfaces import CallContext, Clock, DataServers, EventSink, MetaApi, Random, SessionDiary, Task, Tasks
+from dfs.core.interfaces import CallContext, Clock, DataServers, EventSink, MetaApi, Random, SessionDiary, Tasks
 from dfs.core.locks import LockOwner, LockRange
 from dfs.core.messages.cluster import Shape
 from dfs.core.messages.content import Certify
@@ -64,7 +41,6 @@ LOG = logging.getLogger(__name__)
 
 STOP_TIMEOUT_S: Final = 10.0
 """How long stop() tries to tell meta the last word on open files."""
-JOIN_TIMEOUT_S: Final = 5.0
 
 
 class FileSystem:
@@ -85,120 +61,46 @@ class FileSystem:
         """`diary`: what is left to whoever mounts here after this process' death; None: nothing."""
         self._settings = settings
         self._clock = clock
-        self._tasks = tasks
         self._is_stopping = False
-        self._running: list[Task] = []
-        self._patient = patient = PatientMeta(meta, clock, random, tasks, events)
-        ops, lease, turns, closed = OpNumbers(tasks), Lease(clock, tasks), Turns(tasks), ClosedFiles(tasks)
-        self._turns, self._lease = turns, lease
-        self._grants = grants = Grants(clock, tasks)
-        handles, lock_table = Handles(tasks), LockTable(tasks)
-        self._handles = handles
-        self._cache = cache = AttributeCache(clock, tasks, settings.attr_timeout_s, entry_timeout_s=settings.entry_timeout_s)
-        self._session = session = Session(
-            settings=settings,
-            meta=patient,
-            servers=servers,
-            lease=lease,
-            grants=grants,
-            cache=cache,
-            handles=handles,
-            locks=lock_table,
-            ops=ops,
-            random=random,
-            tasks=tasks,
-            events=events,
-            diary=diary,
+        self._meta = known = make_meta_path(
+            settings=settings, meta=meta, servers=servers, clock=clock, random=random, tasks=tasks, events=events, diary=diary
         )
-        capabilities = Capabilities(tasks)
-        self._link = link = MetaLink(meta=patient, session=session, ops=ops, tasks=tasks, learn=capabilities.learn)
-        showing = ShowingServers(servers, capabilities, lambda ctx, ino: link.ask(ctx, Certify(ino)))
-        self._calls = calls = GrantCalls(link=link, grants=grants, cache=cache, lease=lease, clock=clock)
-        folders = WholeFolders(clock, tasks)
-        self._inodes = inodes = InodeAttributes(
-            link=link,
-            cache=cache,
-            folders=folders,
-            grants=grants,
-            handles=handles,
-            clock=clock,
-            attr_timeout_s=settings.attr_timeout_s,
-        )
+        self._session, self._grants, self._handles, self._inodes = known.session, known.grants, known.handles, known.inodes
         self._names = Names(
-            link=link, cache=cache, folders=folders, inodes=inodes, grants=grants, calls=calls, handles=handles, closed=closed
+            link=known.link,
+            cache=known.cache,
+            folders=known.folders,
+            inodes=known.inodes,
+            grants=known.grants,
+            calls=known.calls,
+            handles=known.handles,
+            closed=known.closed,
         )
-        self._xattrs = Xattrs(link=link, cache=cache, inodes=inodes)
-        self._block_path = make_block_path(
+        self._xattrs = Xattrs(link=known.link, cache=known.cache, inodes=known.inodes)
+        showing = ShowingServers(servers, known.capabilities, lambda ctx, ino: known.link.ask(ctx, Certify(ino)))
+        self._written = WrittenBlocks(showing, clock, tasks, settings.attr_timeout_s)
+        self._blocks = make_block_path(
             servers=showing,
             clock=clock,
             random=random,
             tasks=tasks,
             events=events,
             ending=self._ending,
-            mends=lambda: capabilities.is_used,
+            mends=lambda: known.capabilities.is_used,
         )
-        reader, replication, _ = self._block_path
-        writer = Writer(grants=grants, calls=calls, turns=turns, lease=lease, reader=reader, replication=replication)
-        self._reading = ReadAhead(reader, clock, tasks)
-        self._back = back = WriteBack(
-            settings=settings.write_back,
-            link=link,
-            cache=cache,
-            grants=grants,
-            calls=calls,
-            handles=handles,
-            lease=lease,
-            turns=turns,
-            storing=Storing(grants=grants, calls=calls, lease=lease, reader=reader, replication=replication),
-            write_through=writer.write,
-            reading=self._reading,
-            clock=clock,
-            tasks=tasks,
-            events=events,
+        content = make_content_path(
+            meta=known, blocks=self._blocks, write_back=settings.write_back, clock=clock, tasks=tasks, events=events
         )
-        inodes.waiting = back.reach
-        self._locks = locks = Locks(link=link, table=lock_table, handles=handles, cache=cache, calls=calls, back=back)
-        self._files = files = Files(
-            link=link,
-            cache=cache,
-            folders=folders,
-            inodes=inodes,
-            grants=grants,
-            calls=calls,
-            handles=handles,
-            closed=closed,
-            turns=turns,
-            reading=self._reading,
-            writer=writer,
-            replication=replication,
-            back=back,
-            clock=clock,
-        )
-        self._allocation = Allocation(link=link, files=files, inodes=inodes, grants=grants, calls=calls, turns=turns, writer=writer)
-        self._written = WrittenBlocks(showing, clock, tasks, settings.attr_timeout_s)
-        self._recalls = RecallTask(
-            grants=grants, calls=calls, turns=turns, clock=clock, random=random, tasks=tasks, hand_over=back.hurry
-        )
-        self._upkeep = UpkeepTask(
-            link=link, locks=locks, grants=grants, calls=calls, handles=handles, turns=turns, tasks=tasks, is_dirty=back.is_dirty
-        )
-        self._heartbeat = HeartbeatTask(
-            meta=patient,
-            session=session,
-            lease=lease,
-            grants=grants,
-            closed=closed,
-            recall=self._recalls.recall,
-            watch=ClockWatch(clock, events),
-            clock=clock,
-            random=random,
+        self._files, self._back, self._allocation, self._locks = content.files, content.back, content.allocation, content.locks
+        self._own = make_own_tasks(
+            meta=known, content=content, clock=clock, random=random, tasks=tasks, events=events, ending=self._ending
         )
 
     # --- the service ---------------------------------------------------------------------------------------------------------
 
     def set_timeouts(self, attr_timeout_s: float, entry_timeout_s: float | None) -> None:
         """Believe attributes and names (None: as attributes) that are learnt from now on for so long."""
-        self._cache.set_timeouts(attr_timeout_s, entry_timeout_s)
+        self._meta.cache.set_timeouts(attr_timeout_s, entry_timeout_s)
         self._inodes.set_timeout(attr_timeout_s)
         self._written.set_timeout(attr_timeout_s)
 
@@ -210,15 +112,7 @@ class FileSystem:
         """
         end_s = self._clock.monotonic_s() + self._settings.start_timeout_s
         self._session.open(GuardedContext(ctx, lambda: self._clock.monotonic_s() > end_s, EndReason.DEADLINE))
-        for name, run in (
-            ("heartbeat", self._heartbeat.run),
-            ("recalls", self._recalls.run),
-            ("upkeep", self._upkeep.run),
-            *((f"read-ahead-{number}", self._reading.run) for number in range(READ_AHEAD_TASKS)),
-            *((f"write-back-{number}", self._back.run) for number in range(WRITE_BACK_TASKS if self._back.is_on else 0)),
-        ):
-            own = PlainContext(name, self._ending)
-            self._running.append(self._tasks.spawn(name, lambda run=run, own=own: run(own)))  # type: ignore[misc]
+        self._own.start()
 
     def stop(self, ctx: CallContext) -> None:
         """Tell meta the last word on every file, end the session and the mount's own work. Bounded in time; raises nothing."""
@@ -227,13 +121,7 @@ class FileSystem:
         self._give_everything_back(bounded)
         self._back.end(bounded)
         self._is_stopping = True
-        self._recalls.wake()
-        self._upkeep.wake()
-        self._reading.wake()
-        self._back.wake()
-        for task in self._running:
-            if not task.join(JOIN_TIMEOUT_S):
-                LOG.warning("a task of the mount did not end within %.0f s", JOIN_TIMEOUT_S)
+        self._own.join()
         try:
             self._session.end(bounded)
         except DfsError as error:
@@ -259,12 +147,11 @@ class FileSystem:
 
     def measures(self) -> Iterator[Sample]:
         """Yield how the mount is doing."""
-        path = self._block_path
         return client_samples(
-            path.replication.waits,
-            path.health,
-            self._patient,
-            self._lease,
+            self._blocks.replication.waits,
+            self._blocks.health,
+            self._meta.patient,
+            self._meta.lease,
             len(self._grants.inodes()),
             self._back.total_bytes,
             self._clock.monotonic_s(),
@@ -276,8 +163,8 @@ class FileSystem:
     def _give_everything_back(self, ctx: CallContext) -> None:
         for ino in self._grants.inodes():
             try:
-                with self._turns.hold(ctx, ino):
-                    self._calls.give_back(ctx, ino)
+                with self._meta.turns.hold(ctx, ino):
+                    self._meta.calls.give_back(ctx, ino)
             except Interrupted as error:
                 LOG.warning("what was written last is left to the meta-server to find: %s", error)
                 return
@@ -354,7 +241,7 @@ class FileSystem:
 
     def statfs(self, ctx: CallContext) -> FileSystemSpace:
         """Return space and number of inodes."""
-        return self._link.ask(ctx, StatFileSystem())
+        return self._meta.link.ask(ctx, StatFileSystem())
 
     def _store_at(self, ctx: CallContext, path: bytes) -> None:
         """Store what waits of the inode at a path, before it gets another name or other times."""

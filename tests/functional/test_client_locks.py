@@ -124,7 +124,7 @@ def test_interrupted_wait_locks_nothing_and_leaves_what_was_locked(
     with pytest.raises(Interrupted):
         waiting.result(10)
     unlock(one, first)
-    other.fs._upkeep.work(CTX)
+    other.fs._own.upkeep.work(CTX)
     lock(one, first, A, PART)
     with pytest.raises(WouldBlock):
         lock(one, first, A, elsewhere)

@@ -139,7 +139,7 @@ def test_grant_that_is_asked_back_as_it_arrives_is_used_first(mount: Mount, othe
 
     def ask_back(request: Request[Any]) -> None:
         if isinstance(request, Acquire):
-            other.fs._heartbeat._recall((ino,))  # a third mount waits too
+            other.fs._own.recalls.recall((ino,))  # a third mount waits too
 
     other.meta.before_answer = ask_back
     assert other.fs.write(CTX, opened, b"b" * 10, 0) == 10

@@ -453,7 +453,7 @@ def test_meta_that_is_away_for_long_stops_writes_and_loses_nothing(cluster: Loca
     handle = new_file(mount, b"one;", O_APPEND)
     cluster.stop_meta()
     mount.fs.write(CTX, handle, b"two;", 0)  # the lease is still valid
-    mount.fs._lease.lose()
+    mount.fs._meta.lease.lose()
     killed = CallerContext()
     held_up = beside(lambda: mount.fs.write(killed, handle, b"three;", 0))
     assert_stays(lambda: not held_up.done(), "a write without a lease to wait", 0.3)

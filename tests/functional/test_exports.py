@@ -690,7 +690,7 @@ def test_client_without_an_export_from_now_on_is_refused_at_once_and_comes_back_
         cluster.meta.set_exports(EXPORTS[1:])
         with pytest.raises(ClientRefused):
             fs.getattr(ROOT, b"/pub")
-        wait_until(lambda: not fs._heartbeat._lease.is_valid(), "the next heartbeat, which ends the lease")
+        wait_until(lambda: not fs._meta.lease.is_valid(), "the next heartbeat, which ends the lease")
         assert refuses_to_write(fs, handle, ClientRefused)
         cluster.meta.set_exports(EXPORTS)
         wait_until(lambda: fs.session != number, "another session")
