@@ -15,7 +15,9 @@ from typing import Final
 from dfs.cli.network_terms import NetworkTerms
 from dfs.core import capability
 from dfs.core.capability import capability_key
-from dfs.core.events import CONFIG_REFUSED, KEYS_RELOADED, Event
+from dfs.core.events.event import Event
+from dfs.core.events.programs import CONFIG_REFUSED
+from dfs.core.events.wire import KEYS_RELOADED
 from dfs.core.interfaces import EventSink
 from dfs.core.keys import DEFAULT_CLIENT, Keys, Sender, show_ids
 from dfs.core.peers import PeerKind

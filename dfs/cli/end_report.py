@@ -9,28 +9,38 @@ from __future__ import annotations
 import sys
 from typing import Final
 
-from dfs.core import events
 from dfs.core.errors import DfsError, PeerError
-from dfs.core.events import Event, EventKind
+from dfs.core.events.event import Event, EventKind
+from dfs.core.events.programs import (
+    CONFIG_WRONG,
+    FOLDER_NOT_MOUNTED,
+    FOLDER_UNUSABLE,
+    MOUNT_POINT_UNUSABLE,
+    PEER_MISSING,
+    PORT_TAKEN,
+    PROGRAM_FAILED,
+    STATE_TOO_NEW,
+    UNEXPECTED,
+)
 from dfs.core.start_errors import AddressInUse, ConfigError, MountPointError, NotMounted, PeerStartError, StateError, TooNew
 from dfs.host.journal import JournalEvents, is_journal_stream, setup_logging
 
 KINDS: Final[tuple[tuple[type[DfsError], EventKind], ...]] = (
-    (AddressInUse, events.PORT_TAKEN),
-    (NotMounted, events.FOLDER_NOT_MOUNTED),
-    (TooNew, events.STATE_TOO_NEW),
-    (StateError, events.FOLDER_UNUSABLE),
-    (ConfigError, events.CONFIG_WRONG),
-    (PeerStartError, events.PEER_MISSING),
-    (PeerError, events.PEER_MISSING),
-    (MountPointError, events.MOUNT_POINT_UNUSABLE),
+    (AddressInUse, PORT_TAKEN),
+    (NotMounted, FOLDER_NOT_MOUNTED),
+    (TooNew, STATE_TOO_NEW),
+    (StateError, FOLDER_UNUSABLE),
+    (ConfigError, CONFIG_WRONG),
+    (PeerStartError, PEER_MISSING),
+    (PeerError, PEER_MISSING),
+    (MountPointError, MOUNT_POINT_UNUSABLE),
 )
 """The first class that fits; whatever fits none is PROGRAM_FAILED."""
 
 
 def end_event(program: str, error: DfsError) -> Event:
     """Return the event that tells why a program ends."""
-    kind = next((kind for cls, kind in KINDS if isinstance(error, cls)), events.PROGRAM_FAILED)
+    kind = next((kind for cls, kind in KINDS if isinstance(error, cls)), PROGRAM_FAILED)
     return Event(kind, details={"program": program, "reason": one_line(str(error))})
 
 
@@ -47,7 +57,7 @@ def report_bug(program: str, bug: Exception) -> None:
     """Tell of an error that nobody expected, of which the traceback is shown already."""
     if is_journal_stream():
         setup_logging("info", program)
-        JournalEvents().emit(Event(events.UNEXPECTED, details={"what": one_line(repr(bug))}))
+        JournalEvents().emit(Event(UNEXPECTED, details={"what": one_line(repr(bug))}))
     else:
         print(f"{program}: a bug: {one_line(repr(bug))}", file=sys.stderr)
 

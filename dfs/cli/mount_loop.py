@@ -14,7 +14,8 @@ from types import FrameType
 from typing import Final
 
 from dfs.cli.mount_watchdog import MountWatchdog
-from dfs.core.events import SERVICE_READY, SERVICE_STOPPED, Event
+from dfs.core.events.event import Event
+from dfs.core.events.programs import SERVICE_READY, SERVICE_STOPPED
 from dfs.core.interfaces import EventSink
 from dfs.fusefs.mounting import Mount
 from dfs.host.service import Notify

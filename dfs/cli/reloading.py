@@ -12,7 +12,8 @@ from typing import Final
 
 from dfs.core.config import Config
 from dfs.core.config_changes import Change, find_changes, with_live_keys
-from dfs.core.events import CONFIG_NEEDS_RESTART, CONFIG_REFUSED, CONFIG_RELOADED, Event
+from dfs.core.events.event import Event
+from dfs.core.events.programs import CONFIG_NEEDS_RESTART, CONFIG_REFUSED, CONFIG_RELOADED
 from dfs.core.interfaces import EventSink
 from dfs.core.start_errors import ConfigError
 from dfs.host.journal import set_level

@@ -18,7 +18,8 @@ from dfs.cli.credentials import Credentials
 from dfs.cli.network_terms import NetworkTerms, watch_certificate, with_certificate
 from dfs.cli.reloading import Reloading
 from dfs.core.config import Config
-from dfs.core.events import INSECURE_NETWORK, Event
+from dfs.core.events.event import Event
+from dfs.core.events.wire import INSECURE_NETWORK
 from dfs.core.interfaces import EventSink, Service
 from dfs.host.service import run_service
 from dfs.host.state_folder import lock_state_folder

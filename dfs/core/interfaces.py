@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from dfs.core.errors import DfsError, EndReason, Interrupted
-from dfs.core.events import Event
+from dfs.core.events.event import Event
 from dfs.core.ids import OpId, ServerIndex, SessionId
 from dfs.core.messages.cluster import Space
 from dfs.core.messages.requests import Request

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Final
 
 from dfs.core.errors import DiskError
-from dfs.core.events import DISK_FAILED, Event
+from dfs.core.events.data_server import DISK_FAILED
+from dfs.core.events.event import Event
 from dfs.core.ids import ServerIndex
 from dfs.core.interfaces import CallContext, EventSink, Tasks
 

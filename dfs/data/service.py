@@ -29,7 +29,8 @@ from dfs.core.errors import (
     Stopping,
     UnknownMethod,
 )
-from dfs.core.events import DATA_SERVER_FORMATTED, DISK_FAILED, UNCLEAN_START, Event
+from dfs.core.events.data_server import DATA_SERVER_FORMATTED, DISK_FAILED, UNCLEAN_START
+from dfs.core.events.event import Event
 from dfs.core.interfaces import CallContext, Clock, DataServers, Disk, EventSink, Random, Task, Tasks
 from dfs.core.limits import BLOCK_SIZES, SERVERS_MAX, SERVERS_MIN
 from dfs.core.messages.blocks import Clean, CountBlocks, Drop, Fence, Get, ListInodes, Put, Repair, Sync

@@ -12,7 +12,8 @@ import os
 from typing import Final
 
 from dfs.core import errors
-from dfs.core.events import REQUEST_FIELD, UNEXPECTED, Event
+from dfs.core.events.event import REQUEST_FIELD, Event
+from dfs.core.events.programs import UNEXPECTED
 from dfs.core.interfaces import CallContext, EventSink
 
 LOG = logging.getLogger(__name__)

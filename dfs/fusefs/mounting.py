@@ -18,7 +18,8 @@ from dataclasses import replace
 from types import FrameType
 from typing import Final
 
-from dfs.core.events import FILES_HIDDEN, Event
+from dfs.core.events.event import Event
+from dfs.core.events.mount import FILES_HIDDEN
 from dfs.core.interfaces import EventSink
 from dfs.core.meters import CallMeter
 from dfs.core.metrics import OPERATION_BYTES, OPERATION_SECONDS, OPERATIONS, OPERATIONS_UNDER_WAY, Sample

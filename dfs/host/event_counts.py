@@ -10,21 +10,17 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from dfs.core.events import (
-    ALL_KINDS,
+from dfs.core.events.catalogue import ALL_KINDS
+from dfs.core.events.copies import COPIES_DIFFER, COPY_REPAIRED, NO_GOOD_COPY, SCRUB_REPAIRED
+from dfs.core.events.data_server import (
     BLOCKS_UNREADABLE,
-    COPIES_DIFFER,
-    COPY_REPAIRED,
     CORRUPT_RECORD,
     FLOORS_LOST,
     JOURNAL_DAMAGED,
     MAP_PAGE_LOST,
-    NO_GOOD_COPY,
-    SCRUB_REPAIRED,
     STRIP_UNREADABLE,
-    Event,
-    EventKind,
 )
+from dfs.core.events.event import Event, EventKind
 from dfs.core.interfaces import CallContext, EventSink
 from dfs.core.meters import Tally
 from dfs.core.metrics import COPIES_REPAIRED, CORRUPTION_FOUND, EVENTS, Sample

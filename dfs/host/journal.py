@@ -18,7 +18,8 @@ import time
 from typing import Any, Final
 
 from dfs.core.current_request import NO_REQUEST, current_request
-from dfs.core.events import LINES_LEFT_OUT, REQUEST_FIELD, Event
+from dfs.core.events.event import REQUEST_FIELD, Event
+from dfs.core.events.programs import LINES_LEFT_OUT
 from dfs.core.interfaces import CallContext
 from dfs.host.repetitions import LeftOut, RepetitionFilter
 

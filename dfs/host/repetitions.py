@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from dfs.core.events import LINES_LEFT_OUT
+from dfs.core.events.programs import LINES_LEFT_OUT
 
 TOLD_MAX: Final = 20
 """So many of the same are told in one period."""

@@ -19,7 +19,8 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from dfs.core.errors import DfsError
-from dfs.core.events import SERVICE_READY, SERVICE_STOPPED, Event
+from dfs.core.events.event import Event
+from dfs.core.events.programs import SERVICE_READY, SERVICE_STOPPED
 from dfs.core.interfaces import EventSink, Service
 from dfs.host.notify import SystemdNotify
 from dfs.host.stop_request import StopRequest

@@ -11,7 +11,8 @@ from typing import Any, Final, TypeVar, cast
 import dfs
 from dfs.core.capability import Signer
 from dfs.core.errors import DiskError, Stopping, UnknownMethod
-from dfs.core.events import META_READ_ONLY, Event
+from dfs.core.events.event import Event
+from dfs.core.events.meta_server import META_READ_ONLY
 from dfs.core.exports import Export
 from dfs.core.interfaces import CallContext, Clock, DataServers, EventSink, Random, Tasks
 from dfs.core.messages.cluster import MetaStatus, Shape

@@ -10,7 +10,8 @@ import logging
 import threading
 from typing import Final
 
-from dfs.core.events import LIMIT_REACHED, Event
+from dfs.core.events.event import Event
+from dfs.core.events.wire import LIMIT_REACHED
 from dfs.core.interfaces import Clock, EventSink
 
 logger = logging.getLogger(__name__)

@@ -20,7 +20,8 @@ from typing import Final, NamedTuple, NoReturn
 
 from dfs.core.certificates import Certificate, Unreadable, read_certificate
 from dfs.core.config import TlsConfig
-from dfs.core.events import CERTIFICATE_REFUSED, TLS_REFUSED, Event
+from dfs.core.events.event import Event
+from dfs.core.events.wire import CERTIFICATE_REFUSED, TLS_REFUSED
 from dfs.core.interfaces import EventSink
 from dfs.core.start_errors import ConfigError
 from dfs.rpc.tls_errors import DATES, explain

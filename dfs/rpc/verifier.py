@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from dfs.core.events import AUTHENTICATION_FAILED, Event
+from dfs.core.events.event import Event
+from dfs.core.events.wire import AUTHENTICATION_FAILED
 from dfs.core.interfaces import Clock, EventSink, Random
 from dfs.core.keys import Sender, parse_sender
 from dfs.core.lately_told import LatelyTold

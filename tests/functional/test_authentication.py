@@ -17,7 +17,7 @@ import pytest
 
 from dfs.core.contexts import PlainContext, never
 from dfs.core.errors import BadAnswer, CallerRefused, DfsError, NotAuthenticated
-from dfs.core.events import AUTHENTICATION_FAILED
+from dfs.core.events.wire import AUTHENTICATION_FAILED
 from dfs.core.ids import BlockNo, Ino, OpId, ServerIndex, SessionId, Ticket
 from dfs.core.interfaces import Caller
 from dfs.core.keys import ADMIN, META, Key, Keys, Sender, client_keys, next_step

@@ -13,14 +13,8 @@ from typing import Any
 import pytest
 
 from dfs.core.errors import Interrupted, NoGoodCopy, NoSpace, ReadOnly, Unreachable
-from dfs.core.events import (
-    COPY_REPAIRED,
-    NO_GOOD_COPY,
-    READ_BOTH_COPIES,
-    READ_ONE_COPY,
-    WRITE_GOES_ON,
-    WRITE_WAITS,
-)
+from dfs.core.events.copies import COPY_REPAIRED, NO_GOOD_COPY
+from dfs.core.events.mount import READ_BOTH_COPIES, READ_ONE_COPY, WRITE_GOES_ON, WRITE_WAITS
 from dfs.core.ids import BlockNo, ServerIndex
 from dfs.core.messages.blocks import Clean, Put
 from dfs.core.messages.content import Close, Yield

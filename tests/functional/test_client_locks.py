@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from dfs.core.errors import EndReason, Interrupted, StaleFile, WouldBlock
-from dfs.core.events import LEASE_LOST
+from dfs.core.events.mount import LEASE_LOST
 from dfs.core.locks import OFFSET_MAX, LockKind, LockOwner, LockRange
 from dfs.core.messages.locks import AssertLocks, Lock, Unlock
 from tests.harness.local_cluster import CallerContext, LocalCluster, Mount

@@ -16,7 +16,8 @@ import pytest
 
 from dfs.core.contexts import PlainContext
 from dfs.core.errors import AlreadyExists, BadHandle, Interrupted, NoSpace, NotFound, StaleFile
-from dfs.core.events import LEASE_LOST, META_GOES_ON, META_WAITS, SESSION_EXPIRED, WRITE_WAITS
+from dfs.core.events.meta_server import SESSION_EXPIRED
+from dfs.core.events.mount import LEASE_LOST, META_GOES_ON, META_WAITS, WRITE_WAITS
 from dfs.core.ids import ROOT_INO, BlockNo
 from dfs.core.messages.blocks import Fence, Put
 from dfs.core.messages.content import Acquire, Truncate, Yield

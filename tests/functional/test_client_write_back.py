@@ -16,7 +16,7 @@ import pytest
 from dfs.client.settings import WriteBackSettings
 from dfs.core.contexts import PlainContext
 from dfs.core.errors import BadHandle, FileTooLarge, GrantLost, Interrupted, NoSpace, ReadOnly
-from dfs.core.events import LEASE_LOST, WRITE_GOES_ON, WRITE_WAITS, WRITES_LOST
+from dfs.core.events.mount import LEASE_LOST, WRITE_GOES_ON, WRITE_WAITS, WRITES_LOST
 from dfs.core.ids import ServerIndex
 from dfs.core.limits import FILE_BYTES_MAX
 from dfs.core.locks import OFFSET_MAX, LockKind, LockOwner, LockRange

@@ -16,7 +16,7 @@ import pytest
 
 from dfs.core.contexts import PlainContext
 from dfs.core.errors import Unreachable
-from dfs.core.events import LIMIT_REACHED
+from dfs.core.events.wire import LIMIT_REACHED
 from dfs.core.ids import Ino, ServerIndex, Ticket
 from dfs.core.limits import (
     BODY_BYTES_MAX,

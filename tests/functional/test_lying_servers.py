@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dfs.core.errors import DfsError, Interrupted
-from dfs.core.events import UNEXPECTED
+from dfs.core.events.programs import UNEXPECTED
 from dfs.core.ids import ServerIndex
 from tests.harness.local_cluster import CallerContext, LocalCluster, Mount
 from tests.harness.lying_service import LyingService

@@ -16,7 +16,7 @@ import pytest
 
 from dfs.client.blocks import replication
 from dfs.core.errors import Interrupted, Unreachable
-from dfs.core.events import DATA_LOST, REBUILD_FINISHED, UNCLEAN_START
+from dfs.core.events.data_server import DATA_LOST, REBUILD_FINISHED, UNCLEAN_START
 from dfs.core.ids import BlockNo, ServerIndex
 from dfs.core.messages.blocks import Put
 from dfs.core.messages.cluster import RoleState

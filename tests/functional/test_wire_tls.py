@@ -20,7 +20,7 @@ import pytest
 from dfs.core.config import TlsConfig
 from dfs.core.contexts import PlainContext
 from dfs.core.errors import NotAuthenticated, TlsFailed, Unreachable
-from dfs.core.events import CERTIFICATE_REFUSED, TLS_REFUSED
+from dfs.core.events.wire import CERTIFICATE_REFUSED, TLS_REFUSED
 from dfs.core.ids import Ino, ServerIndex, Ticket
 from dfs.core.messages.block_methods import BLOCK_METHODS
 from dfs.core.messages.blocks import Blocks, Get, Put, Sync

@@ -19,7 +19,7 @@ import pytest
 
 from dfs.core.contexts import PlainContext
 from dfs.core.errors import BadAnswer, DfsError, EndReason, Interrupted, Stopping, Unreachable
-from dfs.core.events import LIMIT_REACHED
+from dfs.core.events.wire import LIMIT_REACHED
 from dfs.core.ids import NO_OP, NO_SESSION, Generation, Ino, OpId, ServerIndex, SessionId, Ticket
 from dfs.core.interfaces import ROOT_CALLER, CallContext, Caller
 from dfs.core.limits import BODY_BYTES_MAX, HEADER_BYTES_MAX

@@ -14,7 +14,7 @@ import sys
 from dfs.cli.arguments import run_program
 from dfs.cli.mount_loop import serve_until_unmounted
 from dfs.core.errors import ExitCode
-from dfs.core.events import Event
+from dfs.core.events.event import Event
 from dfs.core.interfaces import CallContext
 from dfs.fusefs.channels import open_channel
 from dfs.fusefs.mount_options import MountOptions

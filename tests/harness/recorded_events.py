@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dfs.core.events import Event, EventKind
+from dfs.core.events.event import Event, EventKind
 from dfs.core.interfaces import CallContext
 
 

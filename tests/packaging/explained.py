@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from dfs.core.events import EventKind
+from dfs.core.events.event import EventKind
 from tests.harness.booted_host import BootedHost
 from tests.harness.waiting import wait_until
 

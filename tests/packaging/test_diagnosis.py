@@ -11,7 +11,10 @@ from typing import Final
 
 import pytest
 
-from dfs.core import events
+from dfs.core.events.data_server import CORRUPT_RECORD, DISK_NEARLY_FULL
+from dfs.core.events.meta_server import META_ROLLED_BACK
+from dfs.core.events.mount import WRITE_WAITS
+from dfs.core.events.programs import CONFIG_WRONG, FOLDER_NOT_MOUNTED, PORT_TAKEN
 from tests.harness.booted_host import BootedHost
 from tests.harness.host_disk import HostDisk
 from tests.harness.root_filesystem import DEBIAN_13
@@ -49,7 +52,7 @@ def test_taken_port_explains_why_a_server_is_down_until_it_is_free(cluster: Inst
     assert cluster.host.try_to("systemctl", "start", data(1)).returncode == 1
     finding = wait_for_first(cluster.host, "port-taken", "data server 1")
     assert "server-down" in finding["effects"]
-    assert_explained(cluster.host, events.PORT_TAKEN, "Subject: dfs-data can't start: its port is taken", unit=data(1))
+    assert_explained(cluster.host, PORT_TAKEN, "Subject: dfs-data can't start: its port is taken", unit=data(1))
     cluster.host.run("systemctl", "stop", SQUATTER)
     cluster.host.try_to("systemctl", "reset-failed", data(1))
     cluster.host.run("systemctl", "start", data(1))
@@ -61,7 +64,7 @@ def test_wrong_configuration_is_named_though_it_hides_the_servers(cluster: Insta
     cluster.configure("[log]\nlevel = loud\n")
     assert cluster.host.try_to("systemctl", "start", data(2)).returncode == 1
     finding = wait_for_first(cluster.host, "config-wrong", "data server 2")
-    assert_explained(cluster.host, events.CONFIG_WRONG, "Subject: dfs-data can't start: the configuration is wrong", unit=data(2))
+    assert_explained(cluster.host, CONFIG_WRONG, "Subject: dfs-data can't start: the configuration is wrong", unit=data(2))
     assert "systemctl start dfs-data@2.service" in finding["cures"]
     cluster.configure("")
     cluster.host.try_to("systemctl", "reset-failed", data(2))
@@ -85,7 +88,7 @@ def test_folder_that_is_not_mounted_is_why_a_server_does_not_start(cluster: Inst
     assert cluster.host.try_to("systemctl", "restart", data(1)).returncode == 1
     wait_for_first(cluster.host, "folder-not-mounted", "data server 1")
     words = "Subject: dfs-data can't start: the disk for its data is not mounted"
-    assert_explained(cluster.host, events.FOLDER_NOT_MOUNTED, words, unit=data(1))
+    assert_explained(cluster.host, FOLDER_NOT_MOUNTED, words, unit=data(1))
     cluster.host.run("systemctl", "restart", data(3))  # whose disk is mounted
     cluster.configure("")
     cluster.host.run("systemctl", "restart", data(1))
@@ -97,7 +100,7 @@ def test_servers_at_each_other_s_addresses_are_recognised(cluster: InstalledClus
     cluster.host.run("systemctl", "restart", META)
     cluster.host.try_to("timeout", "2", "sh", "-c", f"echo lost >{POINT}/lost")
     wait_for_first(cluster.host, "address-wrong", "data server 1")
-    assert_explained(cluster.host, events.WRITE_WAITS, "expected data server", "Subject: Writing waits for data server", unit=MOUNT)
+    assert_explained(cluster.host, WRITE_WAITS, "expected data server", "Subject: Writing waits for data server", unit=MOUNT)
     cluster.configure("")
     cluster.host.run("systemctl", "restart", META)
     wait_until_well(cluster.host)
@@ -110,7 +113,7 @@ def test_disk_that_is_nearly_full_is_told_before_it_is_full(cluster: InstalledCl
     cluster.host.run("fallocate", "-l", str(filling), f"{SMALL_DISK}/filling")
     cluster.write("one more", "drop\n" * 1000)
     wait_for_first(cluster.host, "disk-nearly-full", "the disk of data server 3")
-    assert_explained(cluster.host, events.DISK_NEARLY_FULL, "Subject: The disk of data server 3 is nearly full", unit=data(3))
+    assert_explained(cluster.host, DISK_NEARLY_FULL, "Subject: The disk of data server 3 is nearly full", unit=data(3))
     cluster.host.run("rm", f"{SMALL_DISK}/filling")
     wait_until_well(cluster.host)
 
@@ -127,7 +130,7 @@ def test_meta_server_that_was_put_back_says_so_and_what_to_do(cluster: Installed
     cluster.host.run("systemctl", "start", META)
     finding = wait_for_first(cluster.host, "meta-rolled-back", "meta-server")
     assert "dfsctl meta accept-rollback" in finding["cures"]
-    assert_explained(cluster.host, events.META_ROLLED_BACK, "Subject: The meta-server was put back to an older state", unit=META)
+    assert_explained(cluster.host, META_ROLLED_BACK, "Subject: The meta-server was put back to an older state", unit=META)
     cluster.host.run("dfsctl", "meta", "accept-rollback")
     wait_until_well(cluster.host)
 
@@ -137,6 +140,6 @@ def test_corrupt_block_that_a_reader_met_is_told_until_a_scrub_has_found_no_othe
     cluster.host.run("python3", "-c", CORRUPT, "9100", f"{POINT}/rotten", timeout_s=90)
     assert cluster.read("rotten") == "Something is rotten.\n" * 5000
     wait_for_first(cluster.host, "blocks-corrupt", "blocks on data server 0")
-    assert_explained(cluster.host, events.CORRUPT_RECORD, "Subject: A copy on data server 0 is corrupt", unit=data(0))
+    assert_explained(cluster.host, CORRUPT_RECORD, "Subject: A copy on data server 0 is corrupt", unit=data(0))
     cluster.host.run("dfsctl", "scrub", "--server", "0", "--wait", timeout_s=60)
     wait_until_well(cluster.host)

@@ -15,7 +15,11 @@ from typing import Final
 import pytest
 
 import dfs
-from dfs.core import events
+from dfs.core.events.data_server import REBUILD_FINISHED, REBUILD_STARTED
+from dfs.core.events.meta_server import MOUNT_CRASHED
+from dfs.core.events.mount import META_WAITS, READ_ONE_COPY, RELEASES_DIFFER, WRITE_WAITS
+from dfs.core.events.programs import PEER_MISSING
+from dfs.core.events.wire import AUTHENTICATION_FAILED
 from tests.harness.booted_host import boot_all
 from tests.harness.waiting import assert_stays, wait_until
 from tests.packaging.conftest import NEWER, UNPACK, install
@@ -68,7 +72,7 @@ def test_client_boots_without_the_cluster_and_its_mounts_appear_when_it_comes(co
     assert not cold.is_mounted()
     wait_for_first(client, "meta-down", "meta-server")
     assert client.try_to("ls", AUTOMOUNT).returncode != 0
-    assert_explained(client, events.PEER_MISSING, "Subject: dfs-mount ends: a server that it needs is not there", unit=CLIENT_UNIT)
+    assert_explained(client, PEER_MISSING, "Subject: dfs-mount ends: a server that it needs is not there", unit=CLIENT_UNIT)
     wait_to_find(client, "mount-waiting")
     boot_all(cold.servers)
     wait_until(cold.is_mounted, "the mount to appear by itself", 30)
@@ -91,7 +95,7 @@ def test_client_that_boots_beside_the_cluster_has_its_mount_from_the_start(hosts
 def test_who_has_no_key_or_a_clients_gets_no_more_than_that(hosts: FiveHosts) -> None:
     ask = "import xmlrpc.client; xmlrpc.client.ServerProxy('http://meta:9000').show_meta()"
     assert "401" in hosts.client.try_to("python3", "-c", ask).stderr
-    assert_explained(hosts.hosts[META], events.AUTHENTICATION_FAILED, "Subject: A request from", "unsigned", unit=unit_of(META))
+    assert_explained(hosts.hosts[META], AUTHENTICATION_FAILED, "Subject: A request from", "unsigned", unit=unit_of(META))
     hosts.client.run("dfsctl", "status", "--key-file", CLIENT_KEY, "--meta", "meta:9000")
     refused = hosts.client.try_to("dfsctl", "scrub", "--key-file", CLIENT_KEY, "--meta", "meta:9000")
     assert (refused.returncode, "not for a caller with the key of kind client" in refused.stderr) == (5, True), refused.stderr
@@ -108,8 +112,8 @@ def test_power_cut_of_each_data_server_stops_no_reader_and_is_mended(hosts: Five
         if name == DATA[0]:
             finding = wait_for_first(hosts.client, "server-down", f"data server {index}")
             assert finding["cures"][-1] == f"on data0: systemctl restart dfs-data@{index}"
-            assert_explained(hosts.client, events.READ_ONE_COPY, f"Subject: Data server {index} does not answer", unit=CLIENT_UNIT)
-            assert_explained(hosts.client, events.WRITE_WAITS, f"Subject: Writing waits for data server {index}", unit=CLIENT_UNIT)
+            assert_explained(hosts.client, READ_ONE_COPY, f"Subject: Data server {index} does not answer", unit=CLIENT_UNIT)
+            assert_explained(hosts.client, WRITE_WAITS, f"Subject: Writing waits for data server {index}", unit=CLIENT_UNIT)
         hosts.hosts[name].boot()
         hosts.wait_until_healthy()
         hosts.wait_for_more("writes")
@@ -119,7 +123,7 @@ def test_power_cut_of_each_data_server_stops_no_reader_and_is_mended(hosts: Five
 def test_power_cut_of_the_meta_server_only_delays(hosts: FiveHosts) -> None:
     hosts.hosts[META].power_cut()
     wait_for_first(hosts.client, "meta-down", "meta-server")
-    assert_explained(hosts.client, events.META_WAITS, "Subject: Waiting for meta-server", unit=CLIENT_UNIT)
+    assert_explained(hosts.client, META_WAITS, "Subject: Waiting for meta-server", unit=CLIENT_UNIT)
     hosts.hosts[META].boot()
     hosts.wait_for_more("writes")
     hosts.check_all()
@@ -138,7 +142,7 @@ def test_what_was_synced_outlives_a_power_cut_of_all_servers_that_loses_the_rest
 
 def test_client_whose_writer_waits_for_a_dead_server_powers_off_in_time(hosts: FiveHosts) -> None:
     hosts.hosts["data1"].power_cut()
-    assert_explained(hosts.client, events.WRITE_WAITS, "Subject: Writing waits for data server 1", unit=CLIENT_UNIT)
+    assert_explained(hosts.client, WRITE_WAITS, "Subject: Writing waits for data server 1", unit=CLIENT_UNIT)
     began_s = time.monotonic()
     hosts.client.power_off()
     assert time.monotonic() - began_s < POWER_OFF_S
@@ -158,9 +162,9 @@ def test_wiped_disk_is_rebuilt_so_that_its_neighbour_can_be_cut(hosts: FiveHosts
         disk.wipe()
     lost.boot()
     wait_for_first(hosts.client, "server-rebuilding", "data server 1")
-    assert_explained(lost, events.REBUILD_STARTED, "Subject: Data server 1 copies its", unit=unit_of("data1"))
+    assert_explained(lost, REBUILD_STARTED, "Subject: Data server 1 copies its", unit=unit_of("data1"))
     hosts.wait_until_healthy()
-    assert_explained(lost, events.REBUILD_FINISHED, "Subject: The", "blocks of data server 1 are", unit=unit_of("data1"))
+    assert_explained(lost, REBUILD_FINISHED, "Subject: The", "blocks of data server 1 are", unit=unit_of("data1"))
     for neighbour in ("data2", "data0"):
         hosts.network.pull_cable(neighbour)
         hosts.check_all()
@@ -197,7 +201,7 @@ def test_rolling_upgrade_and_downgrade_fail_no_read_and_leave_the_mount_alone(
         if (name, release) == (META, NEWER):
             # A mount of the old release that begins now meets a meta-server of the new one.
             hosts.client.run("ls", AUTOMOUNT)
-            assert_explained(hosts.client, events.RELEASES_DIFFER, "Subject: This mount and the meta-server are of different")
+            assert_explained(hosts.client, RELEASES_DIFFER, "Subject: This mount and the meta-server are of different")
             wait_for_first(hosts.client, "releases-differ", "releases")
     hosts.wait_for_more("writes")
     assert hosts.client_pid() == pid
@@ -219,7 +223,7 @@ def test_client_that_dies_or_hangs_is_replaced_below_the_same_mount(hosts: FiveH
         assert time.monotonic() - began_s < limit_s, signal
         client.run("sh", "-c", f"echo new >'{POINT}/after {signal}'")
         hosts.wait_for_more("reads")
-    assert_explained(hosts.hosts[META], events.MOUNT_CRASHED, "crashed and is back", unit=unit_of(META))
+    assert_explained(hosts.hosts[META], MOUNT_CRASHED, "crashed and is back", unit=unit_of(META))
     wait_for_first(hosts.hosts[META], "client-crashed", f"mount {POINT}")
     hosts.check_all()
 

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from dfs.core import events
+from dfs.core.events.data_server import REBUILD_FINISHED
+from dfs.core.events.event import EventKind
+from dfs.core.events.programs import ONLY_GOOD_COPY, OTHER_COPIES_BACK, SHUTDOWN_DELAYED, SHUTDOWN_UNSAFE
 from tests.harness.booted_host import BootedHost
 from tests.harness.waiting import assert_stays, wait_until
 from tests.packaging.explained import assert_explained
@@ -52,7 +54,7 @@ def wait_for_no_lock(cluster: InstalledCluster) -> None:
     wait_until(lambda: not locks(cluster), "the lock to go", SEEN_S)
 
 
-def times(cluster: InstalledCluster, unit: str, kind: events.EventKind) -> list[int]:
+def times(cluster: InstalledCluster, unit: str, kind: EventKind) -> list[int]:
     """Return when a unit told of an event in this boot."""
     found = [entry for entry in cluster.journal(unit) if entry.get("MESSAGE_ID") == kind.message_id]
     return [int(entry["__MONOTONIC_TIMESTAMP"]) for entry in found]
@@ -78,10 +80,10 @@ def test_lock_with_the_reason_is_there_while_a_neighbour_is_down(cluster: Instal
     words = "data server 0 has the only good primary copies: the others are on data server 1, which is unreachable"
     wait_for_lock(cluster, "shutdown", "delay", words)
     assert "data server 2 has the only good secondary copies" in locks(cluster)
-    assert_explained(cluster.host, events.ONLY_GOOD_COPY, "Subject: This host has the only good copy of something", unit=UNIT)
+    assert_explained(cluster.host, ONLY_GOOD_COPY, "Subject: This host has the only good copy of something", unit=UNIT)
     cluster.host.run("systemctl", "start", data(1))
     wait_for_no_lock(cluster)
-    assert times(cluster, UNIT, events.OTHER_COPIES_BACK)
+    assert times(cluster, UNIT, OTHER_COPIES_BACK)
 
 
 def test_lock_is_there_until_a_wiped_neighbour_has_everything_back(cluster: InstalledCluster) -> None:
@@ -91,9 +93,9 @@ def test_lock_is_there_until_a_wiped_neighbour_has_everything_back(cluster: Inst
     wait_for_lock(cluster, "data server 3, which is")
     cluster.host.run("systemctl", "start", data(3))
     wait_for_no_lock(cluster)
-    finished = times(cluster, data(3), events.REBUILD_FINISHED)
+    finished = times(cluster, data(3), REBUILD_FINISHED)
     assert len(finished) == 2
-    assert max(finished) < times(cluster, UNIT, events.OTHER_COPIES_BACK)[-1]
+    assert max(finished) < times(cluster, UNIT, OTHER_COPIES_BACK)[-1]
 
 
 def test_shutdown_waits_even_if_the_watch_was_killed_and_goes_on_as_soon_as_it_is_safe(cluster: InstalledCluster) -> None:
@@ -102,12 +104,12 @@ def test_shutdown_waits_even_if_the_watch_was_killed_and_goes_on_as_soon_as_it_i
     assert cluster.hit(UNIT, "KILL") < 5
     wait_for_lock(cluster, "data server 1")
     cluster.host.run("systemctl", "poweroff")
-    wait_until(lambda: bool(times(cluster, UNIT, events.SHUTDOWN_DELAYED)), "the delay to be told")
+    wait_until(lambda: bool(times(cluster, UNIT, SHUTDOWN_DELAYED)), "the delay to be told")
     assert_stays(lambda: cluster.is_up(data(0)), "the servers to go on meanwhile", 1)
     cluster.host.run("systemctl", "start", data(1))
     cluster.host.wait_for_end()
     cluster.host.boot()
-    before = cluster.host.try_to("journalctl", "--boot=-1", "--quiet", f"MESSAGE_ID={events.SHUTDOWN_UNSAFE.message_id}")
+    before = cluster.host.try_to("journalctl", "--boot=-1", "--quiet", f"MESSAGE_ID={SHUTDOWN_UNSAFE.message_id}")
     assert before.stdout == ""
 
 
@@ -121,6 +123,6 @@ def test_shutdown_goes_on_after_inhibit_max_although_it_is_not_safe(cluster: Ins
     cluster.host.wait_for_end()
     assert time.monotonic() - began_s >= INHIBIT_MAX_S
     cluster.host.boot()
-    shown = cluster.host.run("journalctl", "--boot=-1", "-x", f"MESSAGE_ID={events.SHUTDOWN_UNSAFE.message_id}", "--no-pager")
+    shown = cluster.host.run("journalctl", "--boot=-1", "-x", f"MESSAGE_ID={SHUTDOWN_UNSAFE.message_id}", "--no-pager")
     assert "Subject: This host goes down with the only good copy of something" in shown
     cluster.configure("")

@@ -13,7 +13,7 @@ from typing import Final
 
 import pytest
 
-from dfs.core.events import CONFIG_WRONG
+from dfs.core.events.programs import CONFIG_WRONG
 from tests.harness.booted_host import BootedHost
 from tests.harness.waiting import assert_stays, wait_until
 from tests.packaging.conftest import INSTALL, INSTALL_TIMEOUT_S, install

@@ -14,8 +14,12 @@ from typing import Any
 
 import pytest
 
-from dfs.core import events
-from dfs.core.events import EventKind
+from dfs.core.events.data_server import CORRUPT_RECORD
+from dfs.core.events.event import EventKind
+from dfs.core.events.meta_server import MOUNT_CRASHED
+from dfs.core.events.mount import CLOCK_OFF, WRITE_WAITS
+from dfs.core.events.programs import FOLDER_NOT_MOUNTED, PORT_TAKEN, STATE_TOO_NEW
+from dfs.core.events.wire import SERVER_REFUSED
 from tests.harness.cluster import Cluster
 from tests.harness.leftovers import marked_environment
 from tests.harness.patched import patched_command
@@ -118,9 +122,7 @@ def test_taken_port_of_a_unit_explains_the_server_that_is_down(healthy: Cluster,
     healthy.data(1).stop()
     machine.units(("dfs-meta.service", "active", "success", 0, 0, "ok"), ("dfs-data@1.service", "failed", "exit-code", 6, 0, ""))
     reason = {"DFS_REASON": "expected ... to be free", "DFS_PROGRAM": "dfs-data"}
-    machine.journal(
-        (events.PORT_TAKEN, "dfs-data@1.service", reason), (events.WRITE_WAITS, "dfs-mount@m.service", {"DFS_SERVER": "1"})
-    )
+    machine.journal((PORT_TAKEN, "dfs-data@1.service", reason), (WRITE_WAITS, "dfs-mount@m.service", {"DFS_SERVER": "1"}))
     status, shown = machine.diagnose(healthy)
     (finding,) = shown["findings"]
     assert (status, finding["situation"], finding["subject"]) == (1, "port-taken", "data server 1")
@@ -129,12 +131,12 @@ def test_taken_port_of_a_unit_explains_the_server_that_is_down(healthy: Cluster,
 
 
 EVENTS: list[tuple[EventKind, str, dict[str, str], str]] = [
-    (events.FOLDER_NOT_MOUNTED, "dfs-data@9.service", {}, "folder-not-mounted"),
-    (events.CLOCK_OFF, "dfs-mount@mnt.service", {}, "clock-off"),
-    (events.STATE_TOO_NEW, "dfs-data@9.service", {}, "releases-differ"),
-    (events.SERVER_REFUSED, "dfs-data@9.service", {}, "address-wrong"),
-    (events.MOUNT_CRASHED, "dfs-meta.service", {"DFS_PATH": "/mnt"}, "client-crashed"),
-    (events.CORRUPT_RECORD, "dfs-data@2.service", {"DFS_SERVER": "2"}, "blocks-corrupt"),
+    (FOLDER_NOT_MOUNTED, "dfs-data@9.service", {}, "folder-not-mounted"),
+    (CLOCK_OFF, "dfs-mount@mnt.service", {}, "clock-off"),
+    (STATE_TOO_NEW, "dfs-data@9.service", {}, "releases-differ"),
+    (SERVER_REFUSED, "dfs-data@9.service", {}, "address-wrong"),
+    (MOUNT_CRASHED, "dfs-meta.service", {"DFS_PATH": "/mnt"}, "client-crashed"),
+    (CORRUPT_RECORD, "dfs-data@2.service", {"DFS_SERVER": "2"}, "blocks-corrupt"),
 ]
 
 

@@ -11,8 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from dfs.core import events
-from dfs.core.events import EventKind
+from dfs.core.events.event import EventKind
+from dfs.core.events.programs import (
+    CONFIG_WRONG,
+    FOLDER_NOT_MOUNTED,
+    FOLDER_UNUSABLE,
+    MOUNT_POINT_UNUSABLE,
+    PEER_MISSING,
+    PORT_TAKEN,
+    STATE_TOO_NEW,
+)
 from tests.harness.cluster import Cluster
 from tests.harness.leftovers import marked_environment
 from tests.harness.patched import journalled_command, read_journal
@@ -64,13 +72,13 @@ def newer_state(cluster: Cluster) -> tuple[object, ...]:
 
 
 OBSTACLES: list[tuple[Start, EventKind, str]] = [
-    (taken_port, events.PORT_TAKEN, "another process listens there"),
-    (missing_disk, events.FOLDER_NOT_MOUNTED, "to be a mount point"),
-    (folder_in_use, events.FOLDER_UNUSABLE, "is in use by process"),
-    (wrong_value, events.CONFIG_WRONG, "[cluster] block_size"),
-    (no_meta, events.PEER_MISSING, "does not answer"),
-    (no_mount_point, events.MOUNT_POINT_UNUSABLE, "missing"),
-    (newer_state, events.STATE_TOO_NEW, "newer release"),
+    (taken_port, PORT_TAKEN, "another process listens there"),
+    (missing_disk, FOLDER_NOT_MOUNTED, "to be a mount point"),
+    (folder_in_use, FOLDER_UNUSABLE, "is in use by process"),
+    (wrong_value, CONFIG_WRONG, "[cluster] block_size"),
+    (no_meta, PEER_MISSING, "does not answer"),
+    (no_mount_point, MOUNT_POINT_UNUSABLE, "missing"),
+    (newer_state, STATE_TOO_NEW, "newer release"),
 ]
 
 

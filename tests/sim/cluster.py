@@ -22,7 +22,7 @@ from dfs.client.settings import MountSettings, WriteBackSettings
 from dfs.core.capability import SLACK_S, Right, Signer, Verifier, capability_key, read
 from dfs.core.contexts import PlainContext
 from dfs.core.errors import DfsError
-from dfs.core.events import Event
+from dfs.core.events.event import Event
 from dfs.core.ids import Ino, ServerIndex, Ticket
 from dfs.core.interfaces import CallContext, Clock, Tasks
 from dfs.core.messages.cluster import RoleState

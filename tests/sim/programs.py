@@ -32,7 +32,8 @@ from dfs.core.errors import (
     WouldBlock,
     WouldDeadlock,
 )
-from dfs.core.events import WRITES_LOST, Event
+from dfs.core.events.event import Event
+from dfs.core.events.mount import WRITES_LOST
 from dfs.core.ids import NO_OP, NO_SESSION, ROOT_INO, OpId, SessionId
 from dfs.core.interfaces import ROOT_CALLER
 from dfs.core.limits import PLEDGE_S

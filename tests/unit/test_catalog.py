@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from dfs.cli.dfsctl import make_dfsctl_parser
-from dfs.core.events import ALL_KINDS, REQUEST_FIELD, EventKind
+from dfs.core.events.catalogue import ALL_KINDS
+from dfs.core.events.event import REQUEST_FIELD, EventKind
 
 CATALOG = Path(__file__).resolve().parents[2] / "packaging" / "dfs.catalog"
 HEADER = re.compile(r"([A-Z][A-Za-z-]*): (.+)")

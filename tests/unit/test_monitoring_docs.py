@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dfs.core import errors
-from dfs.core.events import ALL_KINDS
+from dfs.core.events.catalogue import ALL_KINDS
 from dfs.core.messages.cluster import RoleState
 from dfs.core.metrics import ALL_METRICS, Metric, MetricKind
 from dfs.meta.measures import STATES

@@ -10,8 +10,77 @@ from typing import Final
 
 from dfs.cli.diagnosis.findings import Depth, Finding, Harm
 from dfs.cli.diagnosis.observations import META, Entry, blocks_subject, disk_subject, server_subject, unit_subject
-from dfs.core import events
-from dfs.core.events import EventKind
+from dfs.core.events.copies import COPIES_DIFFER, NO_GOOD_COPY
+from dfs.core.events.data_server import (
+    BLOCKS_UNREADABLE,
+    CORRUPT_RECORD,
+    DATA_LOST,
+    DISK_FAILED,
+    DISK_GOES_ON,
+    DISK_TROUBLE,
+    FLOORS_LOST,
+    JOURNAL_DAMAGED,
+    MAP_PAGE_LOST,
+    NEW_BLOCKS_FIT,
+    NO_NEW_BLOCKS,
+    SCRUB_FINISHED,
+    SCRUB_LATE,
+    STRIP_UNREADABLE,
+)
+from dfs.core.events.event import EventKind
+from dfs.core.events.meta_server import (
+    META_DISK_FITS,
+    META_DISK_FULL,
+    META_READ_ONLY,
+    META_ROLLBACK_ACCEPTED,
+    META_ROLLED_BACK,
+    META_WRITES_AGAIN,
+    MOUNT_CRASHED,
+    SESSION_EXPIRED,
+)
+from dfs.core.events.mount import (
+    CLOCK_OFF,
+    FILES_HIDDEN,
+    LEASE_LOST,
+    META_GOES_ON,
+    META_WAITS,
+    READ_BOTH_COPIES,
+    READ_ONE_COPY,
+    RELEASES_DIFFER,
+    WRITE_GOES_ON,
+    WRITE_STALLED,
+    WRITE_WAITS,
+    WRITES_LOST,
+)
+from dfs.core.events.programs import (
+    CONFIG_NEEDS_RESTART,
+    CONFIG_REFUSED,
+    CONFIG_RELOADED,
+    CONFIG_WRONG,
+    FOLDER_NOT_MOUNTED,
+    FOLDER_UNUSABLE,
+    MOUNT_POINT_UNUSABLE,
+    OTHER_COPIES_BACK,
+    PEER_MISSING,
+    PORT_TAKEN,
+    PROGRAM_FAILED,
+    SERVICE_READY,
+    SERVICE_STOPPED,
+    SHUTDOWN_UNSAFE,
+    STATE_TOO_NEW,
+    UNEXPECTED,
+)
+from dfs.core.events.wire import (
+    AUTHENTICATION_FAILED,
+    CERTIFICATE_EXPIRES,
+    CERTIFICATE_EXPIRES_SOON,
+    CERTIFICATE_READ,
+    CERTIFICATE_REFUSED,
+    CLIENT_REFUSED,
+    LIMIT_REACHED,
+    SERVER_REFUSED,
+    TLS_REFUSED,
+)
 
 ERRORS_SHOWN_MAX: Final = 3
 
@@ -80,20 +149,20 @@ class EventRule:
     """Besides the line that shows its explanation; @DFS_...@ is replaced by the event's field."""
 
 
-_READY: Final = (events.SERVICE_READY,)
-_SAFE: Final = (events.OTHER_COPIES_BACK, *_READY)
+_READY: Final = (SERVICE_READY,)
+_SAFE: Final = (OTHER_COPIES_BACK, *_READY)
 _KERNEL: Final = ("journalctl -k -p warning -n 50",)
 _SCRUB: Final = ("dfsctl scrub --server @DFS_SERVER@ --wait",)
-_SCRUBBED: Final = (events.SCRUB_FINISHED,)
+_SCRUBBED: Final = (SCRUB_FINISHED,)
 """Takes damage back if it found none."""
-_CERTIFIED: Final = (events.CERTIFICATE_READ,)
+_CERTIFIED: Final = (CERTIFICATE_READ,)
 """Told before what is wrong with the certificate that was read."""
 _CERTIFICATE: Final = ("dfsctl tls show", "dfsctl tls renew (where the CA is kept)")
 
 RULES: Final[tuple[EventRule, ...]] = (
-    EventRule(events.PORT_TAKEN, "port-taken", Harm.WAITING, Depth.CAUSE, _writer, _READY, ('systemctl list-units --all "dfs-*"',)),
+    EventRule(PORT_TAKEN, "port-taken", Harm.WAITING, Depth.CAUSE, _writer, _READY, ('systemctl list-units --all "dfs-*"',)),
     EventRule(
-        events.FOLDER_NOT_MOUNTED,
+        FOLDER_NOT_MOUNTED,
         "folder-not-mounted",
         Harm.WAITING,
         Depth.CAUSE,
@@ -101,89 +170,83 @@ RULES: Final[tuple[EventRule, ...]] = (
         _READY,
         ("systemctl list-units --type=mount --all", "systemctl restart dfs.target"),
     ),
-    EventRule(events.FOLDER_UNUSABLE, "folder-unusable", Harm.WAITING, Depth.CAUSE, _writer, _READY, _KERNEL),
-    EventRule(events.CONFIG_WRONG, "config-wrong", Harm.WAITING, Depth.CAUSE, _writer, _READY, ("dfsctl config check",)),
+    EventRule(FOLDER_UNUSABLE, "folder-unusable", Harm.WAITING, Depth.CAUSE, _writer, _READY, _KERNEL),
+    EventRule(CONFIG_WRONG, "config-wrong", Harm.WAITING, Depth.CAUSE, _writer, _READY, ("dfsctl config check",)),
     EventRule(
-        events.CONFIG_REFUSED,
+        CONFIG_REFUSED,
         "config-wrong",
         Harm.SOON,
         Depth.STATE,
         _config,
-        (events.CONFIG_RELOADED, *_READY),
+        (CONFIG_RELOADED, *_READY),
         ("dfsctl config check",),
     ),
-    EventRule(events.AUTHENTICATION_FAILED, "caller-refused", Harm.NOTE, Depth.STATE, _caller, (), ("dfsctl key show",)),
-    EventRule(events.CONFIG_NEEDS_RESTART, "config-needs-restart", Harm.NOTE, Depth.STATE, _config, _READY),
-    EventRule(events.STATE_TOO_NEW, "releases-differ", Harm.WAITING, Depth.CAUSE, _writer, _READY, ("dfsctl --version",)),
-    EventRule(events.PEER_MISSING, "peer-missing", Harm.WAITING, Depth.EFFECT, _writer, _READY, ("dfsctl status",)),
-    EventRule(events.MOUNT_POINT_UNUSABLE, "mount-point-unusable", Harm.WAITING, Depth.CAUSE, _writer, _READY),
-    EventRule(events.PROGRAM_FAILED, "program-failed", Harm.WAITING, Depth.CAUSE, _writer, _READY, _KERNEL),
-    EventRule(events.SERVER_REFUSED, "address-wrong", Harm.WAITING, Depth.CAUSE, _writer, _READY, ("dfsctl status",)),
+    EventRule(AUTHENTICATION_FAILED, "caller-refused", Harm.NOTE, Depth.STATE, _caller, (), ("dfsctl key show",)),
+    EventRule(CONFIG_NEEDS_RESTART, "config-needs-restart", Harm.NOTE, Depth.STATE, _config, _READY),
+    EventRule(STATE_TOO_NEW, "releases-differ", Harm.WAITING, Depth.CAUSE, _writer, _READY, ("dfsctl --version",)),
+    EventRule(PEER_MISSING, "peer-missing", Harm.WAITING, Depth.EFFECT, _writer, _READY, ("dfsctl status",)),
+    EventRule(MOUNT_POINT_UNUSABLE, "mount-point-unusable", Harm.WAITING, Depth.CAUSE, _writer, _READY),
+    EventRule(PROGRAM_FAILED, "program-failed", Harm.WAITING, Depth.CAUSE, _writer, _READY, _KERNEL),
+    EventRule(SERVER_REFUSED, "address-wrong", Harm.WAITING, Depth.CAUSE, _writer, _READY, ("dfsctl status",)),
     EventRule(
-        events.WRITE_STALLED,
+        WRITE_STALLED,
         "write-stalled",
         Harm.WAITING,
         Depth.EFFECT,
         _named_server,
-        (events.WRITE_GOES_ON, events.SERVICE_STOPPED),
+        (WRITE_GOES_ON, SERVICE_STOPPED),
         ("dfsctl status",),
     ),
     EventRule(
-        events.WRITE_WAITS,
+        WRITE_WAITS,
         "write-stalled",
         Harm.WAITING,
         Depth.EFFECT,
         _named_server,
-        (events.WRITE_GOES_ON, events.SERVICE_STOPPED),
+        (WRITE_GOES_ON, SERVICE_STOPPED),
         ("dfsctl status",),
     ),
     EventRule(
-        events.READ_ONE_COPY,
+        READ_ONE_COPY,
         "server-down",
         Harm.AT_RISK,
         Depth.EFFECT,
         _named_server,
-        (events.READ_BOTH_COPIES, events.SERVICE_STOPPED),
+        (READ_BOTH_COPIES, SERVICE_STOPPED),
         ("dfsctl status",),
     ),
-    EventRule(events.META_WAITS, "mount-waiting", Harm.STOPPED, Depth.EFFECT, _meta, (events.META_GOES_ON,), ("dfsctl status",)),
-    EventRule(events.MOUNT_CRASHED, "client-crashed", Harm.NOTE, Depth.STATE, _mount),
-    EventRule(events.SESSION_EXPIRED, "client-crashed", Harm.NOTE, Depth.STATE, _mount),
-    EventRule(events.FILES_HIDDEN, "files-hidden", Harm.NOTE, Depth.STATE, _mount),
-    EventRule(events.LEASE_LOST, "lease-lost", Harm.NOTE, Depth.STATE, _writer),
-    EventRule(events.META_ROLLED_BACK, "meta-rolled-back", Harm.AT_RISK, Depth.STATE, _meta, (events.META_ROLLBACK_ACCEPTED,)),
-    EventRule(
-        events.META_READ_ONLY, "meta-read-only", Harm.STOPPED, Depth.STATE, _meta, (events.META_WRITES_AGAIN, *_READY), _KERNEL
-    ),
-    EventRule(events.META_DISK_FULL, "disk-full", Harm.WAITING, Depth.STATE, _meta, (events.META_DISK_FITS, *_READY)),
-    EventRule(events.NO_NEW_BLOCKS, "disk-full", Harm.WAITING, Depth.STATE, _disk, (events.NEW_BLOCKS_FIT, *_READY)),
-    EventRule(events.DISK_TROUBLE, "disk-fails", Harm.AT_RISK, Depth.CAUSE, _named_server, (events.DISK_GOES_ON, *_READY), _KERNEL),
-    EventRule(events.DISK_FAILED, "disk-fails", Harm.AT_RISK, Depth.CAUSE, _named_server, _READY, _KERNEL),
-    EventRule(events.WRITES_LOST, "writes-lost", Harm.LOST, Depth.STATE, _file),
-    EventRule(events.DATA_LOST, "data-lost", Harm.LOST, Depth.STATE, _named_server, (), ("dfsctl lost",)),
-    EventRule(
-        events.NO_GOOD_COPY, "blocks-corrupt", Harm.LOST, Depth.STATE, _blocks, (), ("dfsctl lost --everywhere", "dfsctl fsck")
-    ),
-    EventRule(events.COPIES_DIFFER, "blocks-corrupt", Harm.AT_RISK, Depth.STATE, _blocks, (), ("dfsctl fsck",)),
-    EventRule(events.CORRUPT_RECORD, "blocks-corrupt", Harm.SOON, Depth.STATE, _blocks, _SCRUBBED, _SCRUB),
-    EventRule(events.BLOCKS_UNREADABLE, "blocks-corrupt", Harm.SOON, Depth.STATE, _blocks, _SCRUBBED, (*_KERNEL, *_SCRUB)),
-    EventRule(events.STRIP_UNREADABLE, "blocks-corrupt", Harm.AT_RISK, Depth.STATE, _blocks, _SCRUBBED, (*_KERNEL, *_SCRUB)),
-    EventRule(events.MAP_PAGE_LOST, "blocks-corrupt", Harm.SOON, Depth.STATE, _blocks, _SCRUBBED, _SCRUB),
-    EventRule(events.JOURNAL_DAMAGED, "disk-fails", Harm.SOON, Depth.STATE, _named_server, _SCRUBBED, (*_KERNEL, *_SCRUB)),
-    EventRule(events.FLOORS_LOST, "disk-fails", Harm.SOON, Depth.STATE, _named_server, _SCRUBBED, (*_KERNEL, *_SCRUB)),
-    EventRule(events.SCRUB_LATE, "scrub-late", Harm.SOON, Depth.STATE, _named_server, _SCRUBBED, _SCRUB),
-    EventRule(events.CLOCK_OFF, "clock-off", Harm.SOON, Depth.STATE, _writer, _READY, ("systemctl status systemd-timesyncd",)),
-    EventRule(events.RELEASES_DIFFER, "releases-differ", Harm.SOON, Depth.STATE, _writer, _READY),
-    EventRule(events.SHUTDOWN_UNSAFE, "shutdown-unsafe", Harm.SOON, Depth.EFFECT, _writer, _SAFE, ("dfsctl status",)),
-    EventRule(events.CERTIFICATE_EXPIRES, "certificate-ends", Harm.SOON, Depth.STATE, _certificates, _CERTIFIED, _CERTIFICATE),
-    EventRule(events.CERTIFICATE_EXPIRES_SOON, "certificate-ends", Harm.SOON, Depth.CAUSE, _certificates, _CERTIFIED, _CERTIFICATE),
-    EventRule(
-        events.CERTIFICATE_REFUSED, "certificate-unusable", Harm.SOON, Depth.STATE, _certificates, _CERTIFIED, _CERTIFICATE[:1]
-    ),
-    EventRule(events.TLS_REFUSED, "tls-refused", Harm.NOTE, Depth.STATE, _peer, (), ("dfsctl tls show (there)",)),
-    EventRule(events.CLIENT_REFUSED, "client-refused", Harm.NOTE, Depth.STATE, _peer, (), ("dfsctl config check",)),
-    EventRule(events.LIMIT_REACHED, "limit-reached", Harm.NOTE, Depth.STATE, _peer),
-    EventRule(events.UNEXPECTED, "bug", Harm.SOON, Depth.STATE, _writer),
+    EventRule(META_WAITS, "mount-waiting", Harm.STOPPED, Depth.EFFECT, _meta, (META_GOES_ON,), ("dfsctl status",)),
+    EventRule(MOUNT_CRASHED, "client-crashed", Harm.NOTE, Depth.STATE, _mount),
+    EventRule(SESSION_EXPIRED, "client-crashed", Harm.NOTE, Depth.STATE, _mount),
+    EventRule(FILES_HIDDEN, "files-hidden", Harm.NOTE, Depth.STATE, _mount),
+    EventRule(LEASE_LOST, "lease-lost", Harm.NOTE, Depth.STATE, _writer),
+    EventRule(META_ROLLED_BACK, "meta-rolled-back", Harm.AT_RISK, Depth.STATE, _meta, (META_ROLLBACK_ACCEPTED,)),
+    EventRule(META_READ_ONLY, "meta-read-only", Harm.STOPPED, Depth.STATE, _meta, (META_WRITES_AGAIN, *_READY), _KERNEL),
+    EventRule(META_DISK_FULL, "disk-full", Harm.WAITING, Depth.STATE, _meta, (META_DISK_FITS, *_READY)),
+    EventRule(NO_NEW_BLOCKS, "disk-full", Harm.WAITING, Depth.STATE, _disk, (NEW_BLOCKS_FIT, *_READY)),
+    EventRule(DISK_TROUBLE, "disk-fails", Harm.AT_RISK, Depth.CAUSE, _named_server, (DISK_GOES_ON, *_READY), _KERNEL),
+    EventRule(DISK_FAILED, "disk-fails", Harm.AT_RISK, Depth.CAUSE, _named_server, _READY, _KERNEL),
+    EventRule(WRITES_LOST, "writes-lost", Harm.LOST, Depth.STATE, _file),
+    EventRule(DATA_LOST, "data-lost", Harm.LOST, Depth.STATE, _named_server, (), ("dfsctl lost",)),
+    EventRule(NO_GOOD_COPY, "blocks-corrupt", Harm.LOST, Depth.STATE, _blocks, (), ("dfsctl lost --everywhere", "dfsctl fsck")),
+    EventRule(COPIES_DIFFER, "blocks-corrupt", Harm.AT_RISK, Depth.STATE, _blocks, (), ("dfsctl fsck",)),
+    EventRule(CORRUPT_RECORD, "blocks-corrupt", Harm.SOON, Depth.STATE, _blocks, _SCRUBBED, _SCRUB),
+    EventRule(BLOCKS_UNREADABLE, "blocks-corrupt", Harm.SOON, Depth.STATE, _blocks, _SCRUBBED, (*_KERNEL, *_SCRUB)),
+    EventRule(STRIP_UNREADABLE, "blocks-corrupt", Harm.AT_RISK, Depth.STATE, _blocks, _SCRUBBED, (*_KERNEL, *_SCRUB)),
+    EventRule(MAP_PAGE_LOST, "blocks-corrupt", Harm.SOON, Depth.STATE, _blocks, _SCRUBBED, _SCRUB),
+    EventRule(JOURNAL_DAMAGED, "disk-fails", Harm.SOON, Depth.STATE, _named_server, _SCRUBBED, (*_KERNEL, *_SCRUB)),
+    EventRule(FLOORS_LOST, "disk-fails", Harm.SOON, Depth.STATE, _named_server, _SCRUBBED, (*_KERNEL, *_SCRUB)),
+    EventRule(SCRUB_LATE, "scrub-late", Harm.SOON, Depth.STATE, _named_server, _SCRUBBED, _SCRUB),
+    EventRule(CLOCK_OFF, "clock-off", Harm.SOON, Depth.STATE, _writer, _READY, ("systemctl status systemd-timesyncd",)),
+    EventRule(RELEASES_DIFFER, "releases-differ", Harm.SOON, Depth.STATE, _writer, _READY),
+    EventRule(SHUTDOWN_UNSAFE, "shutdown-unsafe", Harm.SOON, Depth.EFFECT, _writer, _SAFE, ("dfsctl status",)),
+    EventRule(CERTIFICATE_EXPIRES, "certificate-ends", Harm.SOON, Depth.STATE, _certificates, _CERTIFIED, _CERTIFICATE),
+    EventRule(CERTIFICATE_EXPIRES_SOON, "certificate-ends", Harm.SOON, Depth.CAUSE, _certificates, _CERTIFIED, _CERTIFICATE),
+    EventRule(CERTIFICATE_REFUSED, "certificate-unusable", Harm.SOON, Depth.STATE, _certificates, _CERTIFIED, _CERTIFICATE[:1]),
+    EventRule(TLS_REFUSED, "tls-refused", Harm.NOTE, Depth.STATE, _peer, (), ("dfsctl tls show (there)",)),
+    EventRule(CLIENT_REFUSED, "client-refused", Harm.NOTE, Depth.STATE, _peer, (), ("dfsctl config check",)),
+    EventRule(LIMIT_REACHED, "limit-reached", Harm.NOTE, Depth.STATE, _peer),
+    EventRule(UNEXPECTED, "bug", Harm.SOON, Depth.STATE, _writer),
 )
 """Events that stand for a trouble. INFO events, and warnings that say what another one says better, stand for none."""
 _RULE_OF: Final = {rule.kind.message_id: rule for rule in RULES}
@@ -209,9 +272,9 @@ def _ends(entry: Entry, key: tuple[str, str, str]) -> bool:
     rule = _RULE_OF[message_id]
     if entry.unit != unit or not any(entry.message_id == kind.message_id for kind in rule.ended_by):
         return False
-    if entry.message_id == events.SCRUB_FINISHED.message_id and entry.fields.get("DFS_DAMAGED", "0") != "0":
+    if entry.message_id == SCRUB_FINISHED.message_id and entry.fields.get("DFS_DAMAGED", "0") != "0":
         return False
-    is_about_all = entry.message_id in (events.SERVICE_READY.message_id, events.SERVICE_STOPPED.message_id)
+    is_about_all = entry.message_id in (SERVICE_READY.message_id, SERVICE_STOPPED.message_id)
     return is_about_all or rule.subject(entry) == subject
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from dfs.cli.diagnosis.observations import Entry
 from dfs.cli.diagnosis.programs import Unseen, run
 from dfs.cli.diagnosis.unit_source import PATTERNS
-from dfs.core.events import ALL_KINDS
+from dfs.core.events.catalogue import ALL_KINDS
 
 SINCE: Final = "-24h"
 ENTRIES_MAX: Final = 5000

@@ -15,7 +15,8 @@ from typing import Final, Protocol
 from dfs.cli.inhibit.login import LoginError, LoginState
 from dfs.core.contexts import PlainContext
 from dfs.core.errors import EndReason, Interrupted
-from dfs.core.events import ONLY_GOOD_COPY, OTHER_COPIES_BACK, SHUTDOWN_DELAYED, SHUTDOWN_UNSAFE, Event
+from dfs.core.events.event import Event
+from dfs.core.events.programs import ONLY_GOOD_COPY, OTHER_COPIES_BACK, SHUTDOWN_DELAYED, SHUTDOWN_UNSAFE
 from dfs.core.interfaces import CallContext, Clock, EventSink, Task, Tasks
 
 LOOK_S: Final = 5.0

@@ -11,7 +11,8 @@ from contextlib import AbstractContextManager
 from typing import Final
 
 from dfs.core.certificates import DAY_S, Certificate, Urgency
-from dfs.core.events import CERTIFICATE_EXPIRES, CERTIFICATE_EXPIRES_SOON, CERTIFICATE_READ, Event
+from dfs.core.events.event import Event
+from dfs.core.events.wire import CERTIFICATE_EXPIRES, CERTIFICATE_EXPIRES_SOON, CERTIFICATE_READ
 from dfs.core.interfaces import Clock, EventSink, Tasks
 from dfs.rpc.tls import TlsIdentity
 

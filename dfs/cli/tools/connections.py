@@ -9,7 +9,7 @@ from dfs.cli.credentials import Credentials
 from dfs.cli.network_terms import NetworkTerms
 from dfs.client.blocks.block_path import make_block_path
 from dfs.client.blocks.reader import Reader
-from dfs.core.events import Event
+from dfs.core.events.event import Event
 from dfs.core.interfaces import CallContext, DataServers, MetaApi
 from dfs.core.keys import ADMIN
 from dfs.host.clock import SystemClock

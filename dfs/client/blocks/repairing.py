@@ -18,7 +18,8 @@ from dfs.client.blocks.patience import pause
 from dfs.client.blocks.replication import PASSING
 from dfs.client.blocks.server_health import Purpose, ServerHealth
 from dfs.core.errors import BadAnswer, DfsError, StaleTicket
-from dfs.core.events import COPY_REPAIRED, Event
+from dfs.core.events.copies import COPY_REPAIRED
+from dfs.core.events.event import Event
 from dfs.core.ids import BlockNo, ServerIndex
 from dfs.core.interfaces import CallContext, Clock, DataServers, EventSink
 from dfs.core.limits import READ_PATIENCE_S

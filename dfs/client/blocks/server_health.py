@@ -14,7 +14,8 @@ from typing import Final
 
 from dfs.client.blocks.backoff import delay_s
 from dfs.core.errors import DfsError, PeerError
-from dfs.core.events import READ_BOTH_COPIES, READ_ONE_COPY, WRITE_GOES_ON, WRITE_STALLED, WRITE_WAITS, Event, EventKind
+from dfs.core.events.event import Event, EventKind
+from dfs.core.events.mount import READ_BOTH_COPIES, READ_ONE_COPY, WRITE_GOES_ON, WRITE_STALLED, WRITE_WAITS
 from dfs.core.ids import ServerIndex
 from dfs.core.interfaces import POLL_S, CallContext, Clock, EventSink, Random, Tasks, raise_if_cancelled
 from dfs.core.limits import RETRY_DELAY_S_MAX

@@ -16,7 +16,8 @@ from dfs.client.blocks.file_view import FileView
 from dfs.client.blocks.repairing import Fault, Repairing
 from dfs.core.choose import Choice, Verdict, choose
 from dfs.core.errors import BadAnswer, NoGoodCopy
-from dfs.core.events import COPIES_DIFFER, NO_GOOD_COPY, Event
+from dfs.core.events.copies import COPIES_DIFFER, NO_GOOD_COPY
+from dfs.core.events.event import Event
 from dfs.core.ids import BlockNo, Generation, ServerIndex
 from dfs.core.interfaces import CallContext, EventSink, Tasks
 from dfs.core.messages.blocks import Copy, Get, Run

@@ -10,7 +10,8 @@ import math
 from typing import Final
 
 from dfs.core.clock_offset import CLOCK_OFF_S, clock_offset_s
-from dfs.core.events import CLOCK_OFF, Event
+from dfs.core.events.event import Event
+from dfs.core.events.mount import CLOCK_OFF
 from dfs.core.interfaces import CallContext, Clock, EventSink
 
 TELL_AGAIN_S: Final = 3600.0

@@ -22,7 +22,8 @@ from dfs.core.errors import (
     TlsFailed,
     Unreachable,
 )
-from dfs.core.events import META_GOES_ON, META_WAITS, Event
+from dfs.core.events.event import Event
+from dfs.core.events.mount import META_GOES_ON, META_WAITS
 from dfs.core.interfaces import CallContext, Clock, EventSink, MetaApi, Random, Tasks
 from dfs.core.messages.requests import Request
 

@@ -22,7 +22,8 @@ from dfs.client.metadata.op_numbers import OpNumbers
 from dfs.client.settings import MountSettings
 from dfs.core.contexts import DerivedContext, GuardedContext
 from dfs.core.errors import DuplicateRefused, EndReason, Interrupted, NotFound, SessionExpired, StaleFile, TlsFailed
-from dfs.core.events import LEASE_LOST, RELEASES_DIFFER, Event
+from dfs.core.events.event import Event
+from dfs.core.events.mount import LEASE_LOST, RELEASES_DIFFER
 from dfs.core.ids import NO_SESSION, OpId, SessionId
 from dfs.core.interfaces import POLL_S, CallContext, DataServers, EventSink, Random, SessionDiary, Tasks, raise_if_cancelled
 from dfs.core.limits import BATCH_INODES_MAX, NONCE_BYTES

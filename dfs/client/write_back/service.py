@@ -31,7 +31,8 @@ from dfs.client.write_back.pieces import first_batch
 from dfs.client.write_back.storing import Storing
 from dfs.core.contexts import GuardedContext
 from dfs.core.errors import DfsError, FileTooLarge, GrantLost, Interrupted, NoSpace, NotFound, ReadOnly, StaleFile
-from dfs.core.events import WRITES_LOST, Event
+from dfs.core.events.event import Event
+from dfs.core.events.mount import WRITES_LOST
 from dfs.core.ids import Ino
 from dfs.core.interfaces import POLL_S, CallContext, Clock, EventSink, Tasks, raise_if_cancelled
 from dfs.core.limits import FILE_BYTES_MAX

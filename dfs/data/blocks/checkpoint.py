@@ -13,7 +13,8 @@ from __future__ import annotations
 from typing import Final
 
 from dfs.core.errors import DiskError
-from dfs.core.events import DISK_GOES_ON, DISK_TROUBLE, Event
+from dfs.core.events.data_server import DISK_GOES_ON, DISK_TROUBLE
+from dfs.core.events.event import Event
 from dfs.core.ids import Ino
 from dfs.core.interfaces import Tasks
 from dfs.core.placement import Role

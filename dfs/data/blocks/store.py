@@ -17,7 +17,8 @@ from typing import Final, NamedTuple
 
 from dfs.core.crc32 import crc32
 from dfs.core.errors import BadRequest, DiskFailed, NotTrusted, StaleTicket
-from dfs.core.events import FLOORS_LOST, Event
+from dfs.core.events.data_server import FLOORS_LOST
+from dfs.core.events.event import Event
 from dfs.core.ids import Ino, ServerIndex, Ticket
 from dfs.core.interfaces import CallContext, EventSink, KeyedLock
 from dfs.core.limits import TICKETS_AHEAD_MAX

@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from dfs.core.errors import DiskError
-from dfs.core.events import BLOCKS_UNREADABLE, CORRUPT_RECORD, STRIP_UNREADABLE, Event, EventKind
+from dfs.core.events.data_server import BLOCKS_UNREADABLE, CORRUPT_RECORD, STRIP_UNREADABLE
+from dfs.core.events.event import Event, EventKind
 from dfs.core.ids import BlockNo, Ino, ServerIndex
 from dfs.core.interfaces import CallContext, EventSink, Tasks
 from dfs.core.placement import Role

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from dfs.core.events import JOURNAL_DAMAGED, JOURNAL_TORN, Event
+from dfs.core.events.data_server import JOURNAL_DAMAGED, JOURNAL_TORN
+from dfs.core.events.event import Event
 from dfs.core.ids import ServerIndex
 from dfs.core.interfaces import Disk, EventSink
 from dfs.core.start_errors import StateError

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from typing import Final
 
 from dfs.core.errors import DiskFull
-from dfs.core.events import DISK_NEARLY_FULL, NEW_BLOCKS_FIT, NO_NEW_BLOCKS, Event
+from dfs.core.events.data_server import DISK_NEARLY_FULL, NEW_BLOCKS_FIT, NO_NEW_BLOCKS
+from dfs.core.events.event import Event
 from dfs.core.ids import ServerIndex
 from dfs.core.interfaces import Disk, EventSink, Tasks
 from dfs.core.messages.cluster import Space

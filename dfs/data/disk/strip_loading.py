@@ -14,7 +14,8 @@ from itertools import count
 from typing import Final
 
 from dfs.core.errors import DiskError
-from dfs.core.events import MAP_PAGE_LOST, Event
+from dfs.core.events.data_server import MAP_PAGE_LOST
+from dfs.core.events.event import Event
 from dfs.core.ids import Ino, ServerIndex, ticket_of
 from dfs.core.interfaces import EventSink, File
 from dfs.core.placement import Role

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from dfs.core.errors import DfsError, WrongServer
-from dfs.core.events import SERVER_REFUSED, Event
+from dfs.core.events.event import Event
+from dfs.core.events.wire import SERVER_REFUSED
 from dfs.core.ids import NUMBER_MAX, ServerIndex
 from dfs.core.interfaces import CallContext, DataServers, EventSink
 from dfs.core.limits import BLOCK_SIZES

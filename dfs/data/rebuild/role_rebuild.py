@@ -25,7 +25,8 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from dfs.core.errors import BadAnswer, DfsError, Interrupted, NotFormatted, WrongServer
-from dfs.core.events import DATA_LOST, REBUILD_FINISHED, REBUILD_PROGRESS, REBUILD_STARTED, Event, EventKind
+from dfs.core.events.data_server import DATA_LOST, REBUILD_FINISHED, REBUILD_PROGRESS, REBUILD_STARTED
+from dfs.core.events.event import Event, EventKind
 from dfs.core.ids import Ino
 from dfs.core.interfaces import CallContext, Clock, DataServers, EventSink
 from dfs.core.limits import BATCH_INODES_MAX, FILE_BYTES_MAX

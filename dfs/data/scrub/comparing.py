@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from dfs.core.errors import DfsError, Interrupted, PeerError, StaleTicket
-from dfs.core.events import COPIES_DIFFER, NO_GOOD_COPY, SCRUB_REPAIRED, Event
+from dfs.core.events.copies import COPIES_DIFFER, NO_GOOD_COPY, SCRUB_REPAIRED
+from dfs.core.events.event import Event
 from dfs.core.ids import NUMBER_MAX, BlockNo, ServerIndex, Ticket
 from dfs.core.interfaces import CallContext, DataServers, EventSink
 from dfs.core.messages.blocks import COPY_FORMAT, Copy, CopyState, Get, Run, pack_copies, unpack_copies

@@ -16,7 +16,8 @@ from typing import Final
 
 from dfs.core.contexts import PlainContext
 from dfs.core.errors import BadRequest, DfsError, DiskError, EndReason, Interrupted, NotTrusted
-from dfs.core.events import SCRUB_FINISHED, SCRUB_LATE, Event
+from dfs.core.events.data_server import SCRUB_FINISHED, SCRUB_LATE
+from dfs.core.events.event import Event
 from dfs.core.ids import BlockNo, Ino
 from dfs.core.interfaces import CallContext, Clock, DataServers, Disk, EventSink, Task, Tasks
 from dfs.core.messages.scrub import EVERYTHING, NOTHING, Mend, Mended, ScrubCounts, ScrubOrder, ScrubResult, ScrubStatus

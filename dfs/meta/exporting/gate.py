@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from dfs.core.contexts import OnBehalfContext
 from dfs.core.errors import ClientRefused, NotPermitted, ReadOnly, SessionExpired
-from dfs.core.events import CLIENT_REFUSED, Event
+from dfs.core.events.event import Event
+from dfs.core.events.wire import CLIENT_REFUSED
 from dfs.core.exports import FULL, Squash, Terms, narrows, squashed
 from dfs.core.ids import NO_SESSION, SessionId
 from dfs.core.interfaces import CallContext, Clock, EventSink, Tasks

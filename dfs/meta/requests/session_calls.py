@@ -7,7 +7,8 @@ from typing import Final
 
 import dfs
 from dfs.core.errors import BadRequest, DuplicateRefused
-from dfs.core.events import MOUNT_CRASHED, SESSION_EXPIRED, Event
+from dfs.core.events.event import Event
+from dfs.core.events.meta_server import MOUNT_CRASHED, SESSION_EXPIRED
 from dfs.core.exports import Terms
 from dfs.core.ids import NO_OP, SessionId
 from dfs.core.interfaces import CallContext, Clock, EventSink

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from typing import Final
 
 from dfs.core.errors import DiskError, NoSpace
-from dfs.core.events import META_DISK_FITS, META_DISK_FULL, META_WRITES_AGAIN, Event
+from dfs.core.events.event import Event
+from dfs.core.events.meta_server import META_DISK_FITS, META_DISK_FULL, META_WRITES_AGAIN
 from dfs.core.interfaces import CallContext, EventSink
 from dfs.core.messages.cluster import Space
 from dfs.meta.state.store import Store

@@ -18,7 +18,9 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from dfs.core.errors import BadRequest, DfsError, NotFormatted, PeerError, Stopping, WrongServer
-from dfs.core.events import CLUSTER_FORMATTED, SERVER_REFUSED, Event
+from dfs.core.events.event import Event
+from dfs.core.events.meta_server import CLUSTER_FORMATTED
+from dfs.core.events.wire import SERVER_REFUSED
 from dfs.core.ids import ServerIndex
 from dfs.core.interfaces import CallContext, DataServers, EventSink, Random, Tasks
 from dfs.core.limits import SERVERS_MAX, SERVERS_MIN

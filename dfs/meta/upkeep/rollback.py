@@ -15,7 +15,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from dfs.core.errors import NotPermitted
-from dfs.core.events import META_ROLLBACK_ACCEPTED, META_ROLLED_BACK, Event
+from dfs.core.events.event import Event
+from dfs.core.events.meta_server import META_ROLLBACK_ACCEPTED, META_ROLLED_BACK
 from dfs.core.interfaces import CallContext, EventSink
 from dfs.core.messages.inspection import AcceptRollback
 from dfs.core.messages.requests import Done

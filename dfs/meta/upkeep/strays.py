@@ -12,7 +12,8 @@ import json
 from collections.abc import Callable
 from typing import Final
 
-from dfs.core.events import STRAYS_FOUND, Event
+from dfs.core.events.event import Event
+from dfs.core.events.meta_server import STRAYS_FOUND
 from dfs.core.ids import Ino, ServerIndex
 from dfs.core.interfaces import CallContext, Clock, DataServers, EventSink
 from dfs.core.limits import BATCH_INODES_MAX

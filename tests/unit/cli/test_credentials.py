@@ -10,7 +10,8 @@ import pytest
 
 from dfs.cli.credentials import MOUNT, Credentials
 from dfs.cli.network_terms import NetworkTerms
-from dfs.core.events import CONFIG_REFUSED, KEYS_RELOADED
+from dfs.core.events.programs import CONFIG_REFUSED
+from dfs.core.events.wire import KEYS_RELOADED
 from dfs.core.keys import META, Key, client_keys, key_id, show_keys
 from dfs.core.start_errors import ConfigError
 from dfs.host.key_files import create_key_file, replace_key_file

@@ -6,7 +6,7 @@ import pytest
 
 from dfs.client.metadata.clock_watch import TELL_AGAIN_S, ClockWatch
 from dfs.core.contexts import PlainContext
-from dfs.core.events import CLOCK_OFF
+from dfs.core.events.mount import CLOCK_OFF
 from tests.harness.fake_clock import FakeClock
 from tests.harness.recorded_events import RecordedEvents
 

@@ -20,7 +20,7 @@ from dfs.core.errors import (
     Stopping,
     Unreachable,
 )
-from dfs.core.events import META_GOES_ON, META_WAITS
+from dfs.core.events.mount import META_GOES_ON, META_WAITS
 from dfs.core.interfaces import CallContext
 from dfs.core.messages.inspection import FileSystemSpace, StatFileSystem
 from dfs.core.messages.requests import Request

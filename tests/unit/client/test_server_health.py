@@ -8,7 +8,7 @@ import pytest
 
 from dfs.client.blocks.server_health import Purpose, ServerHealth
 from dfs.core.errors import Interrupted, Unreachable
-from dfs.core.events import READ_BOTH_COPIES, READ_ONE_COPY, WRITE_GOES_ON, WRITE_WAITS
+from dfs.core.events.mount import READ_BOTH_COPIES, READ_ONE_COPY, WRITE_GOES_ON, WRITE_WAITS
 from dfs.core.ids import ServerIndex
 from tests.harness.local_cluster import CallerContext
 from tests.harness.recorded_events import RecordedEvents

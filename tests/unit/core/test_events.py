@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 import string
+from importlib import import_module
 
 import pytest
 
-from dfs.core.events import ALL_KINDS, NO_GOOD_COPY, WRITE_WAITS, Event, EventKind
+from dfs.core import events
+from dfs.core.events.catalogue import ALL_KINDS
+from dfs.core.events.copies import NO_GOOD_COPY
+from dfs.core.events.event import Event, EventKind
+from dfs.core.events.mount import WRITE_WAITS
 from dfs.core.ids import BlockNo, Generation, Ino, ServerIndex
 
 OWN_FIELDS = {"server", "ino", "path", "block", "generation", "peer"}
@@ -17,6 +23,12 @@ def test_ids_and_names_are_unique_and_ids_are_well_formed() -> None:
     assert len({kind.message_id for kind in ALL_KINDS}) == len(ALL_KINDS)
     assert len({kind.name for kind in ALL_KINDS}) == len(ALL_KINDS)
     assert all(re.fullmatch(r"[0-9a-f]{32}", kind.message_id) for kind in ALL_KINDS)
+
+
+def test_kinds_of_every_module_are_in_the_catalogue_and_named_as_there() -> None:
+    modules = [import_module(f"{events.__name__}.{found.name}") for found in pkgutil.iter_modules(events.__path__)]
+    kinds = {name: value for module in modules for name, value in vars(module).items() if isinstance(value, EventKind)}
+    assert {name: kind.name for name, kind in kinds.items()} == {kind.name: kind.name for kind in ALL_KINDS}
 
 
 @pytest.mark.parametrize("kind", ALL_KINDS, ids=lambda kind: kind.name)

@@ -14,7 +14,7 @@ import pytest
 
 from dfs.core.cuts import Cut, valid_length
 from dfs.core.errors import StaleTicket
-from dfs.core.events import CORRUPT_RECORD, JOURNAL_DAMAGED
+from dfs.core.events.data_server import CORRUPT_RECORD, JOURNAL_DAMAGED
 from dfs.core.ids import BlockNo, Generation, Ticket
 from dfs.core.messages.blocks import CopyState
 from dfs.core.placement import Role

@@ -12,7 +12,7 @@ from contextlib import suppress
 import pytest
 
 from dfs.core.errors import DiskMissing
-from dfs.core.events import DISK_GOES_ON, DISK_TROUBLE
+from dfs.core.events.data_server import DISK_GOES_ON, DISK_TROUBLE
 from dfs.core.ids import Ino
 from dfs.core.messages.blocks import CopyState
 from dfs.data.disk.strips import strip_name

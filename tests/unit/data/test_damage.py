@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dfs.core.errors import NotTrusted
-from dfs.core.events import FLOORS_LOST, JOURNAL_DAMAGED, JOURNAL_TORN, MAP_PAGE_LOST
+from dfs.core.events.data_server import FLOORS_LOST, JOURNAL_DAMAGED, JOURNAL_TORN, MAP_PAGE_LOST
 from dfs.core.ids import Ino
 from dfs.core.messages.blocks import CopyState, Sync
 from dfs.core.messages.cluster import RoleState

@@ -8,7 +8,7 @@ import pytest
 
 from dfs.core.cuts import Cut
 from dfs.core.errors import DiskFull, NoSpace
-from dfs.core.events import DISK_NEARLY_FULL, NEW_BLOCKS_FIT, NO_NEW_BLOCKS
+from dfs.core.events.data_server import DISK_NEARLY_FULL, NEW_BLOCKS_FIT, NO_NEW_BLOCKS
 from dfs.core.ids import Ticket
 from dfs.core.messages.blocks import CopyState
 from dfs.core.messages.data_server import ShowData

@@ -10,7 +10,7 @@ import pytest
 
 from dfs.core.cuts import Cut
 from dfs.core.errors import BadRequest, Conflict, NotTrusted, RequestTooLarge, StaleTicket
-from dfs.core.events import BLOCKS_UNREADABLE, CORRUPT_RECORD
+from dfs.core.events.data_server import BLOCKS_UNREADABLE, CORRUPT_RECORD
 from dfs.core.ids import BlockNo, Generation, Ino, Ticket
 from dfs.core.limits import TICKETS_AHEAD_MAX
 from dfs.core.messages.blocks import CopyState, Get, Put, Run, Segment

@@ -12,7 +12,8 @@ import pytest
 from dfs.core.choose import Verdict
 from dfs.core.cuts import Cut
 from dfs.core.errors import BadRequest, NotFormatted, NotTrusted, StaleTicket
-from dfs.core.events import DATA_LOST, DISK_FAILED, REBUILD_FINISHED, REBUILD_PROGRESS, REBUILD_STARTED, SERVER_REFUSED
+from dfs.core.events.data_server import DATA_LOST, DISK_FAILED, REBUILD_FINISHED, REBUILD_PROGRESS, REBUILD_STARTED
+from dfs.core.events.wire import SERVER_REFUSED
 from dfs.core.ids import BlockNo, Ino, ServerIndex, Ticket
 from dfs.core.messages.blocks import CopyState, Drop, Fence, Get, ListInodes, Run, Sync
 from dfs.core.messages.cluster import RoleState, Shape

@@ -12,7 +12,9 @@ import pytest
 
 from dfs.core.cuts import Cut
 from dfs.core.errors import BadRequest, NotTrusted, StaleTicket
-from dfs.core.events import COPIES_DIFFER, CORRUPT_RECORD, NO_GOOD_COPY, SCRUB_FINISHED, SCRUB_LATE, SCRUB_REPAIRED, EventKind
+from dfs.core.events.copies import COPIES_DIFFER, NO_GOOD_COPY, SCRUB_REPAIRED
+from dfs.core.events.data_server import CORRUPT_RECORD, SCRUB_FINISHED, SCRUB_LATE
+from dfs.core.events.event import EventKind
 from dfs.core.ids import BlockNo, Generation, Ino, Ticket
 from dfs.core.messages.blocks import CopyState, Drop, Fence, Get, ListInodes, pack_copies
 from dfs.core.messages.cluster import RoleState

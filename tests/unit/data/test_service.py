@@ -23,7 +23,7 @@ from dfs.core.errors import (
     UnknownMethod,
     WrongServer,
 )
-from dfs.core.events import DISK_GOES_ON, DISK_TROUBLE, JOURNAL_TORN, UNCLEAN_START
+from dfs.core.events.data_server import DISK_GOES_ON, DISK_TROUBLE, JOURNAL_TORN, UNCLEAN_START
 from dfs.core.ids import Ino, ServerIndex, Ticket
 from dfs.core.messages.blocks import CopyState, Fence, Get, ListInodes, Sync
 from dfs.core.messages.cluster import RoleState, Shape

@@ -15,7 +15,7 @@ import pytest
 from dfs.core.choose import Verdict
 from dfs.core.cuts import Cut
 from dfs.core.errors import NotTrusted, Unreachable
-from dfs.core.events import DATA_LOST, REBUILD_FINISHED, REBUILD_STARTED, UNCLEAN_START
+from dfs.core.events.data_server import DATA_LOST, REBUILD_FINISHED, REBUILD_STARTED, UNCLEAN_START
 from dfs.core.ids import Ino, ServerIndex, Ticket
 from dfs.core.messages.blocks import CopyState, Drop, ListInodes, Sync
 from dfs.core.messages.cluster import RoleState

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from dfs.core.errors import NotTrusted
-from dfs.core.events import BLOCKS_UNREADABLE, MAP_PAGE_LOST, STRIP_UNREADABLE
+from dfs.core.events.data_server import BLOCKS_UNREADABLE, MAP_PAGE_LOST, STRIP_UNREADABLE
 from dfs.core.ids import NO_GENERATION, BlockNo, Ino, Ticket
 from dfs.core.messages.blocks import Copy, CopyState, Repair
 from dfs.core.messages.data_server import ShowData

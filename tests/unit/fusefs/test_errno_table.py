@@ -13,7 +13,8 @@ import pytest
 
 from dfs.core import errors
 from dfs.core.contexts import PlainContext
-from dfs.core.events import REQUEST_FIELD, UNEXPECTED
+from dfs.core.events.event import REQUEST_FIELD
+from dfs.core.events.programs import UNEXPECTED
 from dfs.core.start_errors import StartError
 from dfs.fusefs.errno_table import BUGS, ERRNO, FAULTS, to_os_error
 from tests.harness.recorded_events import RecordedEvents

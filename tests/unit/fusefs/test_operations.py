@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from dfs.core import errors
-from dfs.core.events import Event
+from dfs.core.events.event import Event
 from dfs.core.ids import NO_TICKET, Ino
 from dfs.core.interfaces import CallContext
 from dfs.core.locks import OFFSET_MAX, LockKind, LockOwner, LockRange

@@ -15,7 +15,10 @@ import pytest
 
 from dfs.core.contexts import PlainContext
 from dfs.core.current_request import WorkingOn
-from dfs.core.events import COPY_REPAIRED, LINES_LEFT_OUT, NO_GOOD_COPY, WRITE_WAITS, Event, Level
+from dfs.core.events.copies import COPY_REPAIRED, NO_GOOD_COPY
+from dfs.core.events.event import Event, Level
+from dfs.core.events.mount import WRITE_WAITS
+from dfs.core.events.programs import LINES_LEFT_OUT
 from dfs.core.ids import BlockNo, Generation, Ino, ServerIndex
 from dfs.core.interfaces import EventSink
 from dfs.host.journal import JournalEvents, setup_logging
@@ -83,7 +86,8 @@ def test_plain_line_of_an_exception_is_followed_by_its_traceback() -> None:
 
 def test_plain_line_of_an_event_ends_with_its_request() -> None:
     body = (
-        "from dfs.core.events import *\nfrom dfs.core.contexts import PlainContext\n"
+        "from dfs.core.events.event import Event\nfrom dfs.core.events.mount import WRITE_WAITS\n"
+        "from dfs.core.contexts import PlainContext\n"
         "event = Event(WRITE_WAITS, server=2, details={'reason': 'refused'})\n"
         "JournalEvents().emit(event, PlainContext(request_id='r-17'))\nJournalEvents().emit(event, PlainContext())"
     )

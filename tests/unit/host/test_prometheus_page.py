@@ -12,7 +12,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from dfs.core.errors import DiskFailed
-from dfs.core.events import ALL_KINDS, COPY_REPAIRED, CORRUPT_RECORD, SCRUB_REPAIRED, Event
+from dfs.core.events.catalogue import ALL_KINDS
+from dfs.core.events.copies import COPY_REPAIRED, SCRUB_REPAIRED
+from dfs.core.events.data_server import CORRUPT_RECORD
+from dfs.core.events.event import Event
 from dfs.core.meters import OK, CallMeter
 from dfs.core.metrics import ALL_METRICS, CONNECTIONS, DATA_BLOCKS, REQUEST_SECONDS, REQUESTS, MetricKind, Sample
 from dfs.host.event_counts import DAMAGE, CountedEvents

@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from dfs.core.events import LINES_LEFT_OUT
+from dfs.core.events.programs import LINES_LEFT_OUT
 from dfs.host.repetitions import GROUPS_MAX, PERIOD_S, TOLD_MAX, LeftOut, RepetitionFilter
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from dfs.core.errors import BadRequest, NotFormatted, WrongServer
-from dfs.core.events import CLUSTER_FORMATTED, SERVER_REFUSED
+from dfs.core.events.meta_server import CLUSTER_FORMATTED
+from dfs.core.events.wire import SERVER_REFUSED
 from dfs.core.ids import ServerIndex
 from dfs.core.messages.cluster import RoleState, Shape
 from dfs.core.messages.data_server import CommitFormat, Identify, PrepareFormat

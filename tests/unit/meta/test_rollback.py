@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dfs.core.errors import NotPermitted
-from dfs.core.events import META_ROLLBACK_ACCEPTED, META_ROLLED_BACK, STRAYS_FOUND
+from dfs.core.events.meta_server import META_ROLLBACK_ACCEPTED, META_ROLLED_BACK, STRAYS_FOUND
 from dfs.core.ids import ROOT_INO, Ino
 from dfs.core.interfaces import NOBODY
 from dfs.core.messages.blocks import Clean, Drop

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from dfs.core.errors import DiskFailed, NoSpace, ReadOnly
-from dfs.core.events import META_DISK_FITS, META_DISK_FULL, META_READ_ONLY, META_WRITES_AGAIN
+from dfs.core.events.meta_server import META_DISK_FITS, META_DISK_FULL, META_READ_ONLY, META_WRITES_AGAIN
 from dfs.core.ids import ROOT_INO
 from dfs.core.messages.cluster import Space
 from dfs.core.messages.inodes import AttributeChanges

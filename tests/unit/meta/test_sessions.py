@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dfs.core.errors import BadRequest, DuplicateRefused, NotFound, SessionExpired, StaleFile
-from dfs.core.events import SESSION_EXPIRED
+from dfs.core.events.meta_server import SESSION_EXPIRED
 from dfs.core.ids import ROOT_INO, Ino, OpId, SessionId
 from dfs.core.interfaces import Caller
 from dfs.core.limits import ENDED_SESSIONS_MAX, HEARTBEAT_PARK_S, LEASE_META_S

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dfs.core.errors import ReadOnly
-from dfs.core.events import META_READ_ONLY
+from dfs.core.events.meta_server import META_READ_ONLY
 from dfs.core.ids import ROOT_INO
 from dfs.core.messages.inspection import ShowMeta
 from dfs.core.messages.names import ListFolder, Lookup, MakeFolder

@@ -10,7 +10,7 @@ import pytest
 
 from dfs.cli.inhibit.login import LoginError, LoginState
 from dfs.cli.inhibit.watch import HOLDING_S, LOOK_S, ShutdownWatch
-from dfs.core.events import ONLY_GOOD_COPY, OTHER_COPIES_BACK, SHUTDOWN_DELAYED, SHUTDOWN_UNSAFE
+from dfs.core.events.programs import ONLY_GOOD_COPY, OTHER_COPIES_BACK, SHUTDOWN_DELAYED, SHUTDOWN_UNSAFE
 from dfs.core.interfaces import CallContext
 from dfs.host.tasks import ThreadTasks
 from tests.harness.fake_clock import FakeClock
