@@ -51,7 +51,7 @@ BANNED_MODULES |= {
     "shelve",
 }
 BANNED_CALLS = {"open", "eval", "exec", "hash", "print", "input"}
-SQLITE_HOME = {"dfs/meta/state/store.py"}
+SQLITE_HOME = {"dfs/meta/state/database.py", "dfs/meta/state/store.py"}
 FUSE_HOME = {"dfs/fusefs/binding.py"}
 MODULES = sorted(ROOT.glob("dfs/*/**/*.py"))
 

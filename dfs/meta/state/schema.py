@@ -1,7 +1,7 @@
 """The meta-server's tables: what every column means, its sentinels, and what always holds between them.
 
 MIGRATIONS[i] turns version i into version i + 1 (PRAGMA user_version; 0 is an empty file). A script that was released is
-never edited: a change of the tables is a new script at the end. dfs/meta/state/store.py runs them, each in one transaction.
+never edited: a change of the tables is a new script at the end. dfs/meta/state/database.py runs them, each in one transaction.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The one place that knows SQLite: connections, transactions, group commit, migrations, and what its errors mean.
+"""The meta-server's store: transactions, group commit, and what can still be done once the disk refused a write.
 
 Promises: `change` answers only after the transaction's fsync (WAL, synchronous=FULL), so that what was answered survives
 kill -9 and a power cut; work that raises leaves nothing behind; `read` sees committed state only. The first error of the disk
@@ -16,33 +16,21 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
 from dfs.core.errors import ReadOnly, Stopping
 from dfs.core.interfaces import POLL_S, Clock, Tasks
 from dfs.core.meters import OK, CallCounts, CallMeter
-from dfs.core.start_errors import StateError, TooNew
-from dfs.meta.state.schema import APPLICATION_ID, MIGRATIONS
+from dfs.meta.state import database
 
 A = TypeVar("A")
 Row = tuple[Any, ...]
 
-_STATEMENTS_CACHED: Final = 256
-_BUSY_TIMEOUT_S: Final = 5.0
 _READERS_KEPT: Final = 8
-_CHECKPOINT_PAGES: Final = 4000
-PROBE_BYTES: Final = 64 << 10
-"""What must fit before changes are tried again after the disk was full."""
-_FULL: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
-"""SQLite's words for ENOSPC: in the database and its log, and in the log's index."""
 _READ, _CHANGE, _COMMIT = ("read",), ("change",), ("commit",)
 """What is timed."""
-
-
-class StoreBug(Exception):
-    """SQLite refused a statement for a reason that is not the disk: our own mistake."""
 
 
 class Reader:
@@ -159,11 +147,9 @@ class Store:
         self._queue: list[_Job[Any]] = []
         self._writing = False
         self._readers = _Readers()
-        try:
+        with database.starting(path):
             self._writer = self._connect()
-            _migrate(self._writer, path)
-        except sqlite3.Error as error:
-            raise StateError(f"{path} to be a usable database of a meta-server", str(error)) from error
+            database.migrate(self._writer, path)
 
     @property
     def failure(self) -> StoreFailure | None:
@@ -180,7 +166,7 @@ class Store:
         began_s = self._clock.monotonic_s()
         connection = self._take_reader()
         try:
-            with _translated(self._path):
+            with database.translated(self._path):
                 connection.execute("BEGIN")
                 try:
                     return work(Reader(connection))
@@ -194,7 +180,7 @@ class Store:
         """Return the database as one file's bytes, as of one moment; changes go on meanwhile. Raises: Stopping; ReadOnly."""
         connection = self._take_reader()
         try:
-            with _translated(self._path), contextlib.closing(sqlite3.connect(":memory:")) as copy:
+            with database.translated(self._path), contextlib.closing(sqlite3.connect(":memory:")) as copy:
                 connection.backup(copy)
                 return copy.serialize()
         finally:
@@ -244,7 +230,7 @@ class Store:
                 raise Stopping
             self._writing = True
         try:
-            is_written = _probe(self._writer)
+            is_written = database.probe(self._writer)
         except sqlite3.Error as error:
             self._failure = self._failed(error)
             return False
@@ -256,25 +242,9 @@ class Store:
             self._hand_over([])
 
     def take_log_space(self, size_bytes: int) -> None:
-        """Let the log take so much of the disk now, before anything else is done.
-
-        While a log grows, every sync has the file system write down the file's new length, too: a commit then takes several times
-        as long as in space that is there already. Ends early where the disk is full.
-        Raises: StateError if the file cannot be written.
-        """
-        writer = self._writer
-        try:
-            writer.execute("PRAGMA synchronous = NORMAL")  # nothing here has to survive: no sync for each commit
-            try:
-                for _ in range(-(-size_bytes // PROBE_BYTES)):
-                    writer.execute("INSERT OR REPLACE INTO probe VALUES (1, zeroblob(?))", (PROBE_BYTES,))
-                writer.execute("DELETE FROM probe")
-            finally:
-                writer.execute("PRAGMA synchronous = FULL")
-            writer.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
-        except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorcode", None) not in _FULL:
-                raise StateError(f"{self._path} to be a usable database of a meta-server", str(error)) from error
+        """Let the log take so much of the disk now, before anything else is done. Raises: StateError if it cannot be written."""
+        with database.starting(self._path):
+            database.take_log_space(self._writer, size_bytes)
 
     def close(self) -> None:
         """Refuse new work, wait for work under way, write the log back into the file and close it."""
@@ -338,7 +308,7 @@ class Store:
 
     def _failed(self, error: sqlite3.Error) -> StoreFailure:
         """Take the open transaction back, and return what an error of the disk means."""
-        is_full = getattr(error, "sqlite_errorcode", None) in _FULL
+        is_full = database.is_full(error)
         try:
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
@@ -349,18 +319,7 @@ class Store:
     # --- connections -----------------------------------------------------------------------------------------------
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self._path,
-            timeout=_BUSY_TIMEOUT_S,
-            isolation_level=None,
-            check_same_thread=False,
-            cached_statements=_STATEMENTS_CACHED,
-        )
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-        connection.execute("PRAGMA cache_size = -32768")  # KiB
-        return connection
+        return database.connect(self._path)
 
     def _take_reader(self) -> sqlite3.Connection:
         with self._mutex:
@@ -369,7 +328,7 @@ class Store:
             self.counts.reads += 1
             if self._readers.idle:
                 return self._readers.idle.pop()
-        with _translated(self._path):
+        with database.translated(self._path):
             connection = self._connect()
             connection.execute("PRAGMA query_only = 1")
         return connection
@@ -393,9 +352,9 @@ def _run(writer: sqlite3.Connection, job: _Job[Any], *, alone: bool) -> None:
         job.answer = job.work(transaction)
     except Exception as error:  # it belongs to the thread that waits for this job, whatever it is
         if isinstance(error, sqlite3.Error):
-            if not _is_bug(error):
+            if not database.is_bug(error):
                 raise
-            bug = StoreBug(str(error))
+            bug = database.StoreBug(str(error))
             bug.__cause__ = error
             job.error = bug
         else:
@@ -406,55 +365,8 @@ def _run(writer: sqlite3.Connection, job: _Job[Any], *, alone: bool) -> None:
         writer.execute("RELEASE job")
 
 
-def _probe(writer: sqlite3.Connection) -> bool:
-    """Write PROBE_BYTES durably and take them back; False if a reader is in the way. Raises: sqlite3.Error.
-
-    First the log goes into the database, so that it begins anew in the space that it has taken already: as far as that reaches,
-    changes that need nothing more (removals) go on although the disk is full.
-    """
-    (is_busy, _, _) = writer.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
-    if is_busy:
-        return False
-    writer.execute("INSERT OR REPLACE INTO probe VALUES (1, zeroblob(?))", (PROBE_BYTES,))
-    writer.execute("DELETE FROM probe")
-    return True
-
-
 def _refuse(batch: list[_Job[Any]], reason: str, cause: BaseException | None) -> None:
     for job in batch:
         error = ReadOnly(reason.encode())
         error.__cause__ = cause
         job.error = error
-
-
-def _is_bug(error: sqlite3.Error) -> bool:
-    return isinstance(error, (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError)) or (
-        getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
-    )
-
-
-@contextlib.contextmanager
-def _translated(path: str) -> Iterator[None]:
-    """Turn errors of reading into ours."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        if _is_bug(error):
-            raise StoreBug(str(error)) from error
-        raise ReadOnly(f"{path}: {error}".encode()) from error
-
-
-def _migrate(connection: sqlite3.Connection, path: str) -> None:
-    """Bring the tables to the present version, one transaction per step."""
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if application != APPLICATION_ID and (application or version or tables):
-        raise StateError(f"{path} to be the database of a meta-server", f"application id {application:#x}")
-    if version > len(MIGRATIONS):
-        raise TooNew(f"{path} of version {len(MIGRATIONS)} or older", f"version {version}")
-    for number in range(version, len(MIGRATIONS)):
-        script = MIGRATIONS[number]
-        connection.executescript(
-            f"BEGIN IMMEDIATE; {script}; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {number + 1}; COMMIT;"
-        )

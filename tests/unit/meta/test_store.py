@@ -14,7 +14,8 @@ from dfs.core.errors import NotFound, ReadOnly, Stopping
 from dfs.core.start_errors import StateError
 from dfs.host.clock import SystemClock
 from dfs.host.tasks import ThreadTasks
-from dfs.meta.state.store import PROBE_BYTES, Reader, Store, StoreBug, StoreFailure, Transaction
+from dfs.meta.state.database import PROBE_BYTES, StoreBug
+from dfs.meta.state.store import Reader, Store, StoreFailure, Transaction
 
 TASKS = ThreadTasks()
 Open = Callable[[], Store]
