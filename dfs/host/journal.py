@@ -2,8 +2,8 @@
 
 Owns the root logger's one handler. A record's journal fields are its attributes in capitals: `extra={"DFS_SERVER": "2"}`.
 Promises: whatever the text, a log call neither raises nor breaks a line in two, except for tracebacks; a line that belongs to a
-user's operation carries its request identifier as DFS_REQUEST, whoever wrote it. Called by dfs/cli at start; JournalEvents is
-the services' EventSink. Never decides what is worth logging.
+user's operation carries its request identifier as DFS_REQUEST, whoever wrote it; in the journal each line names its unit. Called by
+dfs/cli at start; JournalEvents is the services' EventSink. Never decides what is worth logging.
 
 python3-systemd is loaded only where standard error is the journal: everywhere else dfs works without it.
 """
@@ -18,9 +18,10 @@ import time
 from typing import Any, Final
 
 from dfs.core.current_request import NO_REQUEST, current_request
-from dfs.core.events.event import REQUEST_FIELD, Event
+from dfs.core.events.event import REQUEST_FIELD, UNIT_FIELD, Event
 from dfs.core.events.programs import LINES_LEFT_OUT
 from dfs.core.interfaces import CallContext
+from dfs.host.own_unit import own_unit
 from dfs.host.repetitions import LeftOut, RepetitionFilter
 
 _CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(32), 127)}
@@ -97,7 +98,9 @@ def _journal_handler(program: str) -> logging.Handler:
         shown = {name: _encodable(value) if isinstance(value, str) else value for name, value in fields.items() if name.isupper()}
         journal.send(_encodable(message), **shown)
 
-    handler: logging.Handler = journal.JournalHandler(sender_function=send, SYSLOG_IDENTIFIER=program)
+    unit = own_unit()
+    origin = {UNIT_FIELD: unit} if unit else {}
+    handler: logging.Handler = journal.JournalHandler(sender_function=send, SYSLOG_IDENTIFIER=program, **origin)
     handler.setFormatter(logging.Formatter("%(message)s"))
     return handler
 

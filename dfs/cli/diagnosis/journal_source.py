@@ -10,6 +10,7 @@ from dfs.cli.diagnosis.observations import Entry
 from dfs.cli.diagnosis.programs import Unseen, run
 from dfs.cli.diagnosis.unit_source import PATTERNS
 from dfs.core.events.catalogue import ALL_KINDS
+from dfs.core.events.event import UNIT_FIELD
 
 SINCE: Final = "-24h"
 ENTRIES_MAX: Final = 5000
@@ -35,7 +36,7 @@ def _entry(values: dict[str, Any]) -> Entry:
     texts = dict(_texts(values))
     return Entry(
         at_s=int(texts["__REALTIME_TIMESTAMP"]) / 1e6,
-        unit=texts.get("_SYSTEMD_UNIT") or texts.get("SYSLOG_IDENTIFIER", "?"),
+        unit=texts.get("_SYSTEMD_UNIT") or texts.get(UNIT_FIELD) or texts.get("SYSLOG_IDENTIFIER", "?"),
         message_id=texts.get("MESSAGE_ID", ""),
         message=texts.get("MESSAGE", ""),
         fields={name: text for name, text in texts.items() if name.startswith("DFS_")},

@@ -133,7 +133,7 @@ class Session:
         except Interrupted as error:
             if error.reason != EndReason.DEADLINE.value:
                 raise
-            expected = f"the meta-server to open a session within {self._settings.start_timeout_s:.0f} s"
+            expected = f"the meta-server to open a session within {self._settings.start_timeout_s:g} s"
             raise PeerStartError(expected, self._meta.last_failure) from error
 
     def renew(self, ctx: CallContext, expired: SessionId) -> None:

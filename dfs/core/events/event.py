@@ -15,6 +15,8 @@ from dfs.core.ids import BlockNo, Generation, Ino, ServerIndex
 
 REQUEST_FIELD: Final = "DFS_REQUEST"
 """The journal field that names the user's operation, the same on all hosts: `journalctl DFS_REQUEST=...`."""
+UNIT_FIELD: Final = "DFS_UNIT"
+"""The journal field in which a program says itself which unit it is part of: the journal misses that of one that has just ended."""
 
 
 class Level(enum.IntEnum):

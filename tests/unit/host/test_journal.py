@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +22,7 @@ from dfs.core.events.mount import WRITE_WAITS
 from dfs.core.events.programs import LINES_LEFT_OUT
 from dfs.core.ids import BlockNo, Generation, Ino, ServerIndex
 from dfs.core.interfaces import EventSink
+from dfs.host import own_unit
 from dfs.host.journal import JournalEvents, setup_logging
 from dfs.host.repetitions import TOLD_MAX, RepetitionFilter
 
@@ -35,11 +37,13 @@ EVENT = Event(
 
 
 @pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, str]]]:
+def sent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[dict[str, str]]]:
     """Logging as under systemd; yields what the journal was given."""
     root, messages = logging.getLogger(), []
     handlers, level = root.handlers[:], root.level
     monkeypatch.setattr("systemd.journal.sendv", lambda *fields: messages.append(dict(f.split("=", 1) for f in fields)))
+    monkeypatch.setattr(own_unit, "CONTROL_GROUPS", tmp_path / "cgroup")
+    (tmp_path / "cgroup").write_text("0::/dfs.slice/dfs-data@2.service\n")
     status = os.fstat(2)
     monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
     root.handlers = []  # pytest's own must not be closed by setup_logging
@@ -122,6 +126,7 @@ def test_event_reaches_the_journal_once_with_all_its_fields(sent: list[dict[str,
         "MESSAGE_ID": NO_GOOD_COPY.message_id,
         "PRIORITY": "3",
         "SYSLOG_IDENTIFIER": "dfs-data",
+        "DFS_UNIT": "dfs-data@2.service",
         "DFS_INO": "7",
         "DFS_PATH": "/films/\\xff.mkv",
         "DFS_BLOCK": "3",

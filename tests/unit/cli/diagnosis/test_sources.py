@@ -64,6 +64,15 @@ def test_entries_are_read_with_odd_bytes_repeated_fields_and_without_a_unit() ->
     )
 
 
+def test_entry_whose_unit_the_journal_missed_is_of_the_unit_that_it_names_itself() -> None:
+    """The journal looks for the unit when it comes to a line; a program that told why it ends may have ended by then."""
+    named = {"__REALTIME_TIMESTAMP": "1", "SYSLOG_IDENTIFIER": "mount.dfs", "DFS_UNIT": "mnt-x.mount", "MESSAGE": "no cluster"}
+    (entry,) = parse_entries(json.dumps(named))
+    assert entry.unit == "mnt-x.mount"
+    (entry,) = parse_entries(json.dumps({**named, "_SYSTEMD_UNIT": "dfs-mount@mnt-x.service"}))
+    assert entry.unit == "dfs-mount@mnt-x.service"
+
+
 @pytest.mark.parametrize("text", ["-- No entries --\n", "[1]\n", "{}\n", '{"__REALTIME_TIMESTAMP": "x"}\n'])
 def test_other_output_is_refused(text: str) -> None:
     with pytest.raises(Unseen, match="one JSON object per line"):
