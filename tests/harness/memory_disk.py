@@ -80,8 +80,15 @@ class MemoryFile:
 
     def pread(self, size_bytes: int, offset: int) -> bytes:
         self._check("read")
-        if any(name == self._name and start < offset + size_bytes and offset < end for name, start, end in self._disk.unreadable):
-            raise DiskFailed("read", self._name, "a bad sector")
+        for ranges in (self._disk.unreadable, self._disk.unreadable_once):
+            met = {
+                (name, start, end)
+                for name, start, end in ranges
+                if name == self._name and start < offset + size_bytes and offset < end
+            }
+            self._disk.unreadable_once -= met
+            if met:
+                raise DiskFailed("read", self._name, "a bad sector")
         return bytes(self._content.now[offset : offset + size_bytes])
 
     def pwrite(self, parts: Sequence[Buffer], offset: int) -> None:
@@ -153,6 +160,8 @@ class MemoryDisk:
         self.fail_on: set[tuple[str, str]] = set()
         self.unreadable: set[tuple[str, int, int]] = set()
         """(name, start, end) of byte ranges that can't be read."""
+        self.unreadable_once: set[tuple[str, int, int]] = set()
+        """The same of ranges that can be read at the second try."""
         self.operations_left: int | None = None
         """Disk operations until the process is killed; None: it lives."""
         self.torn_at: Callable[[int], int] = lambda size_bytes: 0

@@ -2,8 +2,8 @@
 
 Promises: what can be verified is used, what can't is said to be unknown, and nothing is said to be absent without a map page
 that verifies. Without its map page a record below the inode's floor is unknown too, for a cut may have voided it. A page that the
-disk can't read today may be good tomorrow: nothing is decided about its group meanwhile. Called by Strips when a strip is first
-used. Never changes a record.
+disk can't read today may be good tomorrow: nothing is decided about its group meanwhile, and it is read again before it is given up
+for lost beside records that can be read. Called by Strips when a strip is first used. Never changes a record.
 """
 
 from __future__ import annotations
@@ -69,12 +69,8 @@ class StripLoader:
         lost = []
         for slot in range(strip.slots):
             raw, error = self._read_page(file, slot)
-            page = parse_map_page(raw)
-            if page is None or not self._belongs(page, strip):
+            if not self._take_page(strip, slot, raw):
                 lost.append((slot, raw, error))
-                continue
-            strip.residue = page.residue
-            strip.groups[page.group] = Group(page.group, slot, page.present, page.synced)
         is_suspect = check_unsynced and self._is_suspect(role)
         new = [slot for slot, raw, _ in lost if is_suspect and raw and not any(raw)]
         for slot, raw, error in lost:
@@ -92,6 +88,15 @@ class StripLoader:
             return file.pread(MAP_PAGE_BYTES, slot * self._geometry.group_bytes), None
         except DiskError as error:
             return b"", error
+
+    def _take_page(self, strip: Strip, slot: int, raw: bytes) -> bool:
+        """Believe a map page if it can be; tell whether."""
+        page = parse_map_page(raw)
+        if page is None or not self._belongs(page, strip):
+            return False
+        strip.residue = page.residue
+        strip.groups[page.group] = Group(page.group, slot, page.present, page.synced)
+        return True
 
     def _belongs(self, page: MapPage, strip: Strip) -> bool:
         """Tell whether a page is this strip's and is the only one of its group."""
@@ -114,6 +119,10 @@ class StripLoader:
         if found is None and error is not None:
             strip.unreadable, strip.has_unplaced = error, True
             return
+        if error is not None:  # the disk reads the records, and may just have become well
+            raw, _ = self._read_page(strip.file, slot)
+            if self._take_page(strip, slot, raw):
+                return
         kept = self._keep(f"{strip.ino:010x}.{ROLE_LETTERS[strip.role]}.map{slot}", raw)
         details = {"role": strip.role.name.lower(), "slot": slot, "quarantine": kept, "group": found[0] if found else "not known"}
         self._events.emit(Event(MAP_PAGE_LOST, server=self._server, ino=strip.ino, details=details))

@@ -99,6 +99,22 @@ def test_group_that_cannot_be_read_leaves_the_others_to_be_read(server: OneServe
     assert states(server, 0, 3) == [CopyState.PRESENT] * 3
 
 
+def test_map_page_that_can_be_read_again_with_its_records_is_not_lost(server: OneServer, disk: MemoryDisk) -> None:
+    disk.unreadable_once.add((STRIP, 0, 512))
+    assert states(server, 0, 12) == [CopyState.PRESENT] * 10 + [CopyState.ABSENT] * 2
+    assert not disk.unreadable_once
+    assert not server.events.of(MAP_PAGE_LOST)
+    assert not disk.names("quarantine/")
+    assert trouble(server) == ""
+
+
+def test_map_page_that_stays_unreadable_beside_its_records_is_lost_and_made_again(server: OneServer, disk: MemoryDisk) -> None:
+    disk.unreadable.add((STRIP, 0, 512))
+    assert states(server, 0, 12) == [CopyState.PRESENT] * 10 + [CopyState.UNKNOWN] * 2
+    (event,) = server.events.of(MAP_PAGE_LOST)
+    assert (event.ino, event.details["slot"], event.details["group"]) == (7, 0, 0)
+
+
 def test_dropped_inode_is_no_trouble_any_more(server: OneServer, disk: MemoryDisk) -> None:
     disk.unreadable.add(WHOLE)
     states(server, 0, 1)
