@@ -13,7 +13,7 @@ from dfs.client.blocks.read_ahead import ReadAhead
 from dfs.client.blocks.replication import Replication
 from dfs.client.metadata.attribute_cache import AttributeCache
 from dfs.client.metadata.grant_calls import GrantCalls, nothing_held
-from dfs.client.metadata.grants import Grants
+from dfs.client.metadata.grants import Grants, Held
 from dfs.client.metadata.handles import Handle, Handles
 from dfs.client.metadata.heartbeat import ClosedFiles
 from dfs.client.metadata.inode_attributes import InodeAttributes
@@ -215,11 +215,7 @@ class Files:
         if not handle.mode.write:
             return
         ino = handle.ino
-        self._back.drain(ctx, ino)
-        if self._grants.unfinished(ino) is not None:
-            with self._turns.hold(ctx, ino):
-                self._calls.finish(ctx, ino)
-        held = self._grants.held(ino)
+        held = self._settled(ctx, ino)
         if held is not None and held.unsaved:
             if self._handles.count(ino) == 1 and not self._turns.is_taken(ino):
                 with self._turns.hold(ctx, ino):
@@ -236,11 +232,7 @@ class Files:
         """
         handle = self._handles.get(number)
         ino = handle.ino
-        self._back.drain(ctx, ino)
-        if self._grants.unfinished(ino) is not None:
-            with self._turns.hold(ctx, ino):
-                self._calls.finish(ctx, ino)
-        held = self._grants.held(ino)
+        held = self._settled(ctx, ino)
         if held is None:
             self._replication.sync(ctx, ino, map(ServerIndex, range(servers)))
             self._link.ask(ctx, Commit(nothing_held(ino)))
@@ -270,6 +262,14 @@ class Files:
         except (Interrupted, ReadOnly):
             self._closed.add([file])  # upkeep gives the grant back
             raise
+
+    def _settled(self, ctx: CallContext, ino: Ino) -> Held | None:
+        """Store what waits, cut away what a failed write has left, and return the grant if this mount has it."""
+        self._back.drain(ctx, ino)
+        if self._grants.unfinished(ino) is not None:
+            with self._turns.hold(ctx, ino):
+                self._calls.finish(ctx, ino)
+        return self._grants.held(ino)
 
     def _has_nothing_to_tell(self, ino: Ino) -> bool:
         return self._grants.view(ino) is None and not self._grants.has_junk(ino) and self._grants.unfinished(ino) is None

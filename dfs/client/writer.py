@@ -20,7 +20,7 @@ from dfs.client.metadata.lease import Lease
 from dfs.client.metadata.turns import Turns
 from dfs.core.contexts import GuardedContext
 from dfs.core.errors import Conflict, EndReason, FileTooLarge, GrantLost, Interrupted, StaleTicket
-from dfs.core.ids import COUNTER_MAX, BlockNo, Generation, Ino, ServerIndex, Ticket, generation_of, ticket_of
+from dfs.core.ids import BlockNo, Generation, Ino, ServerIndex
 from dfs.core.interfaces import CallContext
 from dfs.core.limits import FILE_BYTES_MAX
 from dfs.core.records import Buffer
@@ -76,10 +76,8 @@ class Writer:
                 return False
             self._store(guarded, held, generation, first, body, reached)
             return self._is_acknowledged(guarded, held, start + len(data), first, body)
-        except Conflict as conflict:
-            self._ask_again(ctx, held, ticket_of(Generation(conflict.highest)))
-        except StaleTicket as stale:
-            self._ask_again(ctx, held, Ticket(stale.floor))
+        except (Conflict, StaleTicket) as refusal:
+            self._calls.acquire_above(ctx, held, refusal)
         except GrantLost:
             return False
         except Interrupted:
@@ -89,11 +87,6 @@ class Writer:
             self._calls.give_back(ctx, ino)
             self._replication.wait_for_any_down(ctx, held.content.layout.servers)
         return False
-
-    def _ask_again(self, ctx: CallContext, held: Held, seen: Ticket) -> None:
-        """Get a grant above what a data server has seen, unless the session was lost and meta has settled everything."""
-        if self._calls.session == held.session:
-            self._calls.acquire(ctx, held.ino, generation_of(Ticket(max(seen, held.ticket)), COUNTER_MAX))
 
     def _store(
         self, ctx: CallContext, held: Held, generation: Generation, first: BlockNo, body: Buffer, reached: set[ServerIndex]

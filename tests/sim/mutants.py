@@ -132,9 +132,7 @@ MUTATIONS = (
     Mutation(
         "fsync that does not store what waits",
         "dfs/client/files.py",
-        "        self._back.drain(ctx, ino)\n        if self._grants.unfinished(ino) is not None:\n"
-        "            with self._turns.hold(ctx, ino):\n                self._calls.finish(ctx, ino)\n"
-        "        held = self._grants.held(ino)\n        if held is None:\n",
+        "        held = self._settled(ctx, ino)\n        if held is None:\n",
         "        held = self._grants.held(ino)\n        if held is None:\n",
     ),
     Mutation(

@@ -17,8 +17,20 @@ from dfs.client.metadata.attribute_cache import AttributeCache
 from dfs.client.metadata.grants import Grants, Held, Unfinished
 from dfs.client.metadata.lease import Lease
 from dfs.client.metadata.meta_link import MetaLink
-from dfs.core.errors import FileError, GrantBusy, GrantLost, Interrupted, NotFound, PeerError, ReadOnly, SessionExpired, StaleFile
-from dfs.core.ids import COUNTER_MAX, NO_GENERATION, NO_TICKET, Generation, Ino, OpId, SessionId, generation_of
+from dfs.core.errors import (
+    Conflict,
+    FileError,
+    GrantBusy,
+    GrantLost,
+    Interrupted,
+    NotFound,
+    PeerError,
+    ReadOnly,
+    SessionExpired,
+    StaleFile,
+    StaleTicket,
+)
+from dfs.core.ids import COUNTER_MAX, NO_GENERATION, NO_TICKET, Generation, Ino, OpId, SessionId, Ticket, generation_of, ticket_of
 from dfs.core.interfaces import CallContext, Clock
 from dfs.core.limits import RETRY_DELAY_S_MIN
 from dfs.core.messages.content import Acquire, Close, Commit, Grant, Truncate, Yield
@@ -99,6 +111,15 @@ class GrantCalls:
                     since = NO_TICKET
                     seen = generation_of(grant.ticket, COUNTER_MAX)
             pause(ctx, self._clock, RETRY_DELAY_S_MIN)
+
+    def acquire_above(self, ctx: CallContext, held: Held, refusal: Conflict | StaleTicket) -> None:
+        """Ask for a grant above what the data server has seen that refused a put under `held`.
+
+        Not if the session was lost: meta settles everything then. Raises: what acquire() does.
+        """
+        seen = ticket_of(Generation(refusal.highest)) if isinstance(refusal, Conflict) else Ticket(refusal.floor)
+        if self.session == held.session:
+            self.acquire(ctx, held.ino, generation_of(Ticket(max(seen, held.ticket)), COUNTER_MAX))
 
     def truncate(self, ctx: CallContext, ino: Ino, size_bytes: int, *, by_handle: bool) -> Grant:
         """Set the size under the grant, which comes with the answer; also cuts junk away.

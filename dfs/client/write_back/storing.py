@@ -20,7 +20,7 @@ from dfs.client.write_back.buffers import FileBuffer
 from dfs.client.write_back.extents import Run
 from dfs.client.write_back.pieces import Piece, make_pieces, plan_pieces
 from dfs.core.errors import Conflict, GrantLost, StaleTicket
-from dfs.core.ids import COUNTER_MAX, BlockNo, Generation, Ticket, generation_of, ticket_of
+from dfs.core.ids import COUNTER_MAX, BlockNo
 from dfs.core.interfaces import CallContext
 
 
@@ -44,10 +44,8 @@ class Storing:
             try:
                 if self._is_stored(ctx, buffer, held, runs):
                     return
-            except Conflict as conflict:
-                self._ask_again(ctx, held, ticket_of(Generation(conflict.highest)))
-            except StaleTicket as stale:
-                self._ask_again(ctx, held, Ticket(stale.floor))
+            except (Conflict, StaleTicket) as refusal:
+                self._calls.acquire_above(ctx, held, refusal)
             except GrantLost:
                 continue  # or it came back under a newer ticket
 
@@ -61,11 +59,6 @@ class Storing:
             if held.counter < COUNTER_MAX:
                 return held
             self._calls.acquire(ctx, buffer.ino, held.generation())
-
-    def _ask_again(self, ctx: CallContext, held: Held, seen: Ticket) -> None:
-        """Get a grant above what a data server has seen, unless the session was lost."""
-        if self._calls.session == held.session:
-            self._calls.acquire(ctx, held.ino, generation_of(Ticket(max(seen, held.ticket)), COUNTER_MAX))
 
     def _is_stored(self, ctx: CallContext, buffer: FileBuffer, held: Held, runs: Sequence[Run]) -> bool:
         """Try once under this ticket. Result: False if it has gone."""
