@@ -50,9 +50,7 @@ def restore_meta(ctx: CallContext, folder: Path, addresses: Sequence[str], serve
     Raises: StateError if the folder is in use or not empty; PeerStartError if no server has a snapshot that verifies.
     """
     with lock_state_folder(folder):
-        _require_empty(folder)
-        servers.set_addresses({ServerIndex(index): address for index, address in enumerate(addresses)}, "")
-        found = _ask(ctx, len(addresses), servers)
+        found = _prepare(ctx, folder, addresses, servers)
         for words in found.silent:
             yield f"not asked: {words}; it may have a newer snapshot"
         for snapshot, server in found.snapshots:
@@ -74,13 +72,18 @@ def restore_backup(ctx: CallContext, folder: Path, file: Path, addresses: Sequen
     """
     raw = read_backup(file)
     with lock_state_folder(folder):
-        _require_empty(folder)
-        servers.set_addresses({ServerIndex(index): address for index, address in enumerate(addresses)}, "")
-        found = _ask(ctx, len(addresses), servers)
+        found = _prepare(ctx, folder, addresses, servers)
         for words in found.silent:
             yield f"not asked: {words}"
         inodes = _install(folder, raw, found)
         yield f"restored {file}: {inodes} inodes"
+
+
+def _prepare(ctx: CallContext, folder: Path, addresses: Sequence[str], servers: DataServers) -> Found:
+    """Return what the data servers know, for a state folder that is empty. Raises: StateError if it is not."""
+    _require_empty(folder)
+    servers.set_addresses({ServerIndex(index): address for index, address in enumerate(addresses)}, "")
+    return _ask(ctx, len(addresses), servers)
 
 
 def _require_empty(folder: Path) -> None:
