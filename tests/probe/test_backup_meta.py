@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.cluster import Cluster
+from tests.harness.tmpfs import tmpfs_on
 from tests.probe.test_bad_input import assert_refused
 from tests.probe.test_dfsctl import dfsctl
 
@@ -78,15 +79,10 @@ def test_backup_replaces_only_when_told_and_leaves_nothing_half_done(cluster: Cl
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 def test_backup_onto_a_full_disk_is_one_error_and_no_file(cluster: Cluster, tmp_path: Path) -> None:
-    folder = tmp_path / "small"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", folder], check=True)
-    try:
+    with tmpfs_on(tmp_path / "small", "size=4k") as folder:
         (folder / "full").write_bytes(bytes(4096))
         assert_refused(back_up(cluster, folder / "backup"), 4, "No space left")
         assert [entry.name for entry in folder.iterdir()] == ["full"]
-    finally:
-        subprocess.run(["umount", folder], check=True)
 
 
 def test_file_that_is_no_backup_is_refused_and_nothing_is_restored(cluster: Cluster, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from tests.harness.cluster import Cluster, free_ports
 from tests.harness.garbage_peer import GarbagePeer
 from tests.harness.leftovers import marked_environment
 from tests.harness.program import ROOT, module_command, script_command
+from tests.harness.tmpfs import tmpfs_on
 from tests.harness.waiting import wait_until
 
 META = "metaserver.py"
@@ -157,14 +158,10 @@ def test_state_folder_that_is_a_file_ends_with_4(tmp_path: Path, script: str) ->
 @pytest.mark.parametrize("script", [META, DATA])
 def test_read_only_state_folder_ends_with_4(tmp_path: Path, script: str) -> None:
     state = tmp_path / "state"
-    state.mkdir()
     ports = free_ports(2)
     arguments = (ports[0],) if script == META else (0, *ports)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", state], check=True)
-    try:
+    with tmpfs_on(state, "ro"):
         assert_refused(run(script_command(script, *arguments, "--state", state), tmp_path), 4, str(state), "Read-only")
-    finally:
-        subprocess.run(["umount", state], check=True)
 
 
 @pytest.mark.parametrize("script", [META, DATA])

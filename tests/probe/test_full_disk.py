@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.harness.cluster import Cluster
+from tests.harness.tmpfs import tmpfs_on
 from tests.harness.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
@@ -31,16 +32,10 @@ def chunk(number: int) -> bytes:
 def cramped(make_cluster: Callable[..., Cluster]) -> Iterator[Cluster]:
     """Return a running cluster of three whose server 1 has a small disk."""
     cluster = make_cluster(n=3)
-    state = cluster.state_folder(1)
-    state.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", state], check=True)
     cluster.allow("the disk of this server is full", "the disk of this server is nearly full", "fails with ENOSPC")
-    cluster.start(mounts=1)
-    try:
+    with tmpfs_on(cluster.state_folder(1), f"size={DISK_BYTES}"), closing(cluster):
+        cluster.start(mounts=1)
         yield cluster
-    finally:
-        cluster.close()
-        subprocess.run(["umount", state], check=True)
 
 
 def fill(path: Path) -> int:

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.harness.cluster import Cluster
+from tests.harness.tmpfs import tmpfs_on
 from tests.harness.waiting import wait_until
 from tests.probe.test_dfsctl import json_status
 from tests.unit.meta.test_room import fill
@@ -28,16 +29,10 @@ REFUSED = (errno.ENOSPC, errno.EROFS)
 def cramped(make_cluster: Callable[..., Cluster]) -> Iterator[Cluster]:
     """Return a running cluster with one mount, whose meta-server has a small disk."""
     cluster = make_cluster(n=2)
-    state = cluster.folder / "meta"
-    state.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6M", "tmpfs", state], check=True)
     cluster.allow("the disk of the meta-server is full", "the meta-server is read-only", "waiting for meta-server")
-    cluster.start(mounts=1)
-    try:
+    with tmpfs_on(cluster.folder / "meta", "size=6M"), closing(cluster):
+        cluster.start(mounts=1)
         yield cluster
-    finally:
-        cluster.close()
-        subprocess.run(["umount", state], check=True)
 
 
 def errno_of(action: Callable[[], object]) -> int:

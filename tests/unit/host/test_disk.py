@@ -17,6 +17,7 @@ from dfs.core.errors import DiskError, DiskFailed, DiskFull, DiskMissing, DiskRe
 from dfs.core.interfaces import Disk
 from dfs.core.records import Buffer
 from dfs.host.disk import IOV_MAX, JOIN_BELOW_BYTES, TEMPORARY_SUFFIX, LocalDisk, disk_error
+from tests.harness.tmpfs import tmpfs_on
 
 SMALL_DISK_BYTES = 1 << 20
 
@@ -30,13 +31,8 @@ def disk(tmp_path: Path) -> LocalDisk:
 def small_disk(tmp_path: Path) -> Iterator[LocalDisk]:
     if os.geteuid() != 0:
         pytest.skip("mounting a small disk needs root")
-    folder = tmp_path / "small"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK_BYTES}", "tmpfs", str(folder)], check=True)
-    try:
+    with tmpfs_on(tmp_path / "small", f"size={SMALL_DISK_BYTES}") as folder:
         yield LocalDisk(folder)
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def test_local_disk_is_a_disk(disk: LocalDisk) -> None:

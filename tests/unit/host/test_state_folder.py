@@ -14,6 +14,7 @@ from dfs.core.errors import ExitCode
 from dfs.core.start_errors import StateError
 from dfs.host import state_folder
 from dfs.host.state_folder import boot_id, lock_state_folder
+from tests.harness.tmpfs import tmpfs_on
 
 
 def test_missing_folder_is_made_with_its_parents_for_its_owner_only(tmp_path: Path) -> None:
@@ -78,11 +79,8 @@ def test_require_mount_refuses_a_plain_folder_and_makes_none(tmp_path: Path) -> 
 def test_require_mount_accepts_a_mount_point(tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("mounting needs root")
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)], check=True)
-    try:
+    with tmpfs_on(tmp_path, "size=64k"):
         lock_state_folder(tmp_path, require_mount=True).release()
-    finally:
-        subprocess.run(["umount", "-l", str(tmp_path)], check=True)
 
 
 def test_boot_id_is_the_kernels_and_its_absence_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,6 @@ Method: the whole meta-server on a small tmpfs, or with a disk whose free space 
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from dfs.core.messages.xattrs import SetXattr
 from dfs.host.disk import LocalDisk
 from dfs.meta.settings import MetaSettings
 from tests.harness.fake_data_servers import FakeDataServers
+from tests.harness.tmpfs import tmpfs_on
 from tests.harness.waiting import wait_until
 from tests.unit.meta.conftest import FakeContext, MetaUnderTest, Mount
 
@@ -112,20 +112,14 @@ def test_disk_that_can_not_be_asked_is_not_called_full(meta: MetaUnderTest, disk
 
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[MetaUnderTest]:
-    folder = tmp_path / "small"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4M", "tmpfs", folder], check=True)
     servers = FakeDataServers()
-    running = MetaUnderTest(
-        folder / "meta.db", MetaSettings(data_servers=servers.names), servers=servers, look=LocalDisk(folder).space
-    )
-    try:
+    with tmpfs_on(tmp_path / "small", "size=4M") as folder:
+        look = LocalDisk(folder).space
+        running = MetaUnderTest(folder / "meta.db", MetaSettings(data_servers=servers.names), servers=servers, look=look)
         running.start()
         wait_until(lambda: servers.cluster != "")
         yield running
         running.stop()
-    finally:
-        subprocess.run(["umount", folder], check=True)
 
 
 def fill(path: Path) -> None:
