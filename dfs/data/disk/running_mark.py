@@ -36,6 +36,7 @@ class RunningMark:
     def __init__(self, disk: Disk, boot_id: str) -> None:
         self._disk = disk
         self._boot_id = boot_id
+        self._has_begun = False
 
     def last_stop(self) -> LastStop:
         """Tell how the last run ended; before begin(). Raises: DiskError leaves."""
@@ -55,10 +56,15 @@ class RunningMark:
     def begin(self) -> None:
         """Mark this run as running: what follows from last_stop() must be on disk by now. Raises: DiskError leaves."""
         self._write(is_clean=False)
+        self._has_begun = True
 
     def end(self) -> None:
-        """Mark this run as cleanly stopped: everything is synced. Raises: DiskError leaves."""
-        self._write(is_clean=True)
+        """Mark this run as cleanly stopped: everything is synced. Raises: DiskError leaves.
+
+        Where the last run's mark stayed, because what follows from it is not on disk, it stays now, too.
+        """
+        if self._has_begun:
+            self._write(is_clean=True)
 
     def _write(self, *, is_clean: bool) -> None:
         mark = json.dumps({"boot_id": self._boot_id, "clean": is_clean}).encode().ljust(MARK_BYTES - 1) + b"\n"

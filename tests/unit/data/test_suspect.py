@@ -399,6 +399,9 @@ def test_full_disk_that_can_not_note_the_doubt_leaves_it_to_the_next_start() -> 
     assert ring.states(0) == SUSPECT
     ring.start(0)
     assert ring.states(0) == SUSPECT
+    ring.service(0).stop()
+    ring.start(0)
+    assert ring.states(0) == SUSPECT
     disk.free_bytes = None
     ring.start(0)
     ring.rebuild(0)
