@@ -147,10 +147,11 @@ class DataService:
                 self._events.emit(Event(UNCLEAN_START, server=self._settings.index, details={"what": last.value}))
             self._rebuilding.start()
             self._scrubbing.start()
-            if last is not LastStop.MACHINE or self._distrust_at_start():
-                self._running.begin()
+            is_machine_stop_noted = last is not LastStop.MACHINE or self._distrust_at_start()
             if self._identification.current.is_formatted:
-                self._open_store(self._note_recovery)
+                self._open_store(self._note_recovery, is_kept=last is not LastStop.MACHINE)
+            if is_machine_stop_noted:
+                self._running.begin()
             self._starting = ""
         except DiskError as error:
             raise StateError("a state folder that can be read and written", str(error)) from error
@@ -393,9 +394,18 @@ class DataService:
         """Say how far the journal is read: whoever supervises the start sees that it gets on."""
         self._starting = f"reading segment {segment} of {segments} of the journal"
 
-    def _open_store(self, on_segment: OnSegment = lambda segment, segments: None) -> None:
+    def _open_store(self, on_segment: OnSegment = lambda segment, segments: None, *, is_kept: bool = True) -> None:
         blocks = open_store(
-            self._settings, self._identification, self._condition, self._disk, self._clock, self._tasks, self._events, on_segment
+            self._settings,
+            self._identification,
+            self._condition,
+            self._disk,
+            self._clock,
+            self._tasks,
+            self._events,
+            on_segment,
+            self._distrust,
+            is_kept=is_kept,
         )
         self._rebuilding.attach(blocks)
         self._scrubbing.attach(blocks)

@@ -295,6 +295,27 @@ MUTATIONS = (
         ("tests/unit/meta/test_locks.py",),
     ),
     Mutation(
+        "rot in a journal taken for a torn write",
+        "dfs/data/service.py",
+        "is_kept=last is not LastStop.MACHINE",
+        "is_kept=False",
+        ("tests/unit/data/test_damage.py",),
+    ),
+    Mutation(
+        "torn write taken for rot where the start after a power cut was killed",
+        "dfs/data/service.py",
+        "            self._rebuilding.start()\n            self._scrubbing.start()\n",
+        "            self._running.begin()\n            self._rebuilding.start()\n            self._scrubbing.start()\n",
+        ("tests/unit/data/test_damage.py",),
+    ),
+    Mutation(
+        "rot in a journal while a server compares itself, which it goes on with",
+        "dfs/data/service.py",
+        "            self._distrust,\n",
+        "            self._identification.distrust,\n",
+        ("tests/unit/data/test_suspect.py",),
+    ),
+    Mutation(
         "late copy of a refused lock that locks",
         "dfs/meta/state/locks.py",
         " or request.op <= last.refused:\n",

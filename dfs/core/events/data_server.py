@@ -56,7 +56,7 @@ JOURNAL_DAMAGED = EventKind(
     "JOURNAL_DAMAGED",
     "6d1f0c5be0a84d0f8f0b6a2f5a1c7e21",
     Level.ERROR,
-    "{name}: {count} synced bytes at {offset} do not verify, kept in {quarantine}; this server is not trusted until compared",
+    "{name}: {count} bytes at {offset} do not verify, kept in {quarantine}; this server is not trusted until compared",
     also=("server",),
 )
 FLOORS_LOST = EventKind(

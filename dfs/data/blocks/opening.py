@@ -6,6 +6,7 @@ Called by the service at start, and when a blank server is formatted.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from dfs.core.interfaces import Clock, Disk, EventSink, Tasks
@@ -77,16 +78,20 @@ def open_store(
     tasks: Tasks,
     events: EventSink,
     on_segment: OnSegment,
+    distrust: Callable[[], None],
+    *,
+    is_kept: bool,
 ) -> BlockStore:
-    """Return the block store of a formatted server; `on_segment` hears how far the journal is read.
+    """Return the block store of a formatted server; `on_segment` and `is_kept` as for Replay.run().
 
-    Raises: DiskError leaves; StateError.
+    `distrust`: makes the server suspect, to be compared from the beginning, durably. Raises: DiskError leaves; StateError.
     """
     quarantine = Quarantine(disk)
     store = _make_store(settings, identification, condition, disk, clock, tasks, events, quarantine)
     quarantine.start()
     _read_files(store)
-    _replay(store, Replay(disk, store.geometry, settings.index, quarantine, events).run(on_segment))
+    replay = Replay(disk, store.geometry, settings.index, quarantine, events)
+    _replay(store, replay.run(on_segment, is_kept=is_kept), distrust)
     return _with_operations(store, settings, tasks)
 
 
@@ -141,7 +146,7 @@ def _read_files(store: Store) -> None:
             store.changes.note_all(role)  # it is copied anew, and may have lost its word on what it stored meanwhile
 
 
-def _replay(store: Store, replayed: Replayed) -> None:
+def _replay(store: Store, replayed: Replayed, distrust: Callable[[], None]) -> None:
     """Take over what was in the journal, and begin a new segment of it."""
     for entry in replayed.entries:
         store.apply(entry)
@@ -154,7 +159,7 @@ def _replay(store: Store, replayed: Replayed) -> None:
         store.moments.forget()
         for role in Role:
             store.changes.note_all(role)
-        store.identification.distrust()
+        distrust()
     store.journal.start(replayed.segments)
 
 

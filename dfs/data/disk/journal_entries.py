@@ -15,13 +15,15 @@
 | 28     | 8    | position of this entry: segment number << 40 + offset in the segment                       |
 | 36     | 8    | position up to which the journal was synced when this entry was written                    |
 | 44     | 8    | inode                                                                                      |
-| 52     | 8    | ticket of a floor; else 0                                                                  |
+| 52     | 8    | floor: its ticket; records and voided: CRC-32 over bytes 8 .. 51; else 0                   |
 | 60     |      | records and voided: count record indexes (u64 each); records only: then count record      |
 |        |      | headers (16 bytes each, the table stands in dfs/core/records.py), then the records' data  |
 |        |      | without padding                                                                            |
 
 The data are covered by each record's own checksum. An entry verifies if its sum, its position and all its records do. A bad
-entry before a position that a later entry calls synced is rot; behind it, it is the torn end of an unclean stop.
+entry before a position that a later entry calls synced is rot; behind it, it is the torn end of a power cut. If only the process
+ended, nothing but its last write can have stopped half way: any other bad entry is rot, synced or not. The sum in the place of the
+ticket, which older releases left 0, is there to tell the two apart: an entry's size is known before its tables are whole.
 
 Kinds: RECORDS stores blocks. VOIDED takes back what earlier entries say of these records of the strip. DROPPED: the inode is no
 more, nor are its strips and its floor. FLOOR raises the inode's floor. CHANGED: new blocks go in place in this strip, so it has
@@ -46,6 +48,9 @@ MAGIC: Final = b"DFSJ"
 VERSION: Final = 2
 LEAD: Final = struct.Struct("<4sI")
 HEADER: Final = struct.Struct("<HBBIIQQQQQ")
+HEAD: Final = struct.Struct("<HBBIIQQQQ")
+"""The header without its last field."""
+TICKET: Final = struct.Struct("<Q")
 ENTRY_HEADER_BYTES: Final = LEAD.size + HEADER.size
 _ROLES: Final = frozenset(map(int, Role))
 OFFSET_BITS: Final = 40
@@ -63,6 +68,7 @@ class Kind(enum.IntEnum):
 
 
 _KINDS: Final = frozenset(map(int, Kind))
+_WITH_TABLES: Final = frozenset((int(Kind.RECORDS), int(Kind.VOIDED)))
 
 
 class Entry(NamedTuple):
@@ -95,9 +101,8 @@ def pack_entry(entry: Entry, at: int, synced: int) -> tuple[list[Buffer], int]:
         headers = [pack(len(part), summed, generation) for generation, summed, part in records.values()]
         tables = b"".join([struct.pack(f"<{len(records)}Q", *records), *headers])
         data_bytes = sum(map(len, data))
-    header = HEADER.pack(
-        VERSION, entry.kind, entry.role or 0, count, entry.residue, data_bytes, at, synced, entry.ino, entry.ticket
-    )
+    head = HEAD.pack(VERSION, entry.kind, entry.role or 0, count, entry.residue, data_bytes, at, synced, entry.ino)
+    header = head + TICKET.pack(crc32(head) if entry.kind in _WITH_TABLES else entry.ticket)
     lead = LEAD.pack(MAGIC, crc32(tables, crc32(header)))
     return [lead + header + tables, *data], ENTRY_HEADER_BYTES + len(tables) + data_bytes
 
@@ -135,12 +140,28 @@ def parse_entry(raw: memoryview, offset: int, segment: int, geometry: Geometry) 
         records = _parse_records(raw[start:data_start], raw[data_start:end], Ino(ino), count, residue, geometry)
     if records is None:
         return None
+    ticket = 0 if kind in _WITH_TABLES else ticket
     return Parsed(Entry(Kind(kind), Ino(ino), Ticket(ticket), Role(role) if role else None, residue, records, voided), end, synced)
+
+
+def is_cut_short(raw: memoryview, offset: int, segment: int) -> bool:
+    """Tell whether the bytes from `offset` to the end are what there is of an entry whose write stopped half way.
+
+    What it says of its size is believed only with the sum, for a whole entry that rotted must not be taken for the half of one.
+    """
+    if offset + ENTRY_HEADER_BYTES > len(raw):
+        return True  # no entry is so short
+    magic, _ = LEAD.unpack_from(raw, offset)
+    version, kind, _, count, _, data_bytes, at, _, _, head_sum = HEADER.unpack_from(raw, offset + LEAD.size)
+    if magic != MAGIC or version != VERSION or kind not in _WITH_TABLES or at != position(segment, offset):
+        return False
+    is_head_whole = crc32(raw[offset + LEAD.size : offset + LEAD.size + HEAD.size]) == head_sum
+    return bool(is_head_whole and _data_start(offset, kind, count) + data_bytes > len(raw))
 
 
 def _is_possible(kind: int, role: int, count: int, residue: int, geometry: Geometry) -> bool:
     """Tell whether an entry's head is one that pack_entry() writes."""
-    if kind in (Kind.RECORDS, Kind.VOIDED):
+    if kind in _WITH_TABLES:
         return role in _ROLES and residue < geometry.servers
     return (role in _ROLES if kind == Kind.CHANGED else kind in _KINDS and not role) and not count
 

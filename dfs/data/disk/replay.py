@@ -1,7 +1,8 @@
 """Reading the journal at start.
 
 Promises: entries are handed on in their order, up to the torn end that an unclean stop leaves, which is cut off; an entry that
-was synced and does not verify any more is told, kept in quarantine, and does not hide those after it. What was read is synced,
+was synced, or that the kernel has kept, and does not verify any more is told, kept in quarantine, and does not hide those after it;
+only where the machine has stopped is what was never synced taken for torn whatever it looks like. What was read is synced,
 because the process that wrote it may have died before it did so. Called by the service's start. Never applies an entry itself.
 """
 
@@ -17,7 +18,7 @@ from dfs.core.interfaces import Disk, EventSink
 from dfs.core.start_errors import StateError
 from dfs.data.disk.geometry import Geometry
 from dfs.data.disk.journal import FOLDER, segment_name
-from dfs.data.disk.journal_entries import MAGIC, VERSION, Entry, Parsed, is_of_another_format, parse_entry, position
+from dfs.data.disk.journal_entries import MAGIC, VERSION, Entry, Parsed, is_cut_short, is_of_another_format, parse_entry, position
 from dfs.data.disk.quarantine import Quarantine
 
 OnSegment = Callable[[int, int], None]
@@ -30,6 +31,8 @@ class Gap:
 
     offset: int
     size_bytes: int
+    is_cut_short: bool
+    """They end the segment, and are what there is of an entry whose write stopped half way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class Replayed:
     segments: tuple[int, ...]
     entries: tuple[Entry, ...]
     is_damaged: bool
-    """Entries that were synced are missing."""
+    """Entries that may have been acknowledged are missing."""
 
 
 class Replay:
@@ -52,8 +55,16 @@ class Replay:
         self._quarantine = quarantine
         self._events = events
 
-    def run(self, on_segment: OnSegment = lambda segment, segments: None) -> Replayed:
-        """Return the journal's entries. Raises: StateError if another release wrote them; DiskError leaves."""
+    def run(self, on_segment: OnSegment, *, is_kept: bool) -> Replayed:
+        """Return the journal's entries.
+
+        Args:
+            on_segment: hears how far it is read.
+            is_kept: whatever was written and not cut off when it was last read is there still: the machine has run on since, or
+                all was synced. So nothing can be torn but the very last write.
+
+        Raises: StateError if another release wrote them; DiskError leaves.
+        """
         self._disk.make_folder(FOLDER)
         segments = sorted(int(name) for name in self._disk.list_folder(FOLDER) if name.isdigit())
         found = {}
@@ -61,6 +72,7 @@ class Replay:
             on_segment(place, len(segments))
             found[number] = self._scan(number)
         synced = max((part.synced for parts in found.values() for part in parts if isinstance(part, Parsed)), default=0)
+        last = max((number for number in segments if found[number]), default=0)
         entries: list[Entry] = []
         kept: list[int] = []
         is_damaged = False
@@ -69,7 +81,7 @@ class Replay:
             for part in found[number]:
                 if isinstance(part, Parsed):
                     entries.append(part.entry)
-                elif position(number, part.offset) < synced:
+                elif position(number, part.offset) < synced or (is_kept and not (part.is_cut_short and number == last)):
                     is_damaged = True
                     self._tell_damage(number, part)
                 else:
@@ -97,7 +109,7 @@ class Replay:
                 offset = parsed.end
                 continue
             end = self._next_entry(raw, offset + 1, number)
-            parts.append(Gap(offset, end - offset))
+            parts.append(Gap(offset, end - offset, end == len(raw) and is_cut_short(raw, offset, number)))
             offset = end
         return parts
 

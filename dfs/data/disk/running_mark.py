@@ -5,6 +5,10 @@ could anything on it be removed.
 
 Promises: a run that did not reach its orderly stop is noticed at the next start, and told apart: the process alone died (what it
 wrote is still in the kernel), or the whole machine (what was not synced may be lost). Called by the service's start and stop.
+
+The mark of a run is written when the journal has been read and what was torn of it cut off, and before anything is answered. So
+who finds the mark of this boot knows that every bad byte of the journal but those of the very last write rotted; and whoever was
+ended before it came so far leaves the mark that it found, and the next start comes to the same conclusions.
 """
 
 from __future__ import annotations
@@ -54,7 +58,10 @@ class RunningMark:
         return LastStop.PROCESS if boot_id == self._boot_id else LastStop.MACHINE
 
     def begin(self) -> None:
-        """Mark this run as running: what follows from last_stop() must be on disk by now. Raises: DiskError leaves."""
+        """Mark this run as running: what follows from last_stop() is on disk, the journal read and cut.
+
+        Raises: DiskError leaves.
+        """
         self._write(is_clean=False)
         self._has_begun = True
 

@@ -5,6 +5,7 @@ kind of file that a data server has, then look at what it answers and what it te
 from __future__ import annotations
 
 import zlib
+from itertools import count
 
 import pytest
 from hypothesis import given, settings
@@ -22,7 +23,7 @@ from dfs.data.disk.geometry import Geometry
 from dfs.data.disk.journal_entries import ENTRY_HEADER_BYTES, LEAD, Entry, Kind, pack_entry, parse_entry, position
 from dfs.data.disk.map_page import MapPage, pack_map_page, parse_map_page
 from dfs.data.disk.superblock import Superblock, pack_superblock, parse_superblock
-from tests.harness.memory_disk import MemoryDisk
+from tests.harness.memory_disk import Killed, MemoryDisk
 from tests.unit.data.one_server import CONTEXT, OneServer, P, S, generation
 
 FULL = bytes(range(256)) * 2
@@ -174,9 +175,8 @@ def test_journal_of_another_release_is_refused_and_a_rotten_version_is_damage(se
     server.put(7, generation(3), (P, 0, [FULL]))
     (segment,) = disk.names("journal/")
     disk.flip(segment, LEAD.size, 1)
-    rotten = disk.twin()
-    OneServer(rotten)
-    assert rotten.read(segment) == b""
+    rotten = OneServer(disk.twin())
+    assert len(rotten.events.of(JOURNAL_DAMAGED)) == 1
     raw = bytearray(disk.read(segment))
     raw[4:8] = zlib.crc32(raw[LEAD.size : ENTRY_HEADER_BYTES + 24]).to_bytes(4, "little")
     disk.open(segment).pwrite([raw], 0)
@@ -224,6 +224,87 @@ def test_journal_with_a_bad_entry_that_was_synced_is_told_and_the_rest_is_kept(s
     with pytest.raises(NotTrusted):
         server.service.call(CONTEXT, Sync(Ino(8)))
     assert "suspect" in server.service.status()
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_journal_that_rots_before_its_process_is_killed_hides_nothing_and_makes_no_holes(data: st.DataObject) -> None:
+    disk = MemoryDisk()
+    server = OneServer(disk)
+    for number in range(3):
+        server.put(7 + number, generation(3 + number), (P, 0, [FULL, b"abc"]))
+    (segment,) = disk.names("journal/")
+    disk.flip(segment, data.draw(st.integers(0, len(disk.read(segment)) - 1)), data.draw(st.integers(1, 255)))
+    server.kill()
+    found = [[block.state for block in server.get(7 + number, P, 0, 3)] for number in range(3)]
+    assert sorted(found) == sorted([[CopyState.UNDECIDED] * 3] + [[CopyState.DOUBTED] * 2 + [CopyState.UNDECIDED]] * 2)
+    assert len(server.events.of(JOURNAL_DAMAGED)) == 1
+    assert not server.events.of(JOURNAL_TORN)
+    assert server.service.call(CONTEXT, Identify()).primary is RoleState.SUSPECT
+
+
+@pytest.mark.parametrize("left_bytes", [1, 59, 60, 61, 107, 108, 600, 1131])
+@pytest.mark.parametrize("has_next", [False, True])
+def test_journal_whose_process_was_killed_in_the_middle_of_a_write_has_a_torn_end(
+    server: OneServer, disk: MemoryDisk, left_bytes: int, has_next: bool
+) -> None:
+    server.put(7, generation(3), (P, 0, [FULL]))
+    (segment,) = disk.names("journal/")
+    whole = len(disk.read(segment))
+    server.put(7, generation(4), (P, 2, [FULL, FULL]))
+    disk.cut_off(segment, whole + left_bytes)
+    if has_next:  # a checkpoint had just made it
+        blocks = server.service._blocks
+        assert blocks is not None
+        blocks.store.journal.prepare_segment()
+    server.kill()
+    assert len(server.events.of(JOURNAL_TORN)) == 1
+    assert not server.events.of(JOURNAL_DAMAGED)
+    assert states(server, 0, 2) == [CopyState.PRESENT, CopyState.ABSENT]
+    server.put(7, generation(5), (P, 2, [b"new"]))
+    server.kill()
+    assert server.one(7, P, 2).data == b"new"
+    assert len(server.events.of(JOURNAL_TORN)) == 1
+
+
+@pytest.mark.parametrize("left_bytes", [60, 100, 108, 600])
+def test_journal_whose_last_entry_was_cut_and_has_a_rotten_head_is_damage(
+    server: OneServer, disk: MemoryDisk, left_bytes: int
+) -> None:
+    server.put(7, generation(3), (P, 0, [FULL]))
+    (segment,) = disk.names("journal/")
+    whole = len(disk.read(segment))
+    server.put(7, generation(4), (P, 2, [FULL, FULL]))
+    disk.cut_off(segment, whole + left_bytes)
+    disk.flip(segment, whole + 12, 4)  # the count of records: it may as well have been all there
+    server.kill()
+    assert len(server.events.of(JOURNAL_DAMAGED)) == 1
+    assert not server.events.of(JOURNAL_TORN)
+    assert states(server, 0, 2) == [CopyState.DOUBTED, CopyState.UNDECIDED]
+
+
+def test_journal_torn_by_a_power_cut_is_so_for_later_starts_until_one_has_cut_it() -> None:
+    for operations in count():
+        disk = MemoryDisk()
+        server = OneServer(disk)
+        server.put(7, generation(3), (P, 0, [FULL]))
+        server.put(8, generation(4), (P, 0, [FULL]))
+        server.put(9, generation(5), (P, 0, [FULL]))
+        (segment,) = disk.names("journal/")
+        disk.flip(segment, 800)  # as if this sector had not been written, and the next one had
+        disk.operations_left = operations
+        try:
+            server.reboot()
+        except Killed:
+            disk.operations_left = None
+            server.kill()
+        else:
+            break
+        assert len(server.events.of(JOURNAL_TORN)) <= 1
+        assert not server.events.of(JOURNAL_DAMAGED)
+        states_found = [server.one(ino, P, 0).state for ino in (7, 8, 9)]
+        assert states_found == [CopyState.PRESENT, CopyState.ABSENT, CopyState.ABSENT]
+    assert operations > 5
 
 
 def test_journal_torn_before_its_last_segment_leaves_out_what_was_never_synced(server: OneServer, disk: MemoryDisk) -> None:

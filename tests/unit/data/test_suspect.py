@@ -15,7 +15,7 @@ import pytest
 from dfs.core.choose import Verdict
 from dfs.core.cuts import Cut
 from dfs.core.errors import NotTrusted, Unreachable
-from dfs.core.events.data_server import DATA_LOST, REBUILD_FINISHED, REBUILD_STARTED, UNCLEAN_START
+from dfs.core.events.data_server import DATA_LOST, JOURNAL_DAMAGED, REBUILD_FINISHED, REBUILD_STARTED, UNCLEAN_START
 from dfs.core.ids import Ino, ServerIndex, Ticket
 from dfs.core.messages.blocks import CopyState, Drop, ListInodes, Sync
 from dfs.core.messages.cluster import RoleState
@@ -23,6 +23,7 @@ from dfs.core.messages.data_server import Identify, ShowData
 from dfs.core.messages.rebuild import AskMoment, Pull
 from dfs.core.placement import Role
 from dfs.data.disk import change_log
+from dfs.data.rebuild.role_rebuild import SAVE_INTERVAL_S
 from tests.unit.data.one_server import P, S, generation
 from tests.unit.data.ring import BLOCK_SIZE, Ring
 
@@ -386,6 +387,30 @@ def test_kill_while_it_compares_does_not_start_over(monkeypatch: pytest.MonkeyPa
     for ino in range(2, 6):
         for role in Role:
             assert seen(ring, ino, 24, role) == blocks_of(24, ino + 90)
+
+
+@pytest.mark.parametrize("n", [2, 3])
+@pytest.mark.parametrize("steps", [1, 4])
+def test_journal_that_rots_while_a_server_compares_itself_makes_it_compare_anew(n: int, steps: int) -> None:
+    ring = synced(n)
+    for ino in range(2, 26):
+        ring.write_file(ino, blocks_of(400, ino), NEW)
+    ring.power_cut(0)
+    for _ in range(steps):
+        ring.clock.advance(SAVE_INTERVAL_S + 1)
+        for role in Role:
+            ring.step(0, role)
+    assert ring.states(0) == SUSPECT
+    ring.write_file(2, blocks_of(2, 99), generation(9))  # was already compared, or not yet
+    disk = ring.disks[ServerIndex(0)]
+    segment = max(name for name in disk.names("journal/") if disk.read(name))
+    disk.flip(segment, len(disk.read(segment)) - 1)
+    ring.start(0)
+    assert len(ring.events[ServerIndex(0)].of(JOURNAL_DAMAGED)) == 1
+    ring.rebuild(0)
+    assert ring.states(0) == COMPLETE
+    for role in Role:
+        assert seen(ring, 2, 2, role) == blocks_of(2, 99)
 
 
 # --- the disk --------------------------------------------------------------------------------------------------------------
