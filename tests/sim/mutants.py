@@ -316,6 +316,13 @@ MUTATIONS = (
         ("tests/unit/data/test_suspect.py",),
     ),
     Mutation(
+        "rot in a journal that was synced taken for torn by a power cut",
+        "dfs/data/blocks/opening.py",
+        "synced=store.moments.journal",
+        "synced=0",
+        ("tests/unit/data/test_suspect.py",),
+    ),
+    Mutation(
         "late copy of a refused lock that locks",
         "dfs/meta/state/locks.py",
         " or request.op <= last.refused:\n",

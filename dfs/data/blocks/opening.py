@@ -91,7 +91,7 @@ def open_store(
     quarantine.start()
     _read_files(store)
     replay = Replay(disk, store.geometry, settings.index, quarantine, events)
-    _replay(store, replay.run(on_segment, is_kept=is_kept), distrust)
+    _replay(store, replay.run(on_segment, is_kept=is_kept, synced=store.moments.journal), distrust)
     return _with_operations(store, settings, tasks)
 
 

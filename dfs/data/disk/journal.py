@@ -178,6 +178,11 @@ class Journal:
         return position(segment.number, segment.size_bytes)
 
     @property
+    def durable(self) -> int:
+        """The position up to which everything is synced."""
+        return self._durable
+
+    @property
     def wants_checkpoint(self) -> bool:
         """Tell whether the active segment is large enough for a checkpoint, and the last one did not just fail."""
         return self._cost_bytes >= self._segment_bytes and self._backlog_error is None

@@ -55,13 +55,14 @@ class Replay:
         self._quarantine = quarantine
         self._events = events
 
-    def run(self, on_segment: OnSegment, *, is_kept: bool) -> Replayed:
+    def run(self, on_segment: OnSegment, *, is_kept: bool, synced: int) -> Replayed:
         """Return the journal's entries.
 
         Args:
             on_segment: hears how far it is read.
             is_kept: whatever was written and not cut off when it was last read is there still: the machine has run on since, or
                 all was synced. So nothing can be torn but the very last write.
+            synced: a position up to which the journal is known to be on disk, beside what its entries say.
 
         Raises: StateError if another release wrote them; DiskError leaves.
         """
@@ -71,7 +72,7 @@ class Replay:
         for place, number in enumerate(segments, start=1):
             on_segment(place, len(segments))
             found[number] = self._scan(number)
-        synced = max((part.synced for parts in found.values() for part in parts if isinstance(part, Parsed)), default=0)
+        synced = max(synced, *(part.synced for parts in found.values() for part in parts if isinstance(part, Parsed)), 0)
         last = max((number for number in segments if found[number]), default=0)
         entries: list[Entry] = []
         kept: list[int] = []

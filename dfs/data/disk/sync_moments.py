@@ -1,6 +1,7 @@
 """Until when everything that this server stored is known to be on its disk: the file `synced`, JSON, atomically replaced.
 
-Members, format 1: format (1), and per role, under "primary" or "secondary": disk and tick, the moment (AskMoment) of the neighbour
+Members, format 1: format (1), journal (the position up to which the journal was synced when the file was written; may be
+missing), and per role, under "primary" or "secondary": disk and tick, the moment (AskMoment) of the neighbour
 that holds the other replica, asked before a sync of everything began that has ended well. What a power cut can have taken from
 the role was stored at the neighbour since that moment, or up to LATE_PUT_S before it (decision record 12). No moment: it may be
 anything.
@@ -34,12 +35,14 @@ class SyncMoments:
         self._disk = disk
         self._lock = tasks.keyed_lock()
         self._moments: dict[Role, Moment] = {}
+        self._journal = 0
 
     def start(self) -> None:
         """Read what was saved. Raises: DiskError leaves."""
         try:
             members = json.loads(self._disk.read(NAME))
             if members.pop("format") == FORMAT:
+                self._journal = int(members.get("journal", 0))
                 self._moments = {role: _parse(members[role.name.lower()]) for role in Role if role.name.lower() in members}
         except DiskMissing:
             return
@@ -50,9 +53,15 @@ class SyncMoments:
         """Return until when everything of a role is on disk."""
         return self._moments.get(role)
 
-    def note(self, role: Role, moment: Moment) -> None:
-        """Note that everything stored before a moment is on disk. Raises: DiskError leaves."""
+    @property
+    def journal(self) -> int:
+        """Return a position up to which the journal is on disk: what does not verify before it is not torn, it rotted."""
+        return self._journal
+
+    def note(self, role: Role, moment: Moment, journal: int) -> None:
+        """Note that everything stored before a moment is on disk, and the journal up to a position. Raises: DiskError leaves."""
         with self._lock.hold(NAME):
+            self._journal = max(self._journal, journal)
             self._write({**self._moments, role: moment})
 
     def forget(self) -> None:
@@ -62,7 +71,8 @@ class SyncMoments:
                 self._write({})
 
     def _write(self, moments: dict[Role, Moment]) -> None:
-        members: dict[str, Any] = {"format": FORMAT, **{role.name.lower(): asdict(moment) for role, moment in moments.items()}}
+        members: dict[str, Any] = {"format": FORMAT, "journal": self._journal}
+        members |= {role.name.lower(): asdict(moment) for role, moment in moments.items()}
         self._disk.replace(NAME, json.dumps(members, indent=1).encode() + b"\n")
         self._moments = moments
 

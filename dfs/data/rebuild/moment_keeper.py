@@ -53,7 +53,8 @@ class MomentKeeper:
         asked = self._asked
         if asked is not None:
             if self._blocks.checkpoint.synced >= asked.sync:
-                self._blocks.store.moments.note(self._role, asked.moment)
+                store = self._blocks.store
+                store.moments.note(self._role, asked.moment, store.journal.durable)
                 self._kept, self._asked = asked.changes, None
             return
         changes, now_s = self._blocks.store.changes.count(self._role), self._clock.monotonic_s()

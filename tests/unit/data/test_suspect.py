@@ -389,6 +389,29 @@ def test_kill_while_it_compares_does_not_start_over(monkeypatch: pytest.MonkeyPa
             assert seen(ring, ino, 24, role) == blocks_of(24, ino + 90)
 
 
+def test_journal_that_rots_after_its_sync_is_not_taken_for_torn_by_the_power_cut_that_follows() -> None:
+    ring = synced()
+    for ino in (70, 71):
+        ring.write_file(ino, blocks_of(3, ino), NEW)
+    ring.clock.advance(6)
+    for role in Role:
+        ring.step(0, role)  # asks for the moment
+    blocks = ring.service(0)._blocks
+    assert blocks is not None
+    blocks.checkpoint.run_if_due(ring.clock.monotonic_s())  # puts nothing in place yet
+    for role in Role:
+        ring.step(0, role)  # notes it
+    disk = ring.disks[ServerIndex(0)]
+    (segment,) = [name for name in disk.names("journal/") if disk.read(name)]
+    disk.flip(segment, 8)
+    ring.power_cut(0)
+    assert len(ring.events[ServerIndex(0)].of(JOURNAL_DAMAGED)) == 1
+    ring.rebuild(0)
+    for role in Role:
+        assert seen(ring, 70, 3, role) == blocks_of(3, 70)
+        assert seen(ring, 71, 3, role) == blocks_of(3, 71)
+
+
 @pytest.mark.parametrize("n", [2, 3])
 @pytest.mark.parametrize("steps", [1, 4])
 def test_journal_that_rots_while_a_server_compares_itself_makes_it_compare_anew(n: int, steps: int) -> None:
