@@ -52,7 +52,7 @@ MUTATIONS = (
     Mutation(
         "rebuild overwriting a newer block",
         "dfs/data/blocks/absorbing.py",
-        "return look.record is None or look.record.generation < record.generation",
+        "return own is None or (own.generation, -len(own.data)) < (record.generation, -len(record.data))",
         "return True",
         ("tests/unit/data/test_rebuild.py", "tests/unit/data/test_rebuild_history.py"),
     ),
@@ -313,6 +313,20 @@ MUTATIONS = (
         "dfs/data/service.py",
         "            self._distrust,\n",
         "            self._identification.distrust,\n",
+        ("tests/unit/data/test_suspect.py",),
+    ),
+    Mutation(
+        "records that what rotted in the journal may have voided",
+        "dfs/data/disk/replay.py",
+        "                        entries = [entry for entry in entries if entry.kind is not Kind.RECORDS]\n",
+        "",
+        ("tests/unit/data/test_suspect.py",),
+    ),
+    Mutation(
+        "block that a cut has shortened only at the neighbour kept as it is",
+        "dfs/data/blocks/absorbing.py",
+        "(own.generation, -len(own.data)) < (record.generation, -len(record.data))",
+        "own.generation < record.generation",
         ("tests/unit/data/test_suspect.py",),
     ),
     Mutation(

@@ -1,7 +1,8 @@
 """Storing what a neighbour handed over: records whose generation is higher than what stands here, and floors (I5).
 
 Promises: a record is stored only after it verified, and only to raise a generation, so nothing newer that was put meanwhile is
-undone; what the neighbour can't vouch for is unknown here, never absent; a bad record is in quarantine before it is written over.
+undone, or to shorten one of the same generation, for then a cut was executed there that is yet to come here, or left no trace
+here; what the neighbour can't vouch for is unknown here, never absent; a bad record is in quarantine before it is written over.
 Called by a role's rebuild. Never syncs, and never decides whether a role is complete.
 """
 
@@ -143,7 +144,8 @@ def parse_strip(pulled: PulledStrip, geometry: Geometry) -> tuple[dict[int, Reco
 
 def _is_older(look: Look, record: Record) -> bool:
     """Tell whether what stands here must give way."""
-    return look.record is None or look.record.generation < record.generation
+    own = look.record
+    return own is None or (own.generation, -len(own.data)) < (record.generation, -len(record.data))
 
 
 def _runs(indexes: list[int]) -> list[tuple[int, int]]:

@@ -2,15 +2,18 @@
 
 Promises: entries are handed on in their order, up to the torn end that an unclean stop leaves, which is cut off; an entry that
 was synced, or that the kernel has kept, and does not verify any more is told, kept in quarantine, and does not hide those after it;
-only where the machine has stopped is what was never synced taken for torn whatever it looks like. What was read is synced,
+only where the machine has stopped is what was never synced taken for torn whatever it looks like. Records before such an entry are
+not handed on: it may have said that they are void, or shorter, and nothing truncated may come back (I3). What was read is synced,
 because the process that wrote it may have died before it did so. Called by the service's start. Never applies an entry itself.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from dfs.core.errors import DiskFull
 from dfs.core.events.data_server import JOURNAL_DAMAGED, JOURNAL_TORN
 from dfs.core.events.event import Event
 from dfs.core.ids import ServerIndex
@@ -18,8 +21,20 @@ from dfs.core.interfaces import Disk, EventSink
 from dfs.core.start_errors import StateError
 from dfs.data.disk.geometry import Geometry
 from dfs.data.disk.journal import FOLDER, segment_name
-from dfs.data.disk.journal_entries import MAGIC, VERSION, Entry, Parsed, is_cut_short, is_of_another_format, parse_entry, position
+from dfs.data.disk.journal_entries import (
+    MAGIC,
+    VERSION,
+    Entry,
+    Kind,
+    Parsed,
+    is_cut_short,
+    is_of_another_format,
+    parse_entry,
+    position,
+)
 from dfs.data.disk.quarantine import Quarantine
+
+log = logging.getLogger(__name__)
 
 OnSegment = Callable[[int, int], None]
 """Hears which segment is being read, counted from 1, and how many there are."""
@@ -85,6 +100,9 @@ class Replay:
                 elif position(number, part.offset) < synced or (is_kept and not (part.is_cut_short and number == last)):
                     is_damaged = True
                     self._tell_damage(number, part)
+                    if any(entry.kind is Kind.RECORDS for entry in entries):
+                        self._keep_before([*kept, number], part)
+                        entries = [entry for entry in entries if entry.kind is not Kind.RECORDS]
                 else:
                     self._cut(number, part, segments[segments.index(number) + 1 :])
                     torn = True
@@ -130,6 +148,15 @@ class Replay:
         kept = self._quarantine.keep(f"journal.{number:012d}.{gap.offset}", raw)
         details = {"name": segment_name(number), "count": gap.size_bytes, "offset": gap.offset, "quarantine": kept}
         self._events.emit(Event(JOURNAL_DAMAGED, server=self._server, details=details))
+
+    def _keep_before(self, segments: list[int], gap: Gap) -> None:
+        """Keep what stands before a gap and is not handed on, should no neighbour have it."""
+        try:
+            for number in segments:
+                raw = self._disk.read(segment_name(number))
+                self._quarantine.keep(f"journal.{number:012d}.0", raw if number != segments[-1] else raw[: gap.offset])
+        except DiskFull as error:
+            log.warning("what stands in the journal before the damage is not kept: %s", error)
 
     def _cut(self, number: int, gap: Gap, later: Iterable[int]) -> None:
         """Cut the journal off where it is torn; what was behind that point was never synced."""

@@ -412,6 +412,31 @@ def test_journal_that_rots_after_its_sync_is_not_taken_for_torn_by_the_power_cut
         assert seen(ring, 71, 3, role) == blocks_of(3, 71)
 
 
+@pytest.mark.parametrize("is_in_place", [False, True])
+@pytest.mark.parametrize("offset", [3 * BLOCK_SIZE, 2 * BLOCK_SIZE + 100, 4 * BLOCK_SIZE + 100])
+def test_cut_whose_traces_rot_in_the_journal_is_not_undone(offset: int, is_in_place: bool) -> None:
+    ring = synced()
+    ring.write_file(70, blocks_of(6, 70), OLD)
+    if is_in_place:
+        ring.sync_all()
+    disk = ring.disks[ServerIndex(0)]
+    segment = max(disk.names("journal/"))
+    whole = len(disk.read(segment))
+    for index in ring.indexes:
+        ring.clean(index, 70, Cut(offset, Ticket(9)))
+    for at in range(whole, len(disk.read(segment)), 20):
+        disk.flip(segment, at)
+    ring.start(0)
+    assert len(ring.events[ServerIndex(0)].of(JOURNAL_DAMAGED)) == 1
+    assert not any(any(seen(ring, 70, 6, role)[offset // BLOCK_SIZE + 1 :]) for role in Role)
+    ring.rebuild(0)
+    assert ring.states(0) == COMPLETE
+    left = b"".join(blocks_of(6, 70))[:offset]
+    for role in Role:
+        assert b"".join(seen(ring, 70, 6, role)) == left
+    assert not ring.differences(70, 6)
+
+
 @pytest.mark.parametrize("n", [2, 3])
 @pytest.mark.parametrize("steps", [1, 4])
 def test_journal_that_rots_while_a_server_compares_itself_makes_it_compare_anew(n: int, steps: int) -> None:
