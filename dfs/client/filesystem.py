@@ -9,7 +9,7 @@ Never knows of FUSE, sockets or threads.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from dfs.client.blocks.block_path import make_block_path
@@ -179,9 +179,9 @@ class FileSystem:
             return self._inodes.of(ctx, self._files.handle(handle).ino)
         return self._inodes.at(ctx, path)
 
-    def believed(self, ino: Ino, path: bytes) -> Believed:
-        """Return what may be shown of an inode, and of the name `path` of it, for a while without asking."""
-        return self._inodes.believed(ino, path)
+    def believed(self, named: Sequence[tuple[bytes, Ino]]) -> list[Believed]:
+        """Return, for each path and the inode that stands there, what may be shown of both for a while without asking."""
+        return self._inodes.believed(named)
 
     def written_bytes(self, ctx: CallContext, attributes: Attributes) -> int:
         """Return how many bytes of an inode are stored, holes not counted."""

@@ -6,7 +6,6 @@ folder whose entries change, so that nothing has to be asked for anew. Called by
 
 from __future__ import annotations
 
-import posixpath
 import stat
 from collections.abc import Callable
 
@@ -77,11 +76,12 @@ class Names:
         while True:
             asked = self._cache.moment()
             page = self._link.ask(ctx, ListFolder(base, relative, after, LISTING_ENTRIES_MAX))
-            self._cache.learn_listing(asked, [(posixpath.join(path, name), attributes) for name, attributes in page.entries])
-            entries += [Entry(name, self._inodes.shown(attributes)) for name, attributes in page.entries]
-            if not page.more or not page.entries:
+            found = page.entries()
+            self._cache.learn_listing(asked, path, found)
+            entries += [Entry(name, self._inodes.shown(attributes)) for name, attributes in found]
+            if not page.more:
                 return entries
-            after = page.entries[-1].name
+            after = found[-1].name
 
     # --- making ------------------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ raise DfsError leaves, wait only while `ctx.cancelled()` allows it, and may be c
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from dfs.client.metadata.attribute_cache import Believed
@@ -26,8 +26,8 @@ class FileSystemApi(Protocol):
     def getattr(self, ctx: CallContext, path: bytes, handle: int | None) -> Attributes:
         """Return the attributes of the inode at `path`, or of the one that `handle` has open."""
 
-    def believed(self, ino: Ino, path: bytes) -> Believed:
-        """Return what may be shown of an inode, and of the name `path` of it, for a while without asking."""
+    def believed(self, named: Sequence[tuple[bytes, Ino]]) -> list[Believed]:
+        """Return, for each path and the inode that stands there, what may be shown of both for a while without asking."""
 
     def written_bytes(self, ctx: CallContext, attributes: Attributes) -> int:
         """Return how many bytes of an inode are stored, holes not counted."""

@@ -395,21 +395,10 @@ def is_hiding(old: bytes, new: bytes) -> bool:
 
 def to_stat(attributes: Attributes) -> Stat:
     """Return what stat(2) shows of an inode."""
-    size_bytes = attributes.content.size_bytes
-    return Stat(
-        ino=attributes.ino,
-        mode=attributes.mode,
-        nlink=attributes.nlink,
-        uid=attributes.uid,
-        gid=attributes.gid,
-        rdev=attributes.rdev,
-        size=size_bytes,
-        blksize=IO_SIZE_BYTES,
-        blocks=_stat_blocks(size_bytes),
-        atime_ns=attributes.atime_ns,
-        mtime_ns=attributes.mtime_ns,
-        ctime_ns=attributes.ctime_ns,
-    )
+    # By position: a listing makes thousands, and keywords take twice as long.
+    ino, mode, nlink, uid, gid, rdev, atime_ns, mtime_ns, ctime_ns, content, _, _ = attributes
+    size, blocks = content.size_bytes, _stat_blocks(content.size_bytes)
+    return Stat(ino, mode, nlink, uid, gid, rdev, size, IO_SIZE_BYTES, blocks, atime_ns, mtime_ns, ctime_ns)
 
 
 def _stat_blocks(size_bytes: int) -> int:

@@ -147,13 +147,13 @@ def test_what_is_believed_of_a_number_costs_no_call_and_ends(mount: Mount, folde
     ino = write(mount, folder + b"/file", b"content")
     mount.fs.getattr(CTX, folder + b"/file")
     with mount.counting() as made:
-        believed = mount.fs.believed(ino, folder + b"/file")
+        (believed,) = mount.fs.believed([(folder + b"/file", ino)])
         mount.fs.getattr(CTX, b"%d" % ino)
     assert not made
     assert believed.attributes == mount.fs.getattr(CTX, b"%d" % ino)
     assert 0 < believed.attributes_s <= 1
     assert 0 < believed.name_s <= 1
-    assert mount.fs.believed(ino, folder + b"/other").name_s == 0
+    assert mount.fs.believed([(folder + b"/other", ino)])[0].name_s == 0
 
 
 def test_message_names_a_file_by_its_path(mount: Mount, folder: bytes) -> None:

@@ -13,7 +13,7 @@ import stat
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from dfs.client.metadata.attribute_cache import NOT_BELIEVED, Believed
@@ -126,10 +126,10 @@ class MemoryFileSystem:
         with self._lock:
             return _attributes(self._handles[handle].node if handle is not None else self._node(path))
 
-    def believed(self, ino: int, path: bytes) -> Believed:
+    def believed(self, named: Sequence[tuple[bytes, Ino]]) -> list[Believed]:
         with self._lock:
-            node = self._nodes.get(ino)
-            return NOT_BELIEVED if node is None else Believed(_attributes(node), 1.0, 1.0)
+            nodes = [self._nodes.get(ino) for _, ino in named]
+            return [NOT_BELIEVED if node is None else Believed(_attributes(node), 1.0, 1.0) for node in nodes]
 
     def readlink(self, ctx: CallContext, path: bytes) -> bytes:
         return bytes(self._node(path).data)

@@ -7,6 +7,8 @@ it is true.
 
 from __future__ import annotations
 
+import itertools
+import operator
 import stat
 from typing import Final
 
@@ -24,12 +26,22 @@ from dfs.core.limits import (
 from dfs.core.messages.content import Grant, Opened
 from dfs.core.messages.inodes import Attributes, Content
 from dfs.core.messages.inspection import FileSystemSpace
-from dfs.core.messages.names import FolderNames, FolderTimes, Listing, Renamed
+from dfs.core.messages.listings import NUMBERS, Listing
+from dfs.core.messages.names import FolderNames, FolderTimes, Renamed
 from dfs.core.messages.sessions import HeartbeatAnswer, SessionOpened
+from dfs.core.placement import Layout
 
 _INT64_MAX: Final = (1 << 63) - 1
 _ID_MAX: Final = (1 << 32) - 1
 _MODE_MAX: Final = 0o177777
+_NO_NAMES: Final = frozenset((b"", b".", b".."))
+_TIME: Final = (-_INT64_MAX, _INT64_MAX)
+_FLAG: Final = (0, 1)
+_NUMBERS_RANGES: Final = (
+    *((1, NUMBER_MAX), (0, _MODE_MAX), (0, _ID_MAX), (0, _ID_MAX), (0, _ID_MAX), (0, _INT64_MAX), _TIME, _TIME, _TIME),
+    *((0, FILE_BYTES_MAX), (0, SERVERS_MAX), (0, SERVERS_MAX), (0, BLOCK_SIZES[1]), _FLAG, (0, NUMBER_MAX), _FLAG),
+)
+"""What can be, of each column of a listing's NUMBERS."""
 
 
 def why_impossible(answer: object) -> str:
@@ -88,16 +100,21 @@ def _attributes(found: Attributes) -> str:
 
 
 def _content(content: Content) -> str:
-    layout = content.layout
+    if reason := _layout(content.layout):
+        return reason
+    if not 0 <= content.size_bytes <= FILE_BYTES_MAX:
+        return f"a file of {content.size_bytes} bytes"
+    if not 0 <= content.newest_cut <= NUMBER_MAX or not all(map(_is_cut, content.cuts)):
+        return "cuts that can't be"
+    return ""
+
+
+def _layout(layout: Layout) -> str:
     size = layout.block_size
     if not SERVERS_MIN <= layout.servers <= SERVERS_MAX or not 0 <= layout.start < layout.servers:
         return f"a layout over {layout.servers} servers from server {layout.start} on"
     if not BLOCK_SIZES[0] <= size <= BLOCK_SIZES[1] or size & (size - 1):
         return f"blocks of {size} bytes"
-    if not 0 <= content.size_bytes <= FILE_BYTES_MAX:
-        return f"a file of {content.size_bytes} bytes"
-    if not 0 <= content.newest_cut <= NUMBER_MAX or not all(map(_is_cut, content.cuts)):
-        return "cuts that can't be"
     return ""
 
 
@@ -106,16 +123,23 @@ def _is_cut(cut: Cut) -> bool:
 
 
 def _listing(listing: Listing) -> str:
-    if len(listing.entries) > LISTING_ENTRIES_MAX or (listing.more and not listing.entries):
-        return f"a listing of {len(listing.entries)} entries"
-    last = b""
-    for name, attributes in listing.entries:
-        if not last < name or len(name) > NAME_BYTES_MAX or name in (b".", b"..") or b"/" in name or b"\0" in name:
-            return f"a name {name[:NAME_BYTES_MAX]!r} after {last!r} in a listing"
-        if reason := _attributes(attributes):
+    names = listing.split_names()
+    if len(names) > LISTING_ENTRIES_MAX or (listing.more and not names) or len(listing.numbers) != len(names) * NUMBERS.size:
+        return f"a listing of {len(names)} names, with {len(listing.numbers)} bytes of numbers"
+    if not names:
+        return ""
+    if any(map(operator.ge, names, names[1:])) or not _NO_NAMES.isdisjoint(names) or b"\0" in listing.names:
+        return "names that can't be, or not in their order, in a listing"
+    if max(map(len, names)) > NAME_BYTES_MAX:
+        return "a name that is too long in a listing"
+    columns = list(zip(*NUMBERS.iter_unpack(listing.numbers), strict=True))
+    for column, (low, high) in zip(columns, _NUMBERS_RANGES, strict=True):
+        if min(column) < low or max(column) > high:
+            return f"numbers from {min(column)} to {max(column)} in a listing, where {low} to {high} can be"
+    for layout in set(itertools.compress(zip(*columns[10:13], strict=True), map(stat.S_ISREG, columns[1]))):
+        if reason := _layout(Layout(*layout)):
             return reason
-        last = name
-    return ""
+    return "" if all(_is_cut(cut) for _, cuts in listing.cuts for cut in cuts) else "cuts that can't be"
 
 
 def _names(found: FolderNames) -> str:

@@ -8,14 +8,15 @@ asking. Names that do not exist are not remembered. Bounded: the oldest entries 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import posixpath
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from dfs.client.metadata.inode_paths import inode_of, split_at_inode
 from dfs.core.ids import Ino
 from dfs.core.interfaces import Clock, Tasks
-from dfs.core.messages.inodes import Attributes
+from dfs.core.messages.inodes import Attributes, Entry
 
 ENTRIES_MAX: Final = 65_536
 """Names, and as many inodes."""
@@ -112,16 +113,11 @@ class AttributeCache:
         ino = self.ino_at(path)
         return None if ino is None else self.attributes_of(ino)
 
-    def believed(self, ino: Ino, path: bytes) -> Believed:
-        """Return what is believed of the inode and of a path that leads to it, and for how many seconds from now."""
+    def believed(self, named: Sequence[tuple[bytes, Ino]]) -> list[Believed]:
+        """Return, for each path and the inode to which it leads, what is believed of both, and for how many seconds from now."""
         with self._mutex:
             now_s = self._clock.monotonic_s()
-            known = self._inodes.get(ino)
-            named, expires_s = self._names.get(path, (None, 0.0))
-            name_s = max(0.0, expires_s - now_s) if named == ino else 0.0
-            if known is None or known.attributes is None or known.expires_s <= now_s:
-                return Believed(None, 0.0, name_s)
-            return Believed(known.attributes, known.expires_s - now_s, name_s)
+            return [self._believed(path, ino, now_s) for path, ino in named]
 
     def last_name(self, ino: Ino) -> bytes | None:
         """Return the path under which an inode was seen last, unless this mount has taken it away since; None: nobody knows."""
@@ -152,14 +148,16 @@ class AttributeCache:
                 self._put_name(path, attributes.ino, asked)
             return self._last_change(self._inodes.get(attributes.ino)) <= asked.changes
 
-    def learn_listing(self, asked: Moment, entries: list[tuple[bytes, Attributes]]) -> None:
-        """Keep what a listing answered: pairs of path and attributes."""
+    def learn_listing(self, asked: Moment, folder: bytes, entries: list[Entry]) -> None:
+        """Keep what a listing of a folder answered."""
+        before = posixpath.join(folder, b"")
         with self._mutex:
             expires_s = asked.at_s + self._timeout_s
-            for path, attributes in entries:
+            are_names_known = self._names_changed <= asked.changes
+            for name, attributes in entries:
                 self._put_attributes(attributes.ino, attributes, expires_s, asked)
-                if self._names_changed <= asked.changes:
-                    self._put_name(path, attributes.ino, asked)
+                if are_names_known:
+                    self._put_name(before + name, attributes.ino, asked)
 
     def changed(self, asked: Moment, attributes: Attributes, path: bytes | None = None) -> None:
         """Keep what meta answered to an own change of an inode, and of the name `path` if one was made."""
@@ -236,6 +234,14 @@ class AttributeCache:
             self._names.clear()
 
     # --- under the mutex ---------------------------------------------------------------------------------------------------
+
+    def _believed(self, path: bytes, ino: Ino, now_s: float) -> Believed:
+        known = self._inodes.get(ino)
+        named, expires_s = self._names.get(path, (None, 0.0))
+        name_s = expires_s - now_s if named == ino and expires_s > now_s else 0.0
+        if known is None or known.attributes is None or known.expires_s <= now_s:
+            return Believed(None, 0.0, name_s)
+        return Believed(known.attributes, known.expires_s - now_s, name_s)
 
     def _touch(self, ino: Ino, change: Callable[[Attributes], Attributes | None]) -> None:
         self._changes += 1

@@ -6,7 +6,7 @@ A holder's size is the file's size; its time stamp counts until it is committed.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from dfs.client.blocks.file_view import FileView
@@ -92,16 +92,22 @@ class InodeAttributes:
         self._grants.wait_until_told(ctx, ino, self._attr_timeout_s)
         return self._settled(ctx, lambda: self._cache.attributes_of(ino) or self._ask(ctx, ino))
 
-    def believed(self, ino: Ino, path: bytes) -> Believed:
-        """Return what may be shown of an inode, and of a name that leads to it, for a while without asking."""
+    def believed(self, named: Sequence[tuple[bytes, Ino]]) -> list[Believed]:
+        """Return what may be shown of inodes, and of the names that lead to them, for a while without asking."""
         losses = self._grants.losses()
-        if self._grants.unfinished(ino) is not None:
-            return NOT_BELIEVED
-        believed = self._cache.believed(ino, path)
+        unfinished = {ino for _, ino in named if self._grants.unfinished(ino) is not None}
+        found = [self._believed_shown(believed) for believed in self._cache.believed(named)]
+        if self._grants.losses() != losses:
+            return [NOT_BELIEVED] * len(named)
+        if unfinished:
+            return [NOT_BELIEVED if ino in unfinished else believed for (_, ino), believed in zip(named, found, strict=True)]
+        return found
+
+    def _believed_shown(self, believed: Believed) -> Believed:
         if believed.attributes is None:
             return believed
         shown = self.shown(believed.attributes)
-        return believed._replace(attributes=shown) if self._grants.losses() == losses else NOT_BELIEVED
+        return believed if shown is believed.attributes else believed._replace(attributes=shown)
 
     def refreshed(self, ctx: CallContext, ino: Ino) -> Attributes:
         """Return the attributes of an inode as meta has them now. Raises: StaleFile if it is gone."""
@@ -215,10 +221,11 @@ class InodeAttributes:
             page = self._link.ask(ctx, ListFolder(*self.place(folder), just_before(name), entries))
         except FileError:
             return None  # who may look a name up may not always list; whatever else it is, the lookup tells
-        if not page.entries or page.entries[0].name != name:
+        found = page.entries()
+        if not found or found[0].name != name:
             return None
-        self._cache.learn_listing(asked, [(posixpath.join(folder, entry.name), entry.attributes) for entry in page.entries])
-        self._next.learned(folder, page.entries[-1].name)
+        self._cache.learn_listing(asked, folder, found)
+        self._next.learned(folder, found[-1].name)
         return self._cache.attributes_at(posixpath.join(folder, name))
 
     def _ask(self, ctx: CallContext, ino: Ino) -> Attributes:

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from dfs.core.ids import Ino
 from dfs.core.messages.content import Opened
-from dfs.core.messages.inodes import AttributeChanges, Attributes, Entry
+from dfs.core.messages.inodes import AttributeChanges, Attributes
+from dfs.core.messages.listings import Listing
 from dfs.core.messages.requests import Change, Request
 
 
@@ -28,15 +29,6 @@ class Renamed(NamedTuple):
     ctime_ns: int
     left: FolderTimes
     entered: FolderTimes
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """Part of a folder, in the order of the names' bytes."""
-
-    entries: tuple[Entry, ...]
-    more: bool
-    """Whether names after the last entry remain."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import stat
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
+from dfs.client.metadata.attribute_cache import Believed
 from dfs.client.metadata.inode_paths import path_of_inode
 from dfs.core.locks import OFFSET_MAX, LockKind, LockOwner, LockRange
 from dfs.core.messages.inodes import AttributeChanges, Attributes, Entry
@@ -142,7 +143,7 @@ class NodeOperations(Operations):
         return self._known(ctx, self._filesystem.getattr(ctx, path, None), path)
 
     def _known(self, ctx: OperationContext, attributes: Attributes, path: bytes) -> Known:
-        believed, attributes_s, name_s = self._filesystem.believed(attributes.ino, path)
+        ((believed, attributes_s, name_s),) = self._filesystem.believed([(path, attributes.ino)])
         shown = self._shown(ctx, believed or attributes)
         if attributes_s > 0:
             self._told[shown.ino] = shown
@@ -280,7 +281,9 @@ class NodeOperations(Operations):
         """Return what the kernel may know of entries of a listing now, which may be old: None is what it has to ask for. No call is
         made for it.
         """
-        found = [self._listed(folder, entry) for entry in entries]
+        before = path_in(folder, b"")
+        named = [(before + entry.name, entry.attributes.ino) for entry in entries]
+        found = list(map(_listed, self._filesystem.believed(named)))
         names = [
             GivenName(folder, entry.name)
             for entry, known in zip(entries, found, strict=True)
@@ -290,12 +293,14 @@ class NodeOperations(Operations):
             self._given.note(names, max(known.name_s for known in found if known is not None))
         return found
 
-    def _listed(self, folder: int, entry: Entry) -> Known | None:
-        attributes, attributes_s, name_s = self._filesystem.believed(entry.attributes.ino, path_in(folder, entry.name))
-        # How many blocks a sparse file has only the data servers know.
-        if attributes is None or not name_s or attributes.is_sparse or attributes.mode & SET_ID_BITS:
-            return None
-        return Known(to_stat(attributes), attributes_s, min(name_s, attributes_s))
-
     def _end_listing(self, ctx: OperationContext, number: int) -> None:
         self._listings.pop(number, None)
+
+
+def _listed(believed: Believed) -> Known | None:
+    """Return what the kernel may know of an entry of a listing."""
+    attributes, attributes_s, name_s = believed
+    # How many blocks a sparse file has only the data servers know.
+    if attributes is None or not name_s or attributes.is_sparse or attributes.mode & SET_ID_BITS:
+        return None
+    return Known(to_stat(attributes), attributes_s, min(name_s, attributes_s))

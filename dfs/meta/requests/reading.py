@@ -11,10 +11,11 @@ from dfs.core.errors import BadRequest, InvalidArgument, NotAFolder
 from dfs.core.ids import Ino
 from dfs.core.interfaces import CallContext, Clock
 from dfs.core.limits import LISTING_ENTRIES_MAX, SETTLE_PARK_S
-from dfs.core.messages.inodes import Attributes, Entry
-from dfs.core.messages.names import FolderNames, ListFolder, Listing, ListNames, Lookup, ReadLink
+from dfs.core.messages.inodes import Attributes
+from dfs.core.messages.listings import InodeCuts, Listing, pack_listing
+from dfs.core.messages.names import FolderNames, ListFolder, ListNames, Lookup, ReadLink
 from dfs.core.permissions import READ, require_access
-from dfs.meta.state.inodes import COLUMNS, Inode, attributes, attributes_of
+from dfs.meta.state.inodes import COLUMNS, Inode, attributes
 from dfs.meta.state.paths import resolve
 from dfs.meta.state.pledges import Pledges
 from dfs.meta.state.recalls import Recalls
@@ -117,15 +118,14 @@ def list_folder(reader: Reader, ctx: CallContext, request: ListFolder) -> Listin
     more = len(rows) > request.limit
     del rows[request.limit :]
     cuts = _cuts_of(reader, folder, request.after, rows)
-    entries = tuple([Entry(row[0], attributes_of(Inode._make(row[1:]), cuts.get(row[1], ()))) for row in rows])
-    return Listing(entries, more)
+    return pack_listing([row[0] for row in rows], [row[1:] for row in rows], cuts, more=more)
 
 
-def _cuts_of(reader: Reader, folder: Ino, after: bytes, rows: list[Row]) -> dict[Ino, tuple[Cut, ...]]:
+def _cuts_of(reader: Reader, folder: Ino, after: bytes, rows: list[Row]) -> list[InodeCuts]:
     """Return the cuts of those listed inodes that have any."""
     if not any(row[_NEWEST_CUT] for row in rows):
-        return {}
+        return []
     found: dict[Ino, list[Cut]] = defaultdict(list)
     for ino, offset, ticket in reader.all(_CUTS, folder, after, rows[-1][0]):
         found[ino].append(Cut(offset, ticket))
-    return {ino: tuple(cuts) for ino, cuts in found.items()}
+    return [InodeCuts(ino, tuple(cuts)) for ino, cuts in found.items()]

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dfs.client.metadata.attribute_cache import AttributeCache
 from dfs.core.ids import Ino, Ticket
-from dfs.core.messages.inodes import Attributes, Content
+from dfs.core.messages.inodes import Attributes, Content, Entry
 from dfs.core.placement import Layout
 from tests.unit.client.parts import TASKS, ManualClock
 
@@ -102,7 +102,7 @@ def test_answer_asked_for_before_a_name_was_removed_does_not_bring_it_back() -> 
     asked = cache.moment()
     cache.forget_name(b"/a")
     cache.learn(asked, inode(5), b"/a")
-    cache.learn_listing(asked, [(b"/a", inode(5))])
+    cache.learn_listing(asked, b"/", [Entry(b"a", inode(5))])
     assert cache.ino_at(b"/a") is None
     cache.learn(cache.moment(), inode(5), b"/a")
     assert cache.ino_at(b"/a") == 5
@@ -151,12 +151,11 @@ def test_what_is_believed_is_told_with_the_time_that_is_left() -> None:
     cache.set_timeouts(1.0, 0.5)
     cache.learn(cache.moment(), inode(5), b"1/a")
     clock.now_s += 0.25
-    assert cache.believed(Ino(5), b"1/a") == (inode(5), 0.75, 0.25)
-    assert cache.believed(Ino(5), b"1/b") == (inode(5), 0.75, 0.0)
+    assert cache.believed([(b"1/a", Ino(5)), (b"1/b", Ino(5))]) == [(inode(5), 0.75, 0.25), (inode(5), 0.75, 0.0)]
     clock.now_s += 0.5
-    assert cache.believed(Ino(5), b"1/a") == (inode(5), 0.25, 0.0)
+    assert cache.believed([(b"1/a", Ino(5))]) == [(inode(5), 0.25, 0.0)]
     clock.now_s += 0.25
-    assert cache.believed(Ino(5), b"1/a") == (None, 0.0, 0.0)
+    assert cache.believed([(b"1/a", Ino(5))]) == [(None, 0.0, 0.0)]
 
 
 def test_last_name_of_an_inode_lasts_until_this_mount_takes_it_away() -> None:

@@ -21,9 +21,11 @@ from dfs.core.ids import BlockNo, Generation, Ino, Ticket
 from dfs.core.messages.block_methods import BLOCK_METHODS
 from dfs.core.messages.blocks import Copy, CopyState, Get, Put, Run
 from dfs.core.messages.cluster import MetaStatus, RoleState, Shape, Space
-from dfs.core.messages.inodes import AttributeChanges, Attributes, Content, Entry
+from dfs.core.messages.content import Grant, Opened
+from dfs.core.messages.inodes import AttributeChanges, Attributes, Content
+from dfs.core.messages.listings import InodeCuts, Listing
 from dfs.core.messages.meta_methods import META_METHODS
-from dfs.core.messages.names import Listing, Lookup
+from dfs.core.messages.names import Lookup
 from dfs.core.messages.requests import Done, Request
 from dfs.core.placement import Layout, Role
 from dfs.core.plain import (
@@ -146,9 +148,9 @@ def test_int_as_decimal_string_is_accepted(text: str) -> None:
         ([True, 1], Cut, "offset: expected int, got bool True"),
         ({"mode": 1, "size": 2}, AttributeChanges, "size: expected no such member, got int 2"),
         ([], AttributeChanges, "expected struct (mode, uid"),
-        ({"more": True}, Listing, "entries: expected a value, got nothing"),
-        ({"entries": [[b"a", []]], "more": True}, Listing, "entries[0].attributes: expected array of 12"),
-        ({"entries": "x", "more": True}, Listing, "entries: expected array, got string 'x'"),
+        ({"names": b"", "numbers": b"", "more": True}, Listing, "cuts: expected a value, got nothing"),
+        ({"names": b"", "numbers": b"", "cuts": [[1]], "more": True}, Listing, "cuts[0]: expected array of 2"),
+        ({"names": b"", "numbers": b"", "cuts": "x", "more": True}, Listing, "cuts: expected array, got string 'x'"),
     ],
 )
 def test_value_of_the_wrong_kind_is_refused_naming_place_expected_and_got(plain: object, tp: type[Any], message: str) -> None:
@@ -157,10 +159,14 @@ def test_value_of_the_wrong_kind_is_refused_naming_place_expected_and_got(plain:
     assert message in caught.value.reason
 
 
-def test_mistake_deep_in_a_listing_is_named_with_its_path() -> None:
-    plain: Any = to_plain(Listing((Entry(b"a", ATTRIBUTES), Entry(b"b", ATTRIBUTES)), more=False))
-    plain["entries"][1][1][9][0][2] = 5.0
-    with pytest.raises(BadRequest, match=r"entries\[1\]\.attributes\.content\.layout\.block_size: expected int, got float 5\.0"):
+def test_mistake_deep_in_an_answer_is_named_with_its_path() -> None:
+    plain: Any = to_plain(Opened(ATTRIBUTES, Grant(Ino(5), Ticket(9), ATTRIBUTES.content), is_new=False))
+    plain[0][9][0][2] = 5.0
+    with pytest.raises(BadRequest, match=r"attributes\.content\.layout\.block_size: expected int, got float 5\.0"):
+        from_plain(plain, Opened)
+    plain = to_plain(Listing(b"a", b"", (InodeCuts(Ino(5), (Cut(5, Ticket(6)), Cut(6, Ticket(7)))),), more=False))
+    plain["cuts"][0][1][1][0] = 5.0
+    with pytest.raises(BadRequest, match=r"cuts\[0\]\.cuts\[1\]\.offset: expected int, got float 5\.0"):
         from_plain(plain, Listing)
 
 

@@ -111,7 +111,7 @@ def test_late_duplicate_below_the_acknowledged_is_refused(meta: MetaUnderTest, m
                 mount.call(request)
         mount.acknowledged = 0
         meta.crash()
-    assert b"late" not in [entry.name for entry in mount.call(ListFolder(ROOT_INO, b"", b"", 4096)).entries]
+    assert b"late" not in [entry.name for entry in mount.call(ListFolder(ROOT_INO, b"", b"", 4096)).entries()]
 
 
 def test_acknowledged_answers_are_forgotten(meta: MetaUnderTest, mount: Mount) -> None:

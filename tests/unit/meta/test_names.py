@@ -54,7 +54,7 @@ def rename(mount: Mount, old: bytes, new: bytes, flags: int = 0) -> None:
 
 
 def names_in(mount: Mount, path: bytes = b"") -> list[bytes]:
-    return [entry.name for entry in mount.call(ListFolder(ROOT_INO, path, b"", 4096)).entries]
+    return [entry.name for entry in mount.call(ListFolder(ROOT_INO, path, b"", 4096)).entries()]
 
 
 # --- create ----------------------------------------------------------------------------------------------------------------
@@ -181,7 +181,7 @@ def test_listing_in_parts_returns_each_name_once_in_order(mount: Mount) -> None:
     more, after = True, b""
     while more:
         part = mount.call(ListFolder(ROOT_INO, b"", after, 10))
-        got += [entry.name for entry in part.entries]
+        got += [entry.name for entry in part.entries()]
         more, after = part.more, got[-1]
     assert got == expected
     assert not mount.call(ListFolder(ROOT_INO, b"", b"", 25)).more

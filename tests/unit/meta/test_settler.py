@@ -112,7 +112,7 @@ def test_lookup_that_was_kept_as_long_as_may_be_says_that_the_file_is_settled_st
     asked = beside(lambda: other.look(b"", base=ino))
     meta.until(asked.done)
     assert asked.result(10).is_settling
-    listed = {entry.name: entry.attributes.is_settling for entry in other.call(ListFolder(ROOT_INO, b"", b"", 10)).entries}
+    listed = {entry.name: entry.attributes.is_settling for entry in other.call(ListFolder(ROOT_INO, b"", b"", 10)).entries()}
     assert listed == {b"f": True, b"free": False}
     assert other.call(Open(other.op(), ino, b"", True, False)).attributes.is_settling
 

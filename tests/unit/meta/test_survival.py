@@ -45,7 +45,7 @@ def test_process_killed_while_creating_has_every_file_that_it_acknowledged(tmp_p
         acknowledged += [line.split() for line in process.stdout.read().splitlines() if line.count(" ") == 2]
     meta = MetaUnderTest(path, MetaSettings())
     meta.start()
-    found = {e.name: e.attributes for e in meta.service.call(FakeContext(), ListFolder(ROOT_INO, b"", b"", 4096)).entries}
+    found = {e.name: e.attributes for e in meta.service.call(FakeContext(), ListFolder(ROOT_INO, b"", b"", 4096)).entries()}
     for number, ino, _ in acknowledged:
         assert found[b"f%s" % number.encode()].ino == int(ino)
     assert len(found) - len(acknowledged) in (0, 1)

@@ -10,6 +10,7 @@ import fcntl
 import os
 import stat
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -47,8 +48,8 @@ class Client:
         self.known: dict[int, Attributes] = {7: FILE}
         self.validity = (0.9, 0.5)
 
-    def believed(self, ino: int, path: bytes) -> Believed:
-        return Believed(self.known[ino], *self.validity) if ino in self.known else NOT_BELIEVED
+    def believed(self, named: Sequence[tuple[bytes, Ino]]) -> list[Believed]:
+        return [Believed(self.known[ino], *self.validity) if ino in self.known else NOT_BELIEVED for _, ino in named]
 
     def __getattr__(self, name: str) -> Any:
         def call(ctx: CallContext, *arguments: Any, **named: Any) -> Any:
