@@ -122,6 +122,19 @@ def test_getattr_of_many_names_in_order_asks_for_them_together(cluster: LocalClu
     assert shown == [cluster.mount().fs.getattr(CTX, path) for path in paths]
 
 
+@pytest.mark.usefixtures("long_pledges")
+def test_rename_of_many_names_in_order_asks_for_them_together(cluster: LocalCluster, mount: Mount) -> None:
+    paths = folder_of_files(cluster, b"/renamed-in-order", 300)
+    with mount.counting() as calls:
+        for path in paths:
+            mount.fs.getattr(CTX, path)
+            with pytest.raises(NotFound):
+                mount.fs.getattr(CTX, path + b"-new")
+            mount.fs.rename(CTX, path, path + b"-new")
+    assert calls.pop("Rename") == len(paths)
+    assert calls.total() < 60
+
+
 def test_getattr_of_many_names_in_order_by_who_may_not_list_makes_a_lookup_each(cluster: LocalCluster, mount: Mount) -> None:
     paths = folder_of_files(cluster, b"/not-listed", 20)
     stranger = CallerContext(Caller(1000, 1000, ()))

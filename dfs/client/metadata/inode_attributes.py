@@ -172,7 +172,6 @@ class InodeAttributes:
     def _ask_at(self, ctx: CallContext, path: bytes) -> Attributes:
         folder, name = posixpath.split(path)
         if name and self._is_missing(ctx, folder, name):
-            self._next.missed()
             raise NotFound(self.place(path).path)
         entries = self._next.entries_from(folder, name) if name else 0
         if entries and (found := self._ask_from(ctx, folder, name, entries)) is not None:

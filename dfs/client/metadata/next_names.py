@@ -2,7 +2,8 @@
 
 `ls -l` of a large folder takes longer than attributes are believed. Each name that is looked at after that would be a call of
 its own, so that the time per name would grow with the folder. Here it is noticed that names not known any more are asked for in
-rising order; each further one then brings more of those behind it. Other orders, and names that do not exist, begin anew.
+rising order; each further one then brings more of those behind it. Other orders, and names that were looked up in vain, begin
+anew; names that are known not to exist are not heard of here, for who renames one file after the other looks for one each time.
 
 Pure bookkeeping, on one immutable value: callers that come at once at worst ask for less. Called by inode_attributes.py.
 """
@@ -49,7 +50,7 @@ class NextNames:
             self._run = run._replace(last=last)
 
     def missed(self) -> None:
-        """Note that a name does not exist: somebody looks for one that is free."""
+        """Note that a name was looked up in vain: somebody looks for one that is free."""
         self._run = None
 
 
