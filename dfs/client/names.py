@@ -78,7 +78,7 @@ class Names:
             page = self._link.ask(ctx, ListFolder(base, relative, after, LISTING_ENTRIES_MAX))
             found = page.entries()
             self._cache.learn_listing(asked, path, found)
-            entries += [Entry(name, self._inodes.shown(attributes)) for name, attributes in found]
+            entries += map(self._inodes.shown_entry, found)
             if not page.more:
                 return entries
             after = found[-1].name

@@ -8,15 +8,19 @@ asking. Names that do not exist are not remembered. Bounded: the oldest entries 
 
 from __future__ import annotations
 
+import itertools
 import posixpath
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from dfs.client.metadata.inode_paths import inode_of, split_at_inode
 from dfs.core.ids import Ino
 from dfs.core.interfaces import Clock, Tasks
 from dfs.core.messages.inodes import Attributes, Entry
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 ENTRIES_MAX: Final = 65_536
 """Names, and as many inodes."""
@@ -152,12 +156,18 @@ class AttributeCache:
         """Keep what a listing of a folder answered."""
         before = posixpath.join(folder, b"")
         with self._mutex:
-            expires_s = asked.at_s + self._timeout_s
-            are_names_known = self._names_changed <= asked.changes
-            for name, attributes in entries:
-                self._put_attributes(attributes.ino, attributes, expires_s, asked)
-                if are_names_known:
-                    self._put_name(before + name, attributes.ino, asked)
+            expires_s, names_expire_s = asked.at_s + self._timeout_s, asked.at_s + self._name_timeout_s
+            inodes: dict[Ino, _Inode] = {}
+            for _, attributes in entries:
+                changed = self._last_change(self._inodes.get(attributes.ino))
+                if changed <= asked.changes:
+                    inodes[attributes.ino] = _Inode(None if attributes.is_settling else attributes, expires_s, changed)
+            for evicted in self._renew(self._inodes, inodes):
+                self._evicted = max(self._evicted, evicted.changed)
+            if self._names_changed <= asked.changes:
+                paths = {before + name: attributes.ino for name, attributes in entries}
+                self._renew(self._names, {path: (ino, names_expire_s) for path, ino in paths.items()})
+                self._renew(self._last_names, {ino: path for path, ino in paths.items()})
 
     def changed(self, asked: Moment, attributes: Attributes, path: bytes | None = None) -> None:
         """Keep what meta answered to an own change of an inode, and of the name `path` if one was made."""
@@ -266,6 +276,14 @@ class AttributeCache:
         if len(self._inodes) > self._entries_max:
             oldest = self._inodes.pop(next(iter(self._inodes)))
             self._evicted = max(self._evicted, oldest.changed)
+
+    def _renew(self, kept: dict[K, V], fresh: dict[K, V]) -> list[V]:
+        """Put entries behind all others. Result: the oldest ones, which are too many now."""
+        for key in kept.keys() & fresh.keys():
+            del kept[key]
+        kept.update(fresh)
+        oldest = list(itertools.islice(kept, max(0, len(kept) - self._entries_max)))
+        return [kept.pop(key) for key in oldest]
 
     def _put_name(self, path: bytes, ino: Ino, asked: Moment) -> None:
         self._names.pop(path, None)

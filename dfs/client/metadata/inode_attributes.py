@@ -22,7 +22,7 @@ from dfs.core.errors import FileError, NotFound, StaleFile
 from dfs.core.ids import ROOT_INO, Ino
 from dfs.core.interfaces import CallContext, Clock
 from dfs.core.limits import RETRY_DELAY_S_MIN
-from dfs.core.messages.inodes import Attributes, Content
+from dfs.core.messages.inodes import Attributes, Content, Entry
 from dfs.core.messages.names import ListFolder, ListNames, Lookup
 
 
@@ -144,6 +144,11 @@ class InodeAttributes:
         content = shown.content._replace(size_bytes=max(shown.content.size_bytes, waiting[0]))
         mtime_ns = max(shown.mtime_ns, waiting[1])
         return shown._replace(content=content, mtime_ns=mtime_ns, ctime_ns=max(shown.ctime_ns, mtime_ns))
+
+    def shown_entry(self, entry: Entry) -> Entry:
+        """Return an entry of a listing, likewise."""
+        shown = self.shown(entry.attributes)
+        return entry if shown is entry.attributes else Entry(entry.name, shown)
 
     def _stored(self, attributes: Attributes) -> Attributes:
         held = self._grants.view(attributes.ino)

@@ -143,6 +143,28 @@ def test_cache_is_bounded_and_drops_the_oldest() -> None:
     assert cache.attributes_at(b"/20") == inode(20)
 
 
+def test_listing_drops_the_oldest_and_keeps_what_it_renews() -> None:
+    cache, _ = make(entries_max=10)
+    for number in range(1, 11):
+        cache.learn(cache.moment(), inode(number), b"/%d" % number)
+    cache.learn_listing(cache.moment(), b"/", [Entry(b"%d" % number, inode(number)) for number in (2, 1, 11, 12, 13)])
+    believed = [number for number in range(1, 14) if cache.attributes_at(b"/%d" % number) == inode(number)]
+    assert believed == [1, 2, 6, 7, 8, 9, 10, 11, 12, 13]
+    assert [cache.last_name(Ino(number)) for number in (5, 1)] == [None, b"/1"]
+
+
+def test_listing_asked_for_before_an_own_change_of_an_inode_leaves_that_and_brings_the_others() -> None:
+    cache, _ = make(entries_max=2)
+    asked = cache.moment()
+    cache.changed(cache.moment(), inode(5, 0o100600))
+    cache.learn_listing(asked, b"/", [Entry(b"a", inode(5)), Entry(b"b", inode(6))])
+    assert [cache.attributes_of(Ino(number)) for number in (5, 6)] == [inode(5, 0o100600), inode(6)]
+    assert cache.ino_at(b"/a") == 5
+    cache.learn_listing(cache.moment(), b"/", [Entry(b"c", inode(7)), Entry(b"d", inode(8))])
+    cache.learn_listing(asked, b"/", [Entry(b"a", inode(5))])
+    assert cache.attributes_of(Ino(5)) is None, "the note of its change was evicted"
+
+
 # --- for who keeps what is believed ---------------------------------------------------------------------------------------------
 
 
