@@ -28,6 +28,7 @@ DATA: Final = ("data0", "data1", "data2")
 SUITES: Final = {META: DEBIAN_12, "data0": DEBIAN_12, "data1": DEBIAN_13, "data2": DEBIAN_12, CLIENT: DEBIAN_13}
 POINT: Final = "/mnt/dfs"
 AUTOMOUNT: Final = "/mnt/on demand"
+AUTOMOUNT_UNIT: Final = "mnt-on\\x20demand.mount"
 MOUNT_UNIT: Final = "mnt-dfs.mount"
 CLIENT_UNIT: Final = "dfs-mount@mnt-dfs.service"
 CLUSTER_KEY: Final = "/etc/dfs/cluster.key"

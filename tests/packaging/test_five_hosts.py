@@ -16,6 +16,7 @@ import pytest
 
 import dfs
 from dfs.core.events.data_server import REBUILD_FINISHED, REBUILD_STARTED
+from dfs.core.events.event import UNIT_FIELD
 from dfs.core.events.meta_server import MOUNT_CRASHED
 from dfs.core.events.mount import META_WAITS, READ_ONE_COPY, RELEASES_DIFFER, WRITE_WAITS
 from dfs.core.events.programs import PEER_MISSING
@@ -26,6 +27,7 @@ from tests.packaging.conftest import NEWER, UNPACK, install
 from tests.packaging.explained import assert_explained, wait_for_first, wait_to_find, wait_until_well
 from tests.packaging.five_hosts import (
     AUTOMOUNT,
+    AUTOMOUNT_UNIT,
     CLIENT,
     CLIENT_KEY,
     CLIENT_UNIT,
@@ -72,6 +74,8 @@ def test_client_boots_without_the_cluster_and_its_mounts_appear_when_it_comes(co
     assert not cold.is_mounted()
     wait_for_first(client, "meta-down", "meta-server")
     assert client.try_to("ls", AUTOMOUNT).returncode != 0
+    told = ("journalctl", "--quiet", "-n", "1", f"{UNIT_FIELD}={AUTOMOUNT_UNIT}", f"MESSAGE_ID={PEER_MISSING.message_id}")
+    wait_until(lambda: bool(client.run(*told, check=False)), "why the automount failed, under its unit's name whenever it ended")
     assert_explained(client, PEER_MISSING, "Subject: dfs-mount ends: a server that it needs is not there", unit=CLIENT_UNIT)
     wait_to_find(client, "mount-waiting")
     boot_all(cold.servers)
