@@ -429,9 +429,8 @@ class Program:
             is_hidden = True
             self.baton.sleep(step.pause_s)
             is_whole = fs.read(ctx, handle, 2 * len(content), 0) == content
-            is_kept = (
-                self._observed.blackouts == blackouts and self._losses() == losses and not (losses and self._observed.may_fail)
-            )
+            may_wait, is_told_later = losses is not None, bool(self._observed.may_fail)
+            is_kept = self._observed.blackouts == blackouts and self._losses() == losses and not (may_wait and is_told_later)
             if is_kept and not is_whole:
                 self._observed.wrong.append(f"{self.name} #{step.number}: what a removed file held while it was open is gone")
         except NotFound:
