@@ -17,7 +17,7 @@ from dfs.client.blocks.showing import ShowingServers
 from dfs.client.blocks.written_blocks import WrittenBlocks
 from dfs.client.content_path import make_content_path
 from dfs.client.measures import client_samples
-from dfs.client.metadata.attribute_cache import Believed
+from dfs.client.metadata.attribute_cache import Believed, Looked
 from dfs.client.metadata.meta_path import make_meta_path
 from dfs.client.names import Names
 from dfs.client.own_tasks import make_own_tasks
@@ -178,6 +178,17 @@ class FileSystem:
         if handle is not None:
             return self._inodes.of(ctx, self._files.handle(handle).ino)
         return self._inodes.at(ctx, path)
+
+    def look(self, ctx: CallContext, path: bytes, handle: int | None = None) -> Looked:
+        """Return what getattr() returns, and for how long that and the name may be believed."""
+        ino = self._inodes.ino_at(path)
+        if ino is not None:
+            (believed,) = self._inodes.believed([(path, ino)])
+            if believed.attributes is not None:
+                return Looked(believed.attributes, believed.attributes_s, believed.name_s)
+        attributes = self.getattr(ctx, path, handle)
+        (believed,) = self._inodes.believed([(path, attributes.ino)])
+        return Looked(believed.attributes or attributes, believed.attributes_s, believed.name_s)
 
     def believed(self, named: Sequence[tuple[bytes, Ino]]) -> list[Believed]:
         """Return, for each path and the inode that stands there, what may be shown of both for a while without asking."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from dfs.client.metadata.attribute_cache import Believed
+from dfs.client.metadata.attribute_cache import Believed, Looked
 from dfs.core.ids import Ino
 from dfs.core.interfaces import CallContext
 from dfs.core.locks import LockOwner, LockRange
@@ -25,6 +25,9 @@ class FileSystemApi(Protocol):
 
     def getattr(self, ctx: CallContext, path: bytes, handle: int | None) -> Attributes:
         """Return the attributes of the inode at `path`, or of the one that `handle` has open."""
+
+    def look(self, ctx: CallContext, path: bytes, handle: int | None = None) -> Looked:
+        """Return what getattr() returns, and for how long that and the name may be believed."""
 
     def believed(self, named: Sequence[tuple[bytes, Ino]]) -> list[Believed]:
         """Return, for each path and the inode that stands there, what may be shown of both for a while without asking."""

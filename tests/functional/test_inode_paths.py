@@ -156,6 +156,27 @@ def test_what_is_believed_of_a_number_costs_no_call_and_ends(mount: Mount, folde
     assert mount.fs.believed([(folder + b"/other", ino)])[0].name_s == 0
 
 
+def test_look_asks_only_for_what_is_not_believed(cluster: LocalCluster, folder: bytes) -> None:
+    mount = cluster.mount()
+    ino = write(mount, folder + b"/file", b"content")
+    for path in (folder + b"/file", b"%d" % ino):
+        mount.fs.set_timeouts(60.0, None)
+        shown = mount.fs.getattr(CTX, path)
+        with mount.counting() as made:
+            looked = mount.fs.look(CTX, path)
+        assert not made
+        assert looked.attributes == shown
+        assert 0 < looked.attributes_s <= 60
+        assert (looked.name_s > 0) == (b"/" in path)
+        mount.fs.set_timeouts(0.0, None)
+        mount.fs.setattr(CTX, path, AttributeChanges(mode=0o600))
+        with mount.counting() as made:
+            looked = mount.fs.look(CTX, path)
+        assert made == {"Lookup": 1}
+        assert (looked.attributes.mode & 0o777, looked.attributes_s, looked.name_s) == (0o600, 0, 0)
+        mount.fs.setattr(CTX, path, AttributeChanges(mode=0o644))
+
+
 def test_message_names_a_file_by_its_path(mount: Mount, folder: bytes) -> None:
     ino = b"%d" % write(mount, folder + b"/file", b"content")
     handle = mount.fs.open(CTX, ino, O_RDONLY)

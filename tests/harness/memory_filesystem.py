@@ -16,7 +16,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from dfs.client.metadata.attribute_cache import NOT_BELIEVED, Believed
+from dfs.client.metadata.attribute_cache import NOT_BELIEVED, Believed, Looked
 from dfs.client.metadata.inode_paths import split_at_inode
 from dfs.core import errors
 from dfs.core.ids import NO_TICKET, Ino
@@ -125,6 +125,11 @@ class MemoryFileSystem:
     def getattr(self, ctx: CallContext, path: bytes, handle: int | None) -> Attributes:
         with self._lock:
             return _attributes(self._handles[handle].node if handle is not None else self._node(path))
+
+    def look(self, ctx: CallContext, path: bytes, handle: int | None = None) -> Looked:
+        attributes = self.getattr(ctx, path, handle)
+        ((_, attributes_s, name_s),) = self.believed([(path, attributes.ino)])
+        return Looked(attributes, attributes_s, name_s)
 
     def believed(self, named: Sequence[tuple[bytes, Ino]]) -> list[Believed]:
         with self._lock:

@@ -47,6 +47,15 @@ class Believed(NamedTuple):
     """For how long from now the name is believed to lead to the inode; 0 if it is not."""
 
 
+class Looked(NamedTuple):
+    """What stands somewhere, asked for if it was not believed."""
+
+    attributes: Attributes
+    attributes_s: float
+    """As in Believed."""
+    name_s: float
+
+
 NOT_BELIEVED: Final = Believed(None, 0.0, 0.0)
 
 

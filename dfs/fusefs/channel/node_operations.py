@@ -14,10 +14,10 @@ import stat
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
-from dfs.client.metadata.attribute_cache import Believed
+from dfs.client.metadata.attribute_cache import Believed, Looked
 from dfs.client.metadata.inode_paths import path_of_inode
 from dfs.core.locks import OFFSET_MAX, LockKind, LockOwner, LockRange
-from dfs.core.messages.inodes import AttributeChanges, Attributes, Entry
+from dfs.core.messages.inodes import AttributeChanges, Entry
 from dfs.core.records import Buffer
 from dfs.fusefs.binding import FileInfo, Stat
 from dfs.fusefs.channel.given_names import GivenName, GivenNames
@@ -118,11 +118,11 @@ class NodeOperations(Operations):
     def lookup(self, ctx: OperationContext, folder: int, name: bytes) -> Known:
         """Return what stands at a name."""
         path = path_in(folder, name)
-        return self._named(ctx, folder, name, path, self._filesystem.getattr(ctx, path, None))
+        return self._named(ctx, folder, name, self._filesystem.look(ctx, path))
 
     def _getattr_known(self, ctx: OperationContext, node: int, handle: int | None = None) -> Known:
         path = path_of(node)
-        known = self._known(ctx, self._filesystem.getattr(ctx, path, handle), path)
+        known = self._known(ctx, self._filesystem.look(ctx, path, handle))
         if node == ROOT_NODE:
             self._root_ino = known.stat.ino
         return known
@@ -140,11 +140,11 @@ class NodeOperations(Operations):
             self._kill_set_id(ctx, node)
         if changes.attributes is not None:
             self._filesystem.setattr(ctx, path, changes.attributes)
-        return self._known(ctx, self._filesystem.getattr(ctx, path, None), path)
+        return self._known(ctx, self._filesystem.look(ctx, path))
 
-    def _known(self, ctx: OperationContext, attributes: Attributes, path: bytes) -> Known:
-        ((believed, attributes_s, name_s),) = self._filesystem.believed([(path, attributes.ino)])
-        shown = self._shown(ctx, believed or attributes)
+    def _known(self, ctx: OperationContext, looked: Looked) -> Known:
+        attributes, attributes_s, name_s = looked
+        shown = self._shown(ctx, attributes)
         if attributes_s > 0:
             self._told[shown.ino] = shown
             if len(self._told) > TOLD_MAX:
@@ -156,8 +156,8 @@ class NodeOperations(Operations):
         # A name whose attributes are no longer believed is asked for with them: that is one call, too.
         return Known(shown, attributes_s, min(name_s, attributes_s))
 
-    def _named(self, ctx: OperationContext, folder: int, name: bytes, path: bytes, attributes: Attributes) -> Known:
-        known = self._known(ctx, attributes, path)
+    def _named(self, ctx: OperationContext, folder: int, name: bytes, looked: Looked) -> Known:
+        known = self._known(ctx, looked)
         if not stat.S_ISDIR(known.stat.mode):
             self._given.note((GivenName(folder, name),), known.name_s)
         return known
@@ -180,22 +180,22 @@ class NodeOperations(Operations):
     def _mkdir_known(self, ctx: OperationContext, folder: int, name: bytes, mode: int) -> Known:
         path = path_in(folder, name)
         self._filesystem.mkdir(ctx, path, mode)
-        return self._named(ctx, folder, name, path, self._filesystem.getattr(ctx, path, None))
+        return self._named(ctx, folder, name, self._filesystem.look(ctx, path))
 
     def _mknod_known(self, ctx: OperationContext, folder: int, name: bytes, mode: int, rdev: int) -> Known:
         path = path_in(folder, name)
         self._filesystem.mknod(ctx, path, mode, rdev)
-        return self._named(ctx, folder, name, path, self._filesystem.getattr(ctx, path, None))
+        return self._named(ctx, folder, name, self._filesystem.look(ctx, path))
 
     def _symlink_known(self, ctx: OperationContext, folder: int, name: bytes, target: bytes) -> Known:
         path = path_in(folder, name)
         self._filesystem.symlink(ctx, path, target)
-        return self._named(ctx, folder, name, path, self._filesystem.getattr(ctx, path, None))
+        return self._named(ctx, folder, name, self._filesystem.look(ctx, path))
 
     def _link_known(self, ctx: OperationContext, node: int, folder: int, name: bytes) -> Known:
         path = path_in(folder, name)
         self._filesystem.link(ctx, path_of(node), path)
-        return self._named(ctx, folder, name, path, self._filesystem.getattr(ctx, path, None))
+        return self._named(ctx, folder, name, self._filesystem.look(ctx, path))
 
     def _rename_flags(self, ctx: OperationContext, old: bytes, new: bytes, flags: int) -> None:
         """A file that is open stays what it is, by its number, whatever takes its name: nothing is hidden first."""
@@ -206,7 +206,9 @@ class NodeOperations(Operations):
     def _create_known(self, ctx: OperationContext, folder: int, name: bytes, mode: int, info: FileInfo) -> Known:
         path = path_in(folder, name)
         handle = self._filesystem.create(ctx, path, stat.S_IMODE(mode), info.flags)
-        return self._named(ctx, folder, name, path, self._note_open(ctx, info, path, handle))
+        attributes = self._note_open(ctx, info, path, handle)
+        ((believed, attributes_s, name_s),) = self._filesystem.believed([(path, attributes.ino)])
+        return self._named(ctx, folder, name, Looked(believed or attributes, attributes_s, name_s))
 
     def _open_told(self, ctx: OperationContext, node: int, info: FileInfo, kills_set_id: bool) -> None:
         """Open; what the kernel believes of the inode counts no longer if it is something else than the open has found."""

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from dfs.client.metadata.attribute_cache import NOT_BELIEVED, Believed
+from dfs.client.metadata.attribute_cache import NOT_BELIEVED, Believed, Looked
 from dfs.core import errors
 from dfs.core.ids import NO_TICKET, Ino
 from dfs.core.interfaces import CallContext
@@ -47,6 +47,11 @@ class Client:
         self.answers: dict[str, Any] = {"getattr": FILE, "content_version": (0,), "open": 3, "create": 3}
         self.known: dict[int, Attributes] = {7: FILE}
         self.validity = (0.9, 0.5)
+
+    def look(self, ctx: CallContext, path: bytes, handle: int | None = None) -> Looked:
+        attributes = self.getattr(ctx, path, handle)
+        ((believed, attributes_s, name_s),) = self.believed([(path, attributes.ino)])
+        return Looked(believed or attributes, attributes_s, name_s)
 
     def believed(self, named: Sequence[tuple[bytes, Ino]]) -> list[Believed]:
         return [Believed(self.known[ino], *self.validity) if ino in self.known else NOT_BELIEVED for _, ino in named]
