@@ -32,6 +32,9 @@ from dfs.core.config import Config
 from dfs.core.contexts import PlainContext
 from dfs.core.errors import ClientRefused, EndReason, ExitCode, Interrupted, WrongServer
 from dfs.core.interfaces import EventSink, SessionDiary
+from dfs.core.messages.block_methods import BLOCK_METHODS
+from dfs.core.messages.meta_methods import META_METHODS
+from dfs.core.plain import make_converters
 from dfs.core.start_errors import PeerStartError
 from dfs.fusefs.channels import open_channel
 from dfs.fusefs.mount_point import check_mount_point, check_own_mount_point, free_mount_point, show
@@ -97,6 +100,7 @@ def _mount(
     plan: MountPlan, point: bytes, channel: Channel, credentials: Credentials, notify: Notify, diary: SessionDiary | None
 ) -> int:
     """Carry the plan out; raises what run_mount() does."""
+    make_converters((*META_METHODS.values(), *BLOCK_METHODS.values()))
     clock, events, random = SystemClock(), CountedEvents(JournalEvents()), SystemRandom()
     stop = StopRequest(can_reload=plan.is_service)
     tls = plan.network.read_tls(events)

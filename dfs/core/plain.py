@@ -23,7 +23,7 @@ import operator
 import re
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple, TypeVar, Union, cast
 
 from dfs.core.errors import BadRequest
@@ -111,6 +111,13 @@ def request_from_parameters(cls: type[Request[A]], parameters: Sequence[object])
         return cls(*[reader(value) for (_, reader), value in zip(readers, parameters, strict=True)])
     except _Mismatch:
         raise _first_mismatch(readers, parameters).bad_request("parameters") from None
+
+
+def make_converters(methods: Iterable[type[Request[Any]]]) -> None:
+    """Make what converts these requests and their answers now, so that the first call of each takes no longer than any other."""
+    for cls in methods:
+        _field_writers(cls)
+        _reader(answer_type(cls))
 
 
 @_once_per_type

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dfs.core import plain
 from dfs.core.cuts import Cut
 from dfs.core.errors import BadRequest
 from dfs.core.ids import BlockNo, Generation, Ino, Ticket
@@ -168,6 +169,20 @@ def test_mistake_deep_in_an_answer_is_named_with_its_path() -> None:
     plain["cuts"][0][1][1][0] = 5.0
     with pytest.raises(BadRequest, match=r"cuts\[0\]\.cuts\[1\]\.offset: expected int, got float 5\.0"):
         from_plain(plain, Listing)
+
+
+def test_converters_that_are_made_beforehand_are_all_that_calls_need() -> None:
+    readers: Any = plain._reader
+    writers: Any = plain._field_writers
+    readers.cache_clear()
+    writers.cache_clear()
+    plain.make_converters(ALL_METHODS)
+    before = readers.cache_info().misses, writers.cache_info().misses
+    attributes = from_plain(to_plain(ATTRIBUTES), Attributes)
+    parameters_of(Lookup(Ino(5), b"x"))
+    from_plain(to_plain(Listing(b"", b"", (), more=False)), Listing)
+    assert attributes == ATTRIBUTES
+    assert (readers.cache_info().misses, writers.cache_info().misses) == before
 
 
 def test_parameters_of_wrong_count_or_kind_are_refused_by_name() -> None:
