@@ -27,6 +27,8 @@ INSIDE: Final = (
     "setpriv", "--pdeathsig", "KILL",
     "unshare", "--mount", "--pid", "--net", "--fork", "--kill-child=KILL", "--mount-proc", "--propagation", "private",
 )  # fmt: skip
+FIRST_PID: Final = 1
+"""Of what run_inside() starts, as that sees itself."""
 END_TIMEOUT_S: Final = 20.0
 
 
@@ -76,8 +78,11 @@ def _ending_on_sigterm() -> Iterator[None]:
 def furnish(folder: Path) -> None:
     """Prepare the inside, from within: a network, no mounts of others, and folders of programs with fixed names in `folder`.
 
-    SIGTERM then ends the calling program as Ctrl-C does, so that it stops in order what it started.
+    SIGTERM then ends the calling program as Ctrl-C does, so that it stops in order what it started. Raises: SystemExit outside,
+    where it would take the machine's own mounts away.
     """
+    if os.getpid() != FIRST_PID:
+        raise SystemExit(f"expected --inside in namespaces of our own, as process {FIRST_PID}, got process {os.getpid()}")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     for mounted in reversed(list_mounts()):
         if mounted.type.startswith(b"fuse."):

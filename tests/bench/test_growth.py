@@ -42,6 +42,14 @@ def test_growth_shows_what_mounts_do_together_and_what_a_rebuild_leaves_of_reads
     assert all(row["ratio"] > 0 for rows in found.values() for row in rows)
 
 
+def test_what_prepares_the_namespaces_touches_nothing_outside_of_them(tmp_path: Path) -> None:
+    mounts = Path("/proc/self/mountinfo").read_text()
+    result = run("--experiments", "folder", "--inside", tmp_path)
+    assert result.returncode == 1
+    assert "expected --inside in namespaces of our own" in result.stderr
+    assert Path("/proc/self/mountinfo").read_text() == mounts
+
+
 def test_growth_of_something_unknown_names_what_is_known() -> None:
     result = run("--experiments", "nonsense")
     assert result.returncode == 2
