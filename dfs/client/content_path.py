@@ -79,5 +79,5 @@ def make_content_path(
         clock=clock,
     )
     allocation = Allocation(link=link, files=files, inodes=inodes, grants=grants, calls=calls, turns=turns, writer=writer)
-    locks = Locks(link=link, table=meta.lock_table, handles=handles, cache=cache, calls=calls, back=back)
+    locks = Locks(link=link, table=meta.lock_table, handles=handles, cache=cache, calls=calls, back=back, clock=clock)
     return ContentPath(reading, back, files, allocation, locks)

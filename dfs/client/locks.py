@@ -9,6 +9,7 @@ filesystem.py.
 from __future__ import annotations
 
 import logging
+from typing import Final
 
 from dfs.client.metadata.attribute_cache import AttributeCache
 from dfs.client.metadata.grant_calls import GrantCalls
@@ -16,14 +17,18 @@ from dfs.client.metadata.handles import Handles
 from dfs.client.metadata.lock_table import LockKey, LockTable, Ranges
 from dfs.client.metadata.meta_link import MetaLink
 from dfs.client.write_back.service import WriteBack
+from dfs.core.contexts import UnhurriedContext
 from dfs.core.errors import DfsError, DuplicateRefused, FileError, Interrupted, LockBusy, SessionExpired, StaleFile
 from dfs.core.ids import Ino, OpId
-from dfs.core.interfaces import CallContext, raise_if_cancelled
+from dfs.core.interfaces import CallContext, Clock, raise_if_cancelled
 from dfs.core.locks import OFFSET_MAX, LockKind, LockOwner, LockRange, with_range
 from dfs.core.messages.inodes import Attributes
 from dfs.core.messages.locks import AssertLocks, FindLock, Lock, LockFound, Unlock
 
 LOG = logging.getLogger(__name__)
+
+UNLOCK_S: Final = 1.0
+"""How long a process that is being killed waits for its locks to be gone."""
 
 
 class Locks:
@@ -38,8 +43,10 @@ class Locks:
         cache: AttributeCache,
         calls: GrantCalls,
         back: WriteBack,
+        clock: Clock,
     ) -> None:
         self._back = back
+        self._clock = clock
         self._link = link
         self._table = table
         self._handles = handles
@@ -71,7 +78,12 @@ class Locks:
         self._cache.forget_all_names()
 
     def unlock(self, ctx: CallContext, ino: Ino, owner: LockOwner, first: int, last: int) -> None:
-        """Unlock a range; what nobody locked costs no call. Raises: Interrupted, after which meta is told in the background."""
+        """Unlock a range; what nobody locked costs no call. Raises: Interrupted, after which meta is told in the background.
+
+        A signal counts only after a while: a killed process unlocks with it pending, and who waited for its end locks next.
+        """
+        until_s = self._clock.monotonic_s() + UNLOCK_S
+        ctx = UnhurriedContext(ctx, lambda: self._clock.monotonic_s() > until_s)
         key = LockKey(ino, owner)
         if not self._table.begin_unlock(ctx, key, first, last):
             return

@@ -86,6 +86,18 @@ class GuardedContext(DerivedContext):
 
 
 @dataclass(frozen=True, slots=True)
+class UnhurriedContext(DerivedContext):
+    """An operation's context that hears of a signal only when `is_time` says so."""
+
+    is_time: Callable[[], bool]
+
+    def cancelled(self) -> EndReason | None:
+        """Ask the operation."""
+        reason = self.base.cancelled()
+        return None if reason is EndReason.SIGNAL and not self.is_time() else reason
+
+
+@dataclass(frozen=True, slots=True)
 class OnBehalfContext(DerivedContext):
     """An operation's context on behalf of somebody else."""
 

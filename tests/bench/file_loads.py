@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from tests.bench.sizes import MIB, Sizes
+from tests.harness.waiting import wait_until
 
 SMALL_BYTES: Final = 4096
 APPEND_BYTES: Final = 100
@@ -170,6 +171,8 @@ def small_files(folder: Path, sizes: Sizes) -> Iterator[Step]:
     yield Step(READ_SMALL, sizes.files, for_each(lambda path: _expect(len(path.read_bytes()), SMALL_BYTES)), is_cold=True)
     yield Step(RENAME, sizes.files, lambda: [path.rename(to) for path, to in zip(old, new, strict=True)])
     yield Step(UNLINK, sizes.files, lambda: _each(Path.unlink, new))
+    # libfuse hides what is removed before it has heard of the last close, which nobody waits for.
+    wait_until(lambda: not any(home.iterdir()), f"{home} to be empty")
     home.rmdir()
 
 

@@ -141,6 +141,28 @@ class EndsWhen(CallerContext):
         return EndReason.SIGNAL if self._has_happened() else None
 
 
+def test_process_that_is_killed_has_unlocked_when_it_has_ended(two: tuple[Mount, Mount]) -> None:
+    one, other = two
+    first, second = opened(one), opened(other)
+    lock(one, first)
+    one.fs.unlock(EndsWhen(lambda: True), first, A, 0, OFFSET_MAX)
+    assert is_free(other, second)
+
+
+def test_killed_process_waits_no_longer_than_a_while_for_a_meta_server_that_is_away(
+    cluster: LocalCluster, two: tuple[Mount, Mount]
+) -> None:
+    one, other = two
+    first, second = opened(one), opened(other)
+    lock(one, first)
+    cluster.meta_wire.is_down = True
+    with pytest.raises(Interrupted):
+        one.fs.unlock(EndsWhen(lambda: True), first, A, 0, OFFSET_MAX)
+    cluster.meta_wire.is_down = False
+    one.fs._own.upkeep.work(CTX)
+    assert is_free(other, second)
+
+
 def test_lock_granted_to_a_caller_that_is_gone_is_freed(cluster: LocalCluster, two: tuple[Mount, Mount]) -> None:
     one, other = two
     first, second = opened(one), opened(other)
