@@ -6,7 +6,7 @@ server, as secondary copies to the next. Their bytes and checksums are put toget
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from dfs.core.ids import BlockNo, Generation, Ino, ServerIndex, Ticket
 from dfs.core.joined_bytes import JoinedBytes, SharedPart
@@ -14,6 +14,9 @@ from dfs.core.limits import REQUEST_BLOCKS_MAX, REQUEST_DATA_BYTES_MAX
 from dfs.core.messages.blocks import Put, Segment
 from dfs.core.placement import Layout, Role
 from dfs.core.records import Buffer, cut_blocks, pack_checksums, run_checksums
+
+SHARED_BYTES_MIN: Final = 24 << 10
+"""Of a request's data: of less it is quicker to encode it for each server than to keep what it was turned into."""
 
 
 def blocks_at_once(layout: Layout) -> int:
@@ -68,4 +71,5 @@ class _Stripe(NamedTuple):
 def _put(ino: Ino, ticket: Ticket, generation: Generation, stripes: list[_Stripe]) -> Put:
     segments = tuple([stripe.segment for stripe in stripes])
     sums = b"".join([stripe.sums for stripe in stripes])
-    return Put(ino, ticket, generation, segments, sums, JoinedBytes([stripe.part for stripe in stripes]))
+    data = JoinedBytes([stripe.part for stripe in stripes])
+    return Put(ino, ticket, generation, segments, sums, data if len(data) >= SHARED_BYTES_MIN else bytes(data))
