@@ -12,7 +12,7 @@ from dfs.core.events.meta_server import MOUNT_CRASHED, SESSION_EXPIRED
 from dfs.core.exports import Terms
 from dfs.core.ids import NO_OP, SessionId
 from dfs.core.interfaces import CallContext, Clock, EventSink
-from dfs.core.limits import ENDED_SESSIONS_MAX, HEARTBEAT_PARK_S, NONCE_BYTES, PATH_BYTES_MAX
+from dfs.core.limits import ENDED_SESSIONS_MAX, HEARTBEAT_PARK_S, LEASE_META_S, NONCE_BYTES, PATH_BYTES_MAX
 from dfs.core.messages.requests import Done
 from dfs.core.messages.sessions import AssertOpens, EndSession, Heartbeat, HeartbeatAnswer, OpenFile, OpenSession, SessionOpened
 from dfs.core.peers import Peer
@@ -79,6 +79,10 @@ class SessionCalls:
         self._epoch = epoch
         self._dead: dict[SessionId, None] = {}
         """Sessions that live no more and of which something may be left, because the store was read-only."""
+        self._closing: dict[SessionId, float] = {}
+        """Sessions of dead mounts, and when what they had open is closed: a put may be on its way yet, and must not find the file
+        removed, or it would be stored for nobody.
+        """
 
     def open_session(self, ctx: CallContext, request: OpenSession) -> SessionOpened:
         """Open a session, or answer the one that has this nonce; formats a new file system, ends what dead mounts left first."""
@@ -90,8 +94,9 @@ class SessionCalls:
             raise BadRequest(f"ended: expected at most {ENDED_SESSIONS_MAX} nonces of {NONCE_BYTES} bytes")
         self._formatter.ensure(ctx, request.data_servers)
         crashed = self._sessions.find(request.host, request.mount_path)
-        for session in self._of_dead_mount(request.ended, ctx.caller.peer):
-            self._end(session)
+        for dead in self._of_dead_mount(request.ended, ctx.caller.peer):
+            self._closing[dead] = self._clock.monotonic_s() + LEASE_META_S
+            self._end(dead)
         session = self._store.change(lambda tx: self._open(tx, request, ctx.caller.peer))
         if crashed is not None and crashed != session:
             path = request.mount_path.decode("utf-8", "backslashreplace")
@@ -173,6 +178,10 @@ class SessionCalls:
             self._dead[row.session] = None
         for session in list(self._dead):
             self._bury(session)
+        now_s = self._clock.monotonic_s()
+        for session in [session for session, until_s in list(self._closing.items()) if now_s > until_s]:
+            del self._closing[session]
+            self._removal.reap(self._opens.end(session))
         return True
 
     def expel(self, session: SessionId) -> None:
@@ -205,7 +214,8 @@ class SessionCalls:
         self._store.change(work)
         self._dead.pop(session, None)
         self._on_fence()
-        self._removal.reap(self._opens.end(session))
+        if session not in self._closing:
+            self._removal.reap(self._opens.end(session))
         self._recalls.wake_all()
 
 

@@ -169,6 +169,18 @@ def test_what_a_dead_mount_wrote_is_settled_before_the_next_one_sees_it(meta: Me
     assert meta.service.call(context, Lookup(ino, b"")).content.size_bytes == 1234
 
 
+def test_removed_file_of_a_dead_mount_waits_for_what_it_may_have_sent(meta: MetaUnderTest) -> None:
+    dead, other = meta.mount(nonce=b"d" * 16), meta.mount(nonce=b"o" * 16)
+    ino = dead.create(b"f").attributes.ino
+    living = Mount(meta, back(meta, b"d" * 16))
+    meta.until(lambda: meta.content(ino).newest_cut > 0)
+    other.call(Unlink(other.op(), ROOT_INO, b"f", False))
+    meta.age(LEASE_META_S - 5, living, other)
+    assert exists(meta, ino)
+    meta.age(10, living, other)
+    wait_until(lambda: not exists(meta, ino))
+
+
 def test_session_of_another_client_is_not_ended_by_its_nonce(meta: MetaUnderTest) -> None:
     bob, mallory = (Peer("192.0.2.7", PeerKind.CLIENT, name=name) for name in ("bob", "mallory"))
     living = Mount(meta, back(meta, nonce=b"l" * 16, peer=bob), Caller(0, 0, (), peer=bob))
